@@ -1,1 +1,20 @@
-//! carrick-wire
+//! Values and bytes: one file per spec of libp2p. Pure functions, no clock, no I/O, no chance.
+//! Invariants: no input panics; every size and count is checked before anything is allocated for it.
+
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+mod error;
+mod protocol_id;
+pub mod varint;
+
+pub mod mplex;
+pub mod multistream;
+pub mod noise;
+pub mod yamux;
+
+mod pb;
+
+pub use error::DecodeError;
+pub use libp2p_identity::{Keypair, PeerId, PublicKey};
+pub use multiaddr::{Multiaddr, Protocol};
+pub use protocol_id::ProtocolId;
