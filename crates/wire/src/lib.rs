@@ -4,15 +4,22 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod error;
-mod protocol_id;
 pub mod varint;
 
 pub mod mplex;
 pub mod multistream;
 pub mod noise;
+mod protocol_id;
 pub mod yamux;
 
+pub mod address;
+pub mod key;
+pub mod peer_id;
+
+pub mod envelope;
+pub mod identify;
 mod pb;
+pub mod peer_record;
 
 pub use error::DecodeError;
 pub use libp2p_identity::{Keypair, PeerId, PublicKey};

@@ -26,7 +26,7 @@ pub const SIGNATURE_PREFIX: &[u8] = b"noise-libp2p-static-key:";
 /// What messages 2 and 3 of the handshake carry; message 1 carries nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HandshakePayload {
-    /// The sender's public key as protobuf; checked by [`crate::noise`].
+    /// The sender's public key as protobuf; checked by [`crate::key::decode_public`].
     pub identity_key: Vec<u8>,
     /// The identity key's signature over [`SIGNATURE_PREFIX`] and the static key.
     pub identity_sig: Vec<u8>,
