@@ -1,1 +1,33 @@
-//! carrick-session
+//! One byte pipe becomes an authenticated peer with many streams: negotiate → secure → negotiate → mux.
+//!
+//! Sans-IO: bytes, time and entropy come in as arguments; bytes and events go out through `poll_*`. After any input,
+//! drain the outputs. Nothing here knows a socket, a task or a clock, so two machines joined by a loop are a whole network.
+//!
+//! | in reading order | is |
+//! |---|---|
+//! | [`Upgrade`] | the one place that knows the order of the steps, with one deadline over all of them |
+//! | [`negotiate`] | multistream-select, both roles; also used for every stream |
+//! | [`NoiseIdentity`] | the handshake's fixed part; it leaves behind an [`Opener`] for the reader, a [`Sealer`] for the writer |
+//! | [`Mux`] | yamux or mplex: the state that reader, writer and streams share |
+//! | [`Records`] | the outgoing buffer: frames are written once and sealed where they lie |
+
+mod buffer;
+mod config;
+mod error;
+mod mplex;
+mod mux;
+pub mod negotiate;
+mod noise;
+mod outbox;
+mod stream;
+mod upgrade;
+mod yamux;
+
+pub use buffer::{Layout, Records};
+pub use config::Config;
+pub use error::{
+    Code, NegotiateError, OpenError, SecureError, StreamError, UpgradeError, Violation,
+};
+pub use mux::{Event, Key, Mux, Read};
+pub use noise::{NoiseIdentity, Opener, Sealer};
+pub use upgrade::{Role, Summary, Upgrade, Upgraded};

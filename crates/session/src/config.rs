@@ -1,0 +1,50 @@
+//! Limits and timings of a session. Every field's doc says what it costs.
+
+use std::time::Duration;
+
+/// Limits and timings of one connection's upgrade and muxer.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// One deadline over negotiation, handshake and muxer negotiation together.
+    pub upgrade_timeout: Duration,
+    /// Streams that the peer may hold open at once; one more is reset. The peer may make us buffer
+    /// 256 KiB on each of them.
+    pub inbound_streams_max: usize,
+    /// Streams that we hold open at once; further opens wait.
+    pub outbound_streams_max: usize,
+    /// Largest receive window of one stream, bytes. Windows start at 256 KiB (yamux spec) and double while
+    /// the round-trip time holds them back.
+    pub stream_window_max: u32,
+    /// How far all windows of one connection together may grow beyond their initial 256 KiB, bytes.
+    pub window_budget: u32,
+    /// Unsent bytes at which writers wait.
+    pub send_buffer_max: usize,
+    /// mplex only: bytes that one stream may hold unread before reading from the connection pauses.
+    pub mplex_buffer_max: usize,
+    /// mplex only: how long a full stream may hold up the connection before it is reset.
+    pub mplex_patience: Duration,
+    /// Ping the peer after this long without a byte from it.
+    pub keep_alive_interval: Duration,
+    /// Give the connection up when such a ping is not answered within this time.
+    pub keep_alive_timeout: Duration,
+    /// How long a stream that was finished and dropped waits for the peer's end before it is reset.
+    pub linger: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            upgrade_timeout: Duration::from_secs(10),
+            inbound_streams_max: 2048,
+            outbound_streams_max: 2048,
+            stream_window_max: 8 << 20,
+            window_budget: 16 << 20,
+            send_buffer_max: 256 << 10,
+            mplex_buffer_max: 1 << 20,
+            mplex_patience: Duration::from_secs(5),
+            keep_alive_interval: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(10),
+            linger: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a stream is in either muxer: two halves, what was received, and who waits for what.
+//!
+//! ```text
+//!  send:  Open ──finish──▶ Finished          recv:  Open ──peer finished──▶ Ended
+//!           └──reset──▶ Failed                        ├──stop──▶ Discarding
+//!                                                     └──reset──▶ Failed
+//! ```
+//! Invariant: a half that ended cleanly stays so, whatever comes later.
+
+use bytes::Bytes;
+
+use crate::{StreamError, buffer::RecvQueue, mux::Read};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendHalf {
+    Open,
+    Finished,
+    Failed(StreamError),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecvHalf {
+    Open,
+    Discarding(StreamError),
+    Ended,
+    Failed(StreamError),
+}
+
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) send: SendHalf,
+    pub(crate) recv: RecvHalf,
+    pub(crate) queue: RecvQueue,
+    /// A read or a write came back empty-handed; an event is owed.
+    pub(crate) wants_read: bool,
+    pub(crate) wants_write: bool,
+    /// The user is gone.
+    pub(crate) released: bool,
+}
+
+impl Stream {
+    pub(crate) fn new() -> Self {
+        Self {
+            send: SendHalf::Open,
+            recv: RecvHalf::Open,
+            queue: RecvQueue::default(),
+            wants_read: false,
+            wants_write: false,
+            released: false,
+        }
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<(), StreamError> {
+        match self.send {
+            SendHalf::Open => Ok(()),
+            SendHalf::Finished => Err(StreamError::Finished),
+            SendHalf::Failed(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn read(&mut self) -> Result<Read, StreamError> {
+        if let Some(bytes) = self.queue.pop() {
+            return Ok(Read::Data(bytes));
+        }
+        match self.recv {
+            RecvHalf::Open => {
+                self.wants_read = true;
+                Ok(Read::Blocked)
+            }
+            RecvHalf::Ended => Ok(Read::End),
+            RecvHalf::Discarding(error) | RecvHalf::Failed(error) => Err(error),
+        }
+    }
+
+    /// Queues payload for the user, or drops it where nobody reads; true when it was queued.
+    pub(crate) fn deliver(&mut self, bytes: Bytes) -> bool {
+        let open = self.recv == RecvHalf::Open && !self.released;
+        if open {
+            self.queue.push(bytes);
+        }
+        open
+    }
+
+    /// The peer finished its side.
+    pub(crate) fn end(&mut self) {
+        if matches!(self.recv, RecvHalf::Open | RecvHalf::Discarding(_)) {
+            self.recv = RecvHalf::Ended;
+        }
+    }
+
+    /// Both halves fail, except those that had ended. What was received before stays readable.
+    pub(crate) fn fail(&mut self, error: StreamError) {
+        if self.send == SendHalf::Open {
+            self.send = SendHalf::Failed(error);
+        }
+        if matches!(self.recv, RecvHalf::Open | RecvHalf::Discarding(_)) {
+            self.recv = RecvHalf::Failed(error);
+        }
+    }
+
+    pub(crate) fn stop(&mut self, error: StreamError) {
+        if self.recv == RecvHalf::Open {
+            self.recv = RecvHalf::Discarding(error);
+        }
+        self.queue.clear();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.send != SendHalf::Open && matches!(self.recv, RecvHalf::Ended | RecvHalf::Failed(_))
+    }
+
+    /// Whether the peer may still send.
+    pub(crate) fn is_receiving(&self) -> bool {
+        matches!(self.recv, RecvHalf::Open | RecvHalf::Discarding(_))
+    }
+}

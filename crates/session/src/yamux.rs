@@ -1,0 +1,605 @@
+//! Yamux: many streams over one pipe, each with its own flow control (specs/yamux). Sans-IO.
+//!
+//! Frames are parsed where they lie: a body goes to its stream in the pieces in which it arrives. Invariants: bytes that
+//! a peer may still send plus bytes unread never exceed a stream's window; all windows together never grow beyond the
+//! connection's budget; at most 256 of our streams are unacknowledged.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use carrick_wire::yamux::{Flags, HEADER_LEN, Header, INITIAL_WINDOW, Kind};
+use slab::Slab;
+
+use self::{
+    limits::Budget,
+    window::{Pinger, Windows},
+};
+use crate::{
+    Code, Config, Event, Key, Layout, OpenError, Role, StreamError, Violation,
+    mux::Read,
+    outbox::Outbox,
+    stream::{SendHalf, Stream},
+};
+
+pub(crate) mod limits;
+mod window;
+
+/// specs/yamux#ack-backlog: streams that we may have open without an answer.
+const ACK_BACKLOG: usize = 256;
+/// Most payload bytes in one frame of ours.
+const DATA_MAX: usize = 64 << 10;
+/// Go-away codes (hashicorp/yamux).
+const NORMAL: u32 = 0;
+const PROTOCOL_ERROR: u32 = 1;
+
+#[derive(Debug)]
+pub(crate) struct Yamux {
+    role: Role,
+    streams: Slab<Entry>,
+    ids: BTreeMap<u32, usize>,
+    next_id: u32,
+    decoder: Decoder,
+    outbox: Outbox,
+    windows: Windows,
+    pinger: Pinger,
+    counts: Counts,
+    resets: Budget,
+    empty_frames: Budget,
+    lingering: VecDeque<(Instant, Key, u32)>,
+    linger: Duration,
+    going: Going,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// 0 until the first frame is sent: ids are given in the order in which streams reach the wire.
+    id: u32,
+    ours: bool,
+    acked: bool,
+    stream: Stream,
+    /// How much the peer lets us send.
+    credit: u32,
+    /// How much the peer may still send.
+    window: u32,
+    /// What `window` is refilled to.
+    window_max: u32,
+    refilled: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    inbound: usize,
+    inbound_max: usize,
+    outbound: usize,
+    outbound_max: usize,
+    unacked: usize,
+    open_wanted: bool,
+}
+
+/// Whether new streams are still possible.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Going {
+    #[default]
+    On,
+    /// Either side said go-away; open streams finish.
+    Away,
+}
+
+/// Where in a frame the input stands.
+#[derive(Debug, Default)]
+struct Decoder {
+    header: [u8; HEADER_LEN],
+    held: usize,
+    body: Option<Body>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Body {
+    /// Where the body goes; `None`: it is dropped.
+    key: Option<Key>,
+    left: usize,
+    fin: bool,
+}
+
+impl Yamux {
+    pub(crate) fn new(role: Role, config: &Config, layout: Layout, now: Instant) -> Self {
+        Self {
+            role,
+            streams: Slab::new(),
+            ids: BTreeMap::new(),
+            next_id: if role == Role::Dialer { 1 } else { 2 },
+            decoder: Decoder::default(),
+            outbox: Outbox::new(layout, config.send_buffer_max),
+            windows: Windows::new(config),
+            pinger: Pinger::new(config, now),
+            counts: Counts {
+                inbound_max: config.inbound_streams_max,
+                outbound_max: config.outbound_streams_max,
+                ..Counts::default()
+            },
+            resets: Budget::new(limits::RESETS, now),
+            empty_frames: Budget::new(limits::EMPTY_FRAMES, now),
+            lingering: VecDeque::new(),
+            linger: config.linger,
+            going: Going::On,
+        }
+    }
+
+    pub(crate) fn recv(&mut self, now: Instant, mut bytes: Bytes) -> Result<(), Violation> {
+        self.pinger.heard(now);
+        while !bytes.is_empty() {
+            if let Some(body) = self.decoder.body {
+                let piece = bytes.split_to(body.left.min(bytes.len()));
+                self.recv_body(now, body, piece);
+            } else if let Some(header) = self.decoder.header(&mut bytes) {
+                let result =
+                    Header::decode(&header).map_err(|_| Violation("malformed frame header"));
+                if let Err(violation) = result.and_then(|header| self.recv_header(now, header)) {
+                    self.send(Kind::GoAway, Flags::EMPTY, 0, PROTOCOL_ERROR);
+                    return Err(violation);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn open(&mut self) -> Result<Key, OpenError> {
+        if self.going == Going::Away {
+            return Err(OpenError::Closing);
+        }
+        if self.next_id > u32::MAX - 2 {
+            return Err(OpenError::Exhausted);
+        }
+        if self.counts.unacked >= ACK_BACKLOG || self.counts.outbound >= self.counts.outbound_max {
+            self.counts.open_wanted = true;
+            return Err(OpenError::Blocked);
+        }
+        self.counts.unacked += 1;
+        self.counts.outbound += 1;
+        Ok(Key(self.streams.insert(Entry::new(0, true))))
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        key: Key,
+        head: &[u8],
+        data: &[u8],
+    ) -> Result<Option<usize>, StreamError> {
+        let entry = &mut self.streams[key.0];
+        entry.stream.check_writable()?;
+        let room = (entry.credit as usize)
+            .min(DATA_MAX)
+            .checked_sub(head.len())
+            .filter(|room| *room > 0);
+        let Some(room) = room.filter(|_| self.outbox.has_room()) else {
+            if !entry.stream.wants_write && !self.outbox.has_room() {
+                self.outbox.stall(key);
+            }
+            entry.stream.wants_write = true;
+            return Ok(None);
+        };
+        entry.stream.wants_write = false;
+        let data = &data[..data.len().min(room)];
+        let len = u32::try_from(head.len() + data.len()).expect("at most DATA_MAX");
+        entry.credit -= len;
+        let flags = self.first_flags(key);
+        let header = Header {
+            kind: Kind::Data,
+            flags,
+            stream: self.streams[key.0].id,
+            length: len,
+        };
+        self.outbox.data([&header.encode(), head, data]);
+        Ok(Some(data.len()))
+    }
+
+    pub(crate) fn read(&mut self, now: Instant, key: Key) -> Result<Read, StreamError> {
+        let read = self.streams[key.0].stream.read()?;
+        if matches!(read, Read::Data(_)) {
+            self.refill(now, key);
+        }
+        Ok(read)
+    }
+
+    pub(crate) fn finish(&mut self, key: Key) -> Result<(), StreamError> {
+        self.streams[key.0].stream.check_writable()?;
+        let flags = self.first_flags(key) | Flags::FIN;
+        self.streams[key.0].stream.send = SendHalf::Finished;
+        self.send(Kind::Data, flags, self.streams[key.0].id, 0);
+        Ok(())
+    }
+
+    pub(crate) fn reset(&mut self, key: Key, code: Code) {
+        let entry = &mut self.streams[key.0];
+        if !entry.stream.is_closed() {
+            entry.stream.fail(StreamError::ResetLocally(code));
+            entry.stream.queue.clear();
+            if entry.id != 0 {
+                let id = entry.id;
+                self.send(Kind::WindowUpdate, Flags::RST, id, code.0);
+            }
+        }
+        self.settle(key);
+    }
+
+    pub(crate) fn stop(&mut self, now: Instant, key: Key, code: Code) {
+        self.streams[key.0]
+            .stream
+            .stop(StreamError::ResetLocally(code));
+        self.refill(now, key);
+    }
+
+    pub(crate) fn release(&mut self, now: Instant, key: Key) {
+        let entry = &mut self.streams[key.0];
+        let unread = entry.stream.queue.len() > 0 && entry.stream.is_receiving();
+        entry.stream.released = true;
+        if entry.stream.send == SendHalf::Open || unread {
+            self.reset(key, Code::NONE);
+            return;
+        }
+        entry.stream.queue.clear();
+        if !entry.stream.is_closed() {
+            self.lingering.push_back((now + self.linger, key, entry.id));
+        }
+        self.settle(key);
+    }
+
+    pub(crate) fn go_away(&mut self) {
+        self.going = Going::Away;
+        self.send(Kind::GoAway, Flags::EMPTY, 0, NORMAL);
+    }
+
+    pub(crate) fn lose(&mut self) {
+        self.going = Going::Away;
+        let keys: Vec<_> = self.streams.iter().map(|(index, _)| Key(index)).collect();
+        for key in keys {
+            self.fail(key, StreamError::ConnectionLost);
+        }
+        self.openable();
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let linger = self.lingering.front().map(|(at, ..)| *at);
+        linger.into_iter().chain([self.pinger.deadline()]).min()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Violation> {
+        while let Some(&(at, key, id)) = self.lingering.front() {
+            if at > now {
+                break;
+            }
+            self.lingering.pop_front();
+            // The slot may hold another stream by now.
+            if self.streams.get(key.0).is_some_and(|entry| entry.id == id) {
+                self.reset(key, Code::NONE);
+            }
+        }
+        if let Some(ping) = self.pinger.handle_timeout(now)? {
+            self.send(Kind::Ping, Flags::SYN, 0, ping);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        self.outbox.is_congested()
+    }
+
+    pub(crate) fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    pub(crate) fn limit_outbound(&mut self, max: usize) {
+        self.counts.outbound_max = self.counts.outbound_max.min(max);
+    }
+
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.pinger.rtt()
+    }
+
+    fn send(&mut self, kind: Kind, flags: Flags, stream: u32, length: u32) {
+        self.outbox.control(
+            &Header {
+                kind,
+                flags,
+                stream,
+                length,
+            }
+            .encode(),
+        );
+    }
+
+    /// What the first frame of a stream must say; gives our streams their id.
+    fn first_flags(&mut self, key: Key) -> Flags {
+        let entry = &mut self.streams[key.0];
+        if entry.ours && entry.id == 0 {
+            entry.id = self.next_id;
+            // Stays below u32::MAX: open() refuses when two more would not fit, and ids are used at most once per open.
+            self.next_id = self.next_id.saturating_add(2);
+            self.ids.insert(entry.id, key.0);
+            Flags::SYN
+        } else if !entry.ours && !entry.acked {
+            entry.acked = true;
+            Flags::ACK
+        } else {
+            Flags::EMPTY
+        }
+    }
+
+    fn recv_header(&mut self, now: Instant, header: Header) -> Result<(), Violation> {
+        match header.kind {
+            Kind::Data | Kind::WindowUpdate => self.recv_stream_header(now, header),
+            Kind::Ping if header.flags.contains(Flags::SYN) => {
+                self.send(Kind::Ping, Flags::ACK, 0, header.length);
+                Ok(())
+            }
+            Kind::Ping => {
+                self.pinger.answered(now, header.length);
+                Ok(())
+            }
+            Kind::GoAway if header.length == NORMAL => {
+                self.going = Going::Away;
+                self.outbox.event(Event::GoAway);
+                self.openable();
+                Ok(())
+            }
+            Kind::GoAway => Err(Violation("the peer went away with an error")),
+        }
+    }
+
+    fn recv_stream_header(&mut self, now: Instant, header: Header) -> Result<(), Violation> {
+        let Header {
+            kind,
+            flags,
+            stream: id,
+            length,
+        } = header;
+        if flags.contains(Flags::SYN) {
+            self.incoming(id)?;
+        }
+        let key = self.ids.get(&id).map(|index| Key(*index));
+        // Some peers answer with data and never say ACK: any frame of theirs acknowledges the stream.
+        if let Some(key) = key {
+            self.acknowledged(key);
+        }
+        if flags.contains(Flags::RST) {
+            self.resets.take(now).ok_or(Violation("too many resets"))?;
+            if let Some(key) = key {
+                let code = if kind == Kind::WindowUpdate {
+                    Code(length)
+                } else {
+                    Code::NONE
+                };
+                self.fail(key, StreamError::Reset(code));
+                self.settle(key);
+            }
+        }
+        let fin = flags.contains(Flags::FIN);
+        if kind == Kind::Data && length > 0 {
+            let key = key.filter(|key| self.streams.contains(key.0));
+            self.begin_body(key, length, fin)
+        } else {
+            if length == 0 && flags == Flags::EMPTY {
+                self.empty_frames
+                    .take(now)
+                    .ok_or(Violation("too many empty frames"))?;
+            }
+            let Some(key) = key.filter(|key| self.streams.contains(key.0)) else {
+                return Ok(());
+            };
+            if kind == Kind::WindowUpdate {
+                self.credit(key, length)?;
+            }
+            if fin {
+                self.end(key);
+            }
+            Ok(())
+        }
+    }
+
+    /// A stream of the peer's. Its id must be of the peer's parity and not in use.
+    fn incoming(&mut self, id: u32) -> Result<(), Violation> {
+        let theirs = if self.role == Role::Dialer { 0 } else { 1 };
+        if id % 2 != theirs {
+            return Err(Violation("a stream id of the wrong parity"));
+        }
+        if self.ids.contains_key(&id) {
+            return Err(Violation("a stream id that is in use"));
+        }
+        if self.going == Going::Away || self.counts.inbound >= self.counts.inbound_max {
+            self.send(Kind::WindowUpdate, Flags::RST, id, Code::LIMIT.0);
+            return Ok(());
+        }
+        self.counts.inbound += 1;
+        let key = Key(self.streams.insert(Entry::new(id, false)));
+        self.ids.insert(id, key.0);
+        self.outbox.event(Event::Incoming(key));
+        Ok(())
+    }
+
+    fn begin_body(&mut self, key: Option<Key>, length: u32, fin: bool) -> Result<(), Violation> {
+        if let Some(key) = key {
+            let entry = &mut self.streams[key.0];
+            entry.window = entry
+                .window
+                .checked_sub(length)
+                .ok_or(Violation("data beyond the receive window"))?;
+            if !entry.stream.is_receiving() {
+                // Data after FIN, or for a stream that nobody reads any more: it is told once, then drained.
+                self.reset(key, Code::NONE);
+            }
+        } else if length > INITIAL_WINDOW.max(self.windows.stream_max()) {
+            return Err(Violation("data beyond any receive window"));
+        }
+        let key = key.filter(|key| self.streams.contains(key.0));
+        self.decoder.body = Some(Body {
+            key,
+            left: length as usize,
+            fin,
+        });
+        Ok(())
+    }
+
+    fn recv_body(&mut self, now: Instant, mut body: Body, piece: Bytes) {
+        let len = piece.len();
+        body.left -= len;
+        self.decoder.body = (body.left > 0).then_some(body);
+        let Some(key) = body.key else { return };
+        let entry = &mut self.streams[key.0];
+        if entry.stream.deliver(piece) {
+            if std::mem::take(&mut entry.stream.wants_read) {
+                self.outbox.event(Event::Readable(key));
+            }
+        } else if entry.stream.released {
+            self.reset(key, Code::NONE);
+            return;
+        } else {
+            self.refill(now, key);
+        }
+        if body.left == 0 && body.fin {
+            self.end(key);
+        }
+    }
+
+    fn acknowledged(&mut self, key: Key) {
+        let entry = &mut self.streams[key.0];
+        if entry.ours && !std::mem::replace(&mut entry.acked, true) {
+            self.counts.unacked -= 1;
+            self.openable();
+        }
+    }
+
+    fn credit(&mut self, key: Key, delta: u32) -> Result<(), Violation> {
+        let entry = &mut self.streams[key.0];
+        let exhausted = entry.credit == 0;
+        entry.credit = entry
+            .credit
+            .checked_add(delta)
+            .ok_or(Violation("the send window overflows"))?;
+        if exhausted && delta > 0 && entry.stream.wants_write {
+            if self.outbox.has_room() {
+                self.outbox.event(Event::Writable(key));
+            } else {
+                self.outbox.stall(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// The peer finished its side.
+    fn end(&mut self, key: Key) {
+        let Some(entry) = self.streams.get_mut(key.0) else {
+            return;
+        };
+        entry.stream.end();
+        if std::mem::take(&mut entry.stream.wants_read) {
+            self.outbox.event(Event::Readable(key));
+        }
+        self.settle(key);
+    }
+
+    fn fail(&mut self, key: Key, error: StreamError) {
+        let stream = &mut self.streams[key.0].stream;
+        stream.fail(error);
+        if std::mem::take(&mut stream.wants_read) {
+            self.outbox.event(Event::Readable(key));
+        }
+        if std::mem::take(&mut stream.wants_write) {
+            self.outbox.event(Event::Writable(key));
+        }
+    }
+
+    /// Gives the peer new credit for what was read, and a larger window if the last one did not last two round trips.
+    fn refill(&mut self, now: Instant, key: Key) {
+        let entry = &mut self.streams[key.0];
+        if !entry.stream.is_receiving() || entry.id == 0 {
+            return;
+        }
+        let unread = u32::try_from(entry.stream.queue.len()).unwrap_or(u32::MAX);
+        let due = entry
+            .window_max
+            .saturating_sub(entry.window)
+            .saturating_sub(unread);
+        if due < entry.window_max / 2 {
+            return;
+        }
+        let grown = self
+            .windows
+            .grow(entry.window_max, entry.refilled, now, self.pinger.rtt());
+        let due = due + (grown - entry.window_max);
+        entry.window_max = grown;
+        entry.window += due;
+        entry.refilled = Some(now);
+        let flags = self.first_flags(key);
+        self.send(Kind::WindowUpdate, flags, self.streams[key.0].id, due);
+        if let Some(ping) = self.pinger.measure(now) {
+            self.send(Kind::Ping, Flags::SYN, 0, ping);
+        }
+    }
+
+    /// Removes a stream that both sides and its user are done with.
+    fn settle(&mut self, key: Key) {
+        let entry = &self.streams[key.0];
+        if !entry.stream.released || !(entry.stream.is_closed() || entry.id == 0) {
+            return;
+        }
+        let entry = self.streams.remove(key.0);
+        self.ids.remove(&entry.id);
+        if let Some(body) = self
+            .decoder
+            .body
+            .as_mut()
+            .filter(|body| body.key == Some(key))
+        {
+            body.key = None;
+        }
+        self.windows.give_back(entry.window_max);
+        if entry.ours {
+            self.counts.outbound -= 1;
+            self.counts.unacked -= usize::from(!entry.acked);
+            self.openable();
+        } else {
+            self.counts.inbound -= 1;
+        }
+    }
+
+    fn openable(&mut self) {
+        if std::mem::take(&mut self.counts.open_wanted) {
+            self.outbox.event(Event::Openable);
+        }
+    }
+}
+
+impl Entry {
+    fn new(id: u32, ours: bool) -> Self {
+        Self {
+            id,
+            ours,
+            acked: false,
+            stream: Stream::new(),
+            credit: INITIAL_WINDOW,
+            window: INITIAL_WINDOW,
+            window_max: INITIAL_WINDOW,
+            refilled: None,
+        }
+    }
+}
+
+impl Decoder {
+    /// Takes header bytes off `bytes` and returns the header when it is complete.
+    fn header(&mut self, bytes: &mut Bytes) -> Option<[u8; HEADER_LEN]> {
+        let take = bytes.len().min(HEADER_LEN - self.held);
+        self.header[self.held..self.held + take].copy_from_slice(&bytes.split_to(take));
+        self.held = (self.held + take) % HEADER_LEN;
+        (self.held == 0).then_some(self.header)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! How large receive windows may grow, and the round-trip time that decides it.
+//!
+//! A window doubles when it was used up within two round trips: then it, not the network, set the pace. All growth of one
+//! connection comes out of one budget and returns to it when streams end.
+
+use std::time::{Duration, Instant};
+
+use carrick_wire::yamux::INITIAL_WINDOW;
+
+use crate::{Config, Violation};
+
+#[derive(Debug)]
+pub(super) struct Windows {
+    stream_max: u32,
+    budget: u32,
+}
+
+impl Windows {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            stream_max: config.stream_window_max.max(INITIAL_WINDOW),
+            budget: config.window_budget,
+        }
+    }
+
+    pub(super) fn stream_max(&self) -> u32 {
+        self.stream_max
+    }
+
+    /// The window that a stream gets from now on: twice its last one, or the same.
+    pub(super) fn grow(
+        &mut self,
+        window: u32,
+        refilled: Option<Instant>,
+        now: Instant,
+        rtt: Option<Duration>,
+    ) -> u32 {
+        let fast = match (refilled, rtt) {
+            (Some(refilled), Some(rtt)) => {
+                now.saturating_duration_since(refilled) < rtt.saturating_mul(2)
+            }
+            _ => false,
+        };
+        let grown = window.saturating_mul(2).min(self.stream_max);
+        match self.budget.checked_sub(grown - window) {
+            Some(left) if fast => {
+                self.budget = left;
+                grown
+            }
+            _ => window,
+        }
+    }
+
+    pub(super) fn give_back(&mut self, window: u32) {
+        self.budget += window - INITIAL_WINDOW;
+    }
+}
+
+/// Pings: one when windows begin to matter, then now and then; and one when the peer has been silent for long.
+#[derive(Debug)]
+pub(super) struct Pinger {
+    interval: Duration,
+    timeout: Duration,
+    heard: Instant,
+    sent: Option<(u32, Instant)>,
+    next: u32,
+    measured: Option<(Duration, Instant)>,
+}
+
+/// How old a measurement of the round-trip time may become while data flows.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Pinger {
+    pub(super) fn new(config: &Config, now: Instant) -> Self {
+        Self {
+            interval: config.keep_alive_interval,
+            timeout: config.keep_alive_timeout,
+            heard: now,
+            sent: None,
+            next: 0,
+            measured: None,
+        }
+    }
+
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        self.measured.map(|(rtt, _)| rtt)
+    }
+
+    /// A ping to send if the round-trip time is unknown or old.
+    pub(super) fn measure(&mut self, now: Instant) -> Option<u32> {
+        let old = self
+            .measured
+            .is_none_or(|(_, at)| now.saturating_duration_since(at) > MEASURE_INTERVAL);
+        (old && self.sent.is_none()).then(|| self.ping(now))
+    }
+
+    /// An answer nobody asked for is ignored.
+    pub(super) fn answered(&mut self, now: Instant, value: u32) {
+        if let Some((_, at)) = self.sent.take_if(|(sent, _)| *sent == value) {
+            self.measured = Some((now.saturating_duration_since(at), now));
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        match self.sent {
+            Some((_, at)) => at.max(self.heard) + self.timeout,
+            None => self.heard + self.interval,
+        }
+    }
+
+    /// A ping to send after a long silence.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<Option<u32>, Violation> {
+        if now < self.deadline() {
+            return Ok(None);
+        }
+        match self.sent {
+            Some(_) => Err(Violation("no answer to a keep-alive ping")),
+            None => Ok(Some(self.ping(now))),
+        }
+    }
+
+    fn ping(&mut self, now: Instant) -> u32 {
+        let value = self.next;
+        self.next = self.next.wrapping_add(1);
+        self.sent = Some((value, now));
+        value
+    }
+}
