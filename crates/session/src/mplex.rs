@@ -258,8 +258,13 @@ impl Mplex {
         self.streams.len()
     }
 
-    pub(crate) fn limit_outbound(&mut self, max: usize) {
-        self.outbound_max = self.outbound_max.min(max);
+    pub(crate) fn set_outbound_max(&mut self, max: usize) {
+        self.outbound_max = max;
+        self.openable();
+    }
+
+    pub(crate) fn wants_transmit(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
     fn recv_header(&mut self, now: Instant, header: Header) -> Result<(), Violation> {

@@ -225,9 +225,14 @@ impl Mux {
         each!(self, mux => mux.streams())
     }
 
-    /// Limits how many streams we hold open at once, for peers that are known to bear fewer.
-    pub fn limit_outbound(&mut self, max: usize) {
-        each!(mut self, mux => mux.limit_outbound(max));
+    /// Sets how many streams we hold open at once: some peers bear fewer than others.
+    pub fn set_outbound_max(&mut self, max: usize) {
+        each!(mut self, mux => mux.set_outbound_max(max));
+    }
+
+    /// Whether [`poll_transmit`](Self::poll_transmit) would give something.
+    pub fn wants_transmit(&self) -> bool {
+        each!(self, mux => mux.wants_transmit())
     }
 
     /// The last measured round-trip time of the connection, where the muxer can measure it.

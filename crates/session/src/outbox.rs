@@ -32,6 +32,10 @@ impl Outbox {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.records.len() < self.send_max
     }

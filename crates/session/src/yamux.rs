@@ -295,8 +295,13 @@ impl Yamux {
         self.streams.len()
     }
 
-    pub(crate) fn limit_outbound(&mut self, max: usize) {
-        self.counts.outbound_max = self.counts.outbound_max.min(max);
+    pub(crate) fn set_outbound_max(&mut self, max: usize) {
+        self.counts.outbound_max = max;
+        self.openable();
+    }
+
+    pub(crate) fn wants_transmit(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {
