@@ -1,0 +1,175 @@
+// Interop peer on go-libp2p: serves the interop protocols, or dials a peer and checks it.
+//
+//	go-peer listen [--muxer yamux] [--security noise]
+//	go-peer dial ADDR [--muxer yamux] [--security noise] [--checks a,b]
+//
+// main.go is the command line, node.go the host, serve.go the listener's protocols, checks.go what the dialer checks.
+// Exit codes: 0 nothing failed, 1 a check failed, 2 wrong usage, 3 the stack has no such muxer or security.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+const (
+	programTimeout = 60 * time.Second
+	checkTimeout   = 10 * time.Second
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		exit(2, "usage: go-peer listen|dial ADDR [--muxer M] [--security S] [--checks a,b]")
+	}
+	command, args := os.Args[1], os.Args[2:]
+	address := ""
+	if command == "dial" && len(args) > 0 {
+		address, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet(command, flag.ExitOnError)
+	muxer := flags.String("muxer", "yamux", "yamux, the only one that go-libp2p has")
+	security := flags.String("security", "noise", "noise")
+	only := flags.String("checks", "", "names of checks, separated by commas; all when empty")
+	flags.Parse(args)
+
+	missing := unsupported(*muxer, *security)
+	switch command {
+	case "listen":
+		if missing != "" {
+			exit(3, missing)
+		}
+		listen()
+	case "dial":
+		selected, err := selectChecks(*only)
+		if err != nil {
+			exit(2, err.Error())
+		}
+		os.Exit(dial(address, selected, missing))
+	default:
+		exit(2, "no such command: "+command)
+	}
+}
+
+// unsupported returns why this stack cannot offer the muxer or the security protocol, or "".
+func unsupported(muxer, security string) string {
+	switch {
+	case muxer == "mplex":
+		return "go-libp2p has no mplex since v0.30.0"
+	case muxer != "yamux":
+		return "unknown muxer: " + muxer
+	case security != "noise":
+		return "this program offers noise only, not " + security
+	}
+	return ""
+}
+
+func listen() {
+	host, err := newHost()
+	if err != nil {
+		exit(1, err.Error())
+	}
+	serve(host)
+	if err := host.Network().Listen(loopback); err != nil {
+		exit(1, err.Error())
+	}
+	for _, address := range host.Network().ListenAddresses() {
+		fmt.Printf("listening %s/p2p/%s\n", address, host.ID())
+	}
+	io.Copy(io.Discard, os.Stdin)
+}
+
+// dial runs the selected checks, prints a line for each, and returns the exit code.
+func dial(address string, selected []check, missing string) int {
+	if missing != "" {
+		for _, c := range selected {
+			report(c.name, "", skip(missing))
+		}
+		return 0
+	}
+	target, err := peer.AddrInfoFromString(address)
+	if err != nil {
+		exit(2, fmt.Sprintf("%q: %v", address, err))
+	}
+	d, err := newDialer(*target)
+	if err != nil {
+		exit(1, err.Error())
+	}
+	program, cancel := context.WithTimeout(context.Background(), programTimeout)
+	defer cancel()
+	connected, connectErr := bounded(program, d.connect)
+	code := 0
+	for _, c := range selected {
+		detail, err := connected, connectErr
+		if c.name != "connect" && connectErr != nil {
+			err = fmt.Errorf("not connected: %w", connectErr)
+		} else if c.name != "connect" {
+			detail, err = bounded(program, func(ctx context.Context) (string, error) { return c.run(d, ctx) })
+		}
+		if report(c.name, detail, err) {
+			code = 1
+		}
+	}
+	return code
+}
+
+// bounded gives up on a check after checkTimeout, even when the check is stuck in a call that ignores its context.
+func bounded(program context.Context, run func(context.Context) (string, error)) (string, error) {
+	ctx, cancel := context.WithTimeout(program, checkTimeout)
+	defer cancel()
+	type outcome struct {
+		detail string
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		detail, err := run(ctx)
+		done <- outcome{detail, err}
+	}()
+	select {
+	case o := <-done:
+		return o.detail, o.err
+	case <-ctx.Done():
+		return "", errors.New("deadline passed")
+	}
+}
+
+// skip is the error of a check that this pair of stacks cannot do.
+type skip string
+
+func (s skip) Error() string { return string(s) }
+
+// report prints a check's line and returns whether it failed.
+func report(name, detail string, err error) bool {
+	line := struct {
+		Check  string `json:"check"`
+		Ok     *bool  `json:"ok,omitempty"`
+		Detail string `json:"detail,omitempty"`
+		Skip   string `json:"skip,omitempty"`
+	}{Check: name}
+	var reason skip
+	ok := err == nil
+	switch {
+	case errors.As(err, &reason):
+		line.Skip = string(reason)
+	case ok:
+		line.Ok, line.Detail = &ok, detail
+	default:
+		line.Ok, line.Detail = &ok, strings.Join(strings.Fields(err.Error()), " ")
+	}
+	json.NewEncoder(os.Stdout).Encode(line)
+	return line.Ok != nil && !ok
+}
+
+func exit(code int, message string) {
+	fmt.Fprintln(os.Stderr, message)
+	os.Exit(code)
+}

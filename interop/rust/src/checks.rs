@@ -1,0 +1,284 @@
+//! What the dialer checks. `run` drives the swarm while a check works with streams.
+
+use futures::{AsyncReadExt, AsyncWriteExt, future::join_all, future::try_join};
+use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
+use libp2p_stream::{Control, OpenStreamError};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    node::Node,
+    serve::{
+        ECHO, HASH, LAST_OBSERVE, LAST_SOURCE, NOTHING, OBSERVE, RESET, SOURCE, source_bytes,
+        was_reset,
+    },
+};
+
+pub const CHECKS: [&str; 10] = [
+    "connect",
+    "identify",
+    "ping",
+    "echo",
+    "sequential",
+    "concurrent",
+    "half-close",
+    "unsupported",
+    "reset",
+    "wrong-peer",
+];
+
+#[derive(Clone)]
+pub enum Outcome {
+    Passed(String),
+    /// This pair of stacks cannot do it.
+    Skip(String),
+}
+
+type Result<T> = std::result::Result<T, String>;
+
+pub async fn run(
+    name: &str,
+    node: &mut Node,
+    peer: PeerId,
+    address: &Multiaddr,
+) -> Result<Outcome> {
+    match name {
+        "identify" => return identify(node).await,
+        "ping" => return ping(node).await,
+        "wrong-peer" => return wrong_peer(node, address).await,
+        _ => {}
+    }
+    let remote = Remote {
+        streams: node.streams.clone(),
+        peer,
+    };
+    let check = async {
+        match name {
+            "echo" => remote.echo(1 << 20).await,
+            "sequential" => remote.sequential().await,
+            "concurrent" => remote.concurrent().await,
+            "half-close" => remote.half_close().await,
+            "unsupported" => remote.unsupported().await,
+            "reset" => remote.reset().await,
+            _ => Err(format!("no such check: {name}")),
+        }
+    };
+    tokio::select! {
+        result = check => result,
+        never = node.drive() => match never {},
+    }
+}
+
+pub async fn connect(node: &mut Node, peer: PeerId, address: &Multiaddr) -> Result<Outcome> {
+    node.dial(peer, address.clone()).await?;
+    Ok(Outcome::Passed(address.to_string()))
+}
+
+async fn identify(node: &mut Node) -> Result<Outcome> {
+    let info = loop {
+        match node.identified.take() {
+            Some(result) => break result?,
+            None => node.step().await,
+        }
+    };
+    if info.agent_version.is_empty() {
+        return Err("no agent version".to_owned());
+    }
+    if !info.protocols.contains(&libp2p::ping::PROTOCOL_NAME) {
+        return Err(format!(
+            "ping is not among the protocols {:?}",
+            info.protocols
+        ));
+    }
+    Ok(Outcome::Passed(format!(
+        "{}, {} protocols",
+        info.agent_version,
+        info.protocols.len()
+    )))
+}
+
+async fn ping(node: &mut Node) -> Result<Outcome> {
+    while node.pings.len() < 3 {
+        node.step().await;
+    }
+    let trips: Result<Vec<_>> = node.pings.iter().take(3).cloned().collect();
+    Ok(Outcome::Passed(
+        trips?
+            .iter()
+            .map(|trip| format!("{trip:?}"))
+            .collect::<Vec<_>>()
+            .join(" "),
+    ))
+}
+
+async fn wrong_peer(node: &mut Node, address: &Multiaddr) -> Result<Outcome> {
+    match node.dial(PeerId::random(), address.clone()).await {
+        Ok(()) => Err("the connection was made".to_owned()),
+        Err(e) if e.contains("Unexpected peer ID") => Ok(Outcome::Passed(e)),
+        Err(e) => Err(format!("the error names no mismatch: {e}")),
+    }
+}
+
+struct Remote {
+    streams: Control,
+    peer: PeerId,
+}
+
+impl Remote {
+    async fn open(&self, protocol: StreamProtocol) -> std::result::Result<Stream, OpenStreamError> {
+        self.streams.clone().open_stream(self.peer, protocol).await
+    }
+
+    /// Sends `data` in 64 KiB pieces, half-closes, and meanwhile reads to the end: at most `data.len()` or 64 bytes, and one more.
+    async fn exchange(&self, protocol: StreamProtocol, data: &[u8]) -> Result<Vec<u8>> {
+        let (reader, mut writer) = self.open(protocol).await.map_err(text)?.split();
+        let mut got = Vec::new();
+        let write = async {
+            for piece in data.chunks(64 << 10) {
+                writer
+                    .write_all(piece)
+                    .await
+                    .map_err(|e| format!("write: {e}"))?;
+                writer.flush().await.map_err(|e| format!("flush: {e}"))?;
+            }
+            writer.close().await.map_err(|e| format!("close: {e}"))
+        };
+        let mut reader = reader.take(data.len().max(64) as u64 + 1);
+        let read = async {
+            reader
+                .read_to_end(&mut got)
+                .await
+                .map_err(|e| format!("read: {e}"))
+        };
+        try_join(write, read).await?;
+        Ok(got)
+    }
+
+    async fn echo(&self, len: usize) -> Result<Outcome> {
+        let data = bytes(len);
+        let got = self.exchange(ECHO, &data).await?;
+        if Sha256::digest(&got) != Sha256::digest(&data) {
+            return Err(format!("{} other bytes came back", got.len()));
+        }
+        Ok(Outcome::Passed(format!("{len} bytes")))
+    }
+
+    async fn sequential(&self) -> Result<Outcome> {
+        for i in 1..=50 {
+            self.echo(100)
+                .await
+                .map_err(|e| format!("stream {i} of 50: {e}"))?;
+        }
+        Ok(Outcome::Passed("50 streams".to_owned()))
+    }
+
+    async fn concurrent(&self) -> Result<Outcome> {
+        let results = join_all((0..100).map(|_| self.echo(1 << 10))).await;
+        let failures: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+        match failures.first() {
+            None => Ok(Outcome::Passed("100 streams".to_owned())),
+            Some(first) => Err(format!(
+                "{} of 100 streams failed, the first with: {first}",
+                failures.len()
+            )),
+        }
+    }
+
+    async fn half_close(&self) -> Result<Outcome> {
+        let data = bytes(100 << 10);
+        let hash = self
+            .exchange(HASH, &data)
+            .await
+            .map_err(|e| format!("hash: {e}"))?;
+        if hash != Sha256::digest(&data).as_slice() {
+            return Err(format!("hash: {} wrong bytes", hash.len()));
+        }
+
+        let mut stream = self.open(SOURCE).await.map_err(text)?;
+        let mut got = Vec::new();
+        stream
+            .read_to_end(&mut got)
+            .await
+            .map_err(|e| format!("source: {e}"))?;
+        if got != source_bytes() {
+            return Err(format!("source: {} bytes, not those expected", got.len()));
+        }
+        stream
+            .write_all(&bytes(1 << 10))
+            .await
+            .map_err(|e| format!("source: write after the remote's end: {e}"))?;
+        stream
+            .close()
+            .await
+            .map_err(|e| format!("source: close: {e}"))?;
+        match self.ask(LAST_SOURCE).await?.as_str() {
+            "1024" => Ok(Outcome::Passed("both directions".to_owned())),
+            other => Err(format!("the listener counted {other:?}, not 1024")),
+        }
+    }
+
+    async fn unsupported(&self) -> Result<Outcome> {
+        let refused = match self.open(NOTHING).await {
+            Ok(_) => return Err("the stream was opened".to_owned()),
+            Err(e @ OpenStreamError::UnsupportedProtocol(_)) => e.to_string(),
+            Err(e) => return Err(format!("another error: {e}")),
+        };
+        self.echo(100)
+            .await
+            .map_err(|e| format!("echo afterwards: {e}"))?;
+        Ok(Outcome::Passed(refused))
+    }
+
+    async fn reset(&self) -> Result<Outcome> {
+        let mut stream = self.open(OBSERVE).await.map_err(text)?;
+        stream
+            .write_all(&bytes(1 << 10))
+            .await
+            .map_err(|e| format!("observe: {e}"))?;
+        stream.flush().await.map_err(|e| format!("observe: {e}"))?;
+        drop(stream); // rust-libp2p's reset
+        let saw = self.ask(LAST_OBSERVE).await?;
+        if saw != "reset" && saw != "indistinct" {
+            return Err(format!("the listener saw {saw:?}, not a reset"));
+        }
+
+        let mut stream = self.open(RESET).await.map_err(text)?;
+        stream
+            .write_all(&[1])
+            .await
+            .map_err(|e| format!("reset: {e}"))?;
+        stream.flush().await.map_err(|e| format!("reset: {e}"))?;
+        let how = match stream.read_to_end(&mut Vec::new()).await {
+            Err(e) => e.to_string(),
+            Ok(_) if was_reset(&mut stream).await => {
+                "reads as an end, but a write then fails".to_owned()
+            }
+            Ok(_) => return Err("the listener's reset is a clean end here".to_owned()),
+        };
+        if saw == "indistinct" {
+            return Ok(Outcome::Skip(
+                "the other side's stack cannot tell a reset from an end".to_owned(),
+            ));
+        }
+        Ok(Outcome::Passed(format!("both directions: {how}")))
+    }
+
+    /// A question without a body.
+    async fn ask(&self, protocol: StreamProtocol) -> Result<String> {
+        let answer = self
+            .exchange(protocol.clone(), &[])
+            .await
+            .map_err(|e| format!("{protocol}: {e}"))?;
+        Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+    }
+}
+
+fn text(error: OpenStreamError) -> String {
+    error.to_string()
+}
+
+/// Bytes that do not repeat at any power of two, so that a swapped or lost piece shows.
+fn bytes(len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect()
+}

@@ -1,0 +1,141 @@
+//! The listener's protocols; identify and ping are behaviours of the swarm.
+
+use std::{future::Future, io, sync::Arc};
+
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use libp2p::{Stream, StreamProtocol};
+use libp2p_stream::Control;
+use sha2::{Digest, Sha256};
+use tokio::{sync::watch, time::timeout};
+
+use crate::{CHECK_TIMEOUT, PROGRAM_TIMEOUT};
+
+pub const ECHO: StreamProtocol = StreamProtocol::new("/echo/1.0.0");
+pub const HASH: StreamProtocol = StreamProtocol::new("/interop/hash/1.0.0");
+pub const SOURCE: StreamProtocol = StreamProtocol::new("/interop/source/1.0.0");
+pub const LAST_SOURCE: StreamProtocol = StreamProtocol::new("/interop/last-source/1.0.0");
+pub const OBSERVE: StreamProtocol = StreamProtocol::new("/interop/observe/1.0.0");
+pub const LAST_OBSERVE: StreamProtocol = StreamProtocol::new("/interop/last/1.0.0");
+pub const RESET: StreamProtocol = StreamProtocol::new("/interop/reset/1.0.0");
+/// Served by nobody.
+pub const NOTHING: StreamProtocol = StreamProtocol::new("/interop/nothing/1.0.0");
+
+const SOURCE_LEN: usize = 64 << 10;
+
+/// What /interop/source sends.
+pub fn source_bytes() -> Vec<u8> {
+    (0..SOURCE_LEN).map(|i| (i % 251) as u8).collect()
+}
+
+pub fn serve(control: &mut Control) -> Result<(), String> {
+    let (observed, sourced) = (LastResult::new(), LastResult::new());
+    handle(control, ECHO, echo)?;
+    handle(control, HASH, hash)?;
+    let last = sourced.clone();
+    handle(control, SOURCE, move |stream| source(stream, last.clone()))?;
+    let last = observed.clone();
+    handle(control, OBSERVE, move |stream| {
+        observe(stream, last.clone())
+    })?;
+    handle(control, LAST_SOURCE, move |stream| {
+        sourced.clone().answer(stream)
+    })?;
+    handle(control, LAST_OBSERVE, move |stream| {
+        observed.clone().answer(stream)
+    })?;
+    handle(control, RESET, |mut stream| async move {
+        stream.read_exact(&mut [0]).await
+    })
+}
+
+/// One task per stream. An unfinished stream that is dropped is reset, so handlers close what they finish.
+fn handle<F>(
+    control: &mut Control,
+    protocol: StreamProtocol,
+    f: impl Fn(Stream) -> F + Send + 'static,
+) -> Result<(), String>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let mut incoming = control.accept(protocol).map_err(|e| e.to_string())?;
+    tokio::spawn(async move {
+        // libp2p-stream drops a stream that arrives while another one waits here, so nothing else is done in this loop.
+        while let Some((_, stream)) = incoming.next().await {
+            tokio::spawn(timeout(PROGRAM_TIMEOUT, f(stream)));
+        }
+    });
+    Ok(())
+}
+
+async fn echo(mut stream: Stream) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let n = stream.read(&mut buffer).await?;
+        if n == 0 {
+            return stream.close().await;
+        }
+        stream.write_all(&buffer[..n]).await?;
+        stream.flush().await?;
+    }
+}
+
+async fn hash(mut stream: Stream) -> io::Result<()> {
+    let mut data = Vec::new();
+    stream.read_to_end(&mut data).await?;
+    stream.write_all(&Sha256::digest(&data)).await?;
+    stream.close().await
+}
+
+async fn source(mut stream: Stream, last: LastResult) -> io::Result<()> {
+    last.clear();
+    stream.write_all(&source_bytes()).await?;
+    stream.close().await?;
+    let n = futures::io::copy(&mut stream, &mut futures::io::sink()).await;
+    last.set(n.map_or_else(|e| e.to_string(), |n| n.to_string()));
+    Ok(())
+}
+
+async fn observe(mut stream: Stream, last: LastResult) -> io::Result<()> {
+    last.clear();
+    let n = futures::io::copy(&mut stream, &mut futures::io::sink()).await;
+    last.set(match n {
+        Err(_) => "reset".to_owned(),
+        Ok(_) if was_reset(&mut stream).await => "reset".to_owned(),
+        Ok(n) => format!("eof {n}"),
+    });
+    stream.close().await
+}
+
+/// rust-libp2p reads a reset as an end, with yamux and with mplex. But after an end one may still write, after a reset not.
+pub async fn was_reset(stream: &mut Stream) -> bool {
+    stream.write_all(&[0]).await.is_err()
+}
+
+/// One stream's result, until another stream asks for it. The question may overtake the result.
+#[derive(Clone)]
+struct LastResult(Arc<watch::Sender<Option<String>>>);
+
+impl LastResult {
+    fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+
+    fn clear(&self) {
+        self.0.send_replace(None);
+    }
+
+    fn set(&self, result: String) {
+        self.0.send_replace(Some(result));
+    }
+
+    async fn answer(self, mut stream: Stream) -> io::Result<()> {
+        let mut results = self.0.subscribe();
+        let answer = match timeout(CHECK_TIMEOUT / 2, results.wait_for(Option::is_some)).await {
+            Ok(Ok(result)) => result.clone().unwrap_or_default(),
+            _ => "none".to_owned(),
+        };
+        self.clear();
+        stream.write_all(answer.as_bytes()).await?;
+        stream.close().await
+    }
+}
