@@ -1,1 +1,18 @@
-//! carrick-swarm
+//! The control plane: whom we know, whom we are connected to, what happens next. Sans-IO: events and
+//! the time go in, actions come out; one owner, no lock, the same input gives the same output.
+//! After any input, drain [`Swarm::poll_action`], then wait until [`Swarm::poll_timeout`].
+
+mod config;
+mod error;
+mod event;
+mod peer_store;
+mod swarm;
+
+pub use config::{Config, Counters};
+pub use error::{AttemptError, DialError, Refused};
+pub use event::{
+    Action, AttemptId, CloseReason, ConnectionId, Direction, Event, Notice, Origin, PendingId,
+    WaiterId,
+};
+pub use peer_store::PeerStore;
+pub use swarm::{Connection, Swarm};

@@ -1,0 +1,118 @@
+//! Every limit and delay of the swarm, by name. All limits are on by default.
+
+use std::time::Duration;
+
+/// Limits and delays; a plain value, `..Config::default()` fills the rest.
+/// A maximum of 0 allows none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Connections to one peer. Each costs a socket, two tasks and a muxer.
+    pub connections_per_peer_max: usize,
+    /// Connections that others dialed, with those in their upgrade.
+    pub connections_inbound_max: usize,
+    /// Connections that we dialed, with one for each running dial.
+    pub connections_outbound_max: usize,
+    /// Inbound connections in their upgrade: nobody is authenticated yet, and handshakes are not free.
+    pub pending_inbound_max: usize,
+    /// Inbound connections of one IPv4 address or IPv6 /56 network. Loopback and memory are exempt.
+    pub connections_per_ip_max: usize,
+    /// Inbound connections of one IPv6 /48 network.
+    pub connections_per_site_max: usize,
+    /// Running dials: peers, not addresses.
+    pub dials_max: usize,
+    /// Addresses of one dial that are tried; those given by the waiter come before known ones.
+    pub dial_addresses_max: usize,
+    /// Addresses of one dial that are tried at the same time.
+    pub attempts_per_peer_max: usize,
+    /// Time for one address, from the first packet to the muxer.
+    pub attempt_timeout: Duration,
+    /// Time for a whole dial.
+    pub dial_timeout: Duration,
+    /// Head start of a public or relayed address before the next one.
+    pub dial_delay: Duration,
+    /// Head start of a private, loopback or memory address before the next one.
+    pub dial_delay_local: Duration,
+    /// How long a connection that is not preferred must be idle before its dialer closes it.
+    pub duplicate_idle_timeout: Duration,
+    /// How long we wait for further changes before we push identify.
+    pub push_delay: Duration,
+    /// Peers that the peer store remembers without being connected to them.
+    pub peers_max: usize,
+    /// Memory for what peers say of themselves, in bytes, over all peers that are not connected.
+    pub peers_bytes_max: usize,
+    /// Addresses remembered of a connected peer.
+    pub addresses_connected_max: usize,
+    /// Addresses remembered of a peer that is not connected.
+    pub addresses_max: usize,
+    /// How long addresses learnt from the peer itself are believed.
+    pub address_ttl: Duration,
+    /// How long a peer is remembered, at least, after its last connection has closed.
+    pub disconnected_ttl: Duration,
+    /// Observers, each in another IPv4 address or IPv6 /56 network, until an address is believed ours.
+    pub observers_min: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connections_per_peer_max: 4,
+            connections_inbound_max: 512,
+            connections_outbound_max: 256,
+            pending_inbound_max: 128,
+            connections_per_ip_max: 8,
+            connections_per_site_max: 64,
+            dials_max: 128,
+            dial_addresses_max: 16,
+            attempts_per_peer_max: 8,
+            attempt_timeout: Duration::from_secs(10),
+            dial_timeout: Duration::from_secs(30),
+            dial_delay: Duration::from_millis(250),
+            dial_delay_local: Duration::from_millis(30),
+            duplicate_idle_timeout: Duration::from_secs(5),
+            push_delay: Duration::from_millis(100),
+            peers_max: 20_000,
+            peers_bytes_max: 64 << 20,
+            addresses_connected_max: 64,
+            addresses_max: 32,
+            address_ttl: Duration::from_secs(60 * 60),
+            disconnected_ttl: Duration::from_secs(15 * 60),
+            observers_min: 4,
+        }
+    }
+}
+
+/// What the swarm refused or gave up, since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Inbound connections refused: [`Config::pending_inbound_max`].
+    pub refused_pending: u64,
+    /// Inbound connections refused: [`Config::connections_inbound_max`].
+    pub refused_inbound: u64,
+    /// Inbound connections refused: [`Config::connections_per_ip_max`] or
+    /// [`Config::connections_per_site_max`].
+    pub refused_subnet: u64,
+    /// Connections closed: [`Config::connections_per_peer_max`].
+    pub closed_per_peer: u64,
+    /// Connections closed because another one is preferred.
+    pub closed_duplicate: u64,
+    /// Dials refused: [`Config::dials_max`].
+    pub refused_dials: u64,
+    /// Dials refused: [`Config::connections_outbound_max`].
+    pub refused_outbound: u64,
+    /// Addresses not dialed: [`Config::dial_addresses_max`].
+    pub addresses_not_dialed: u64,
+    /// Attempts that took longer than [`Config::attempt_timeout`] or their dial's time.
+    pub attempts_timed_out: u64,
+    /// Identify pushes ignored because the peer sends too many.
+    pub pushes_ignored: u64,
+    /// Signed records refused: an older one than we have.
+    pub records_refused: u64,
+    /// Peers forgotten: [`Config::peers_max`] or [`Config::peers_bytes_max`].
+    pub peers_evicted: u64,
+    /// Addresses not remembered: [`Config::addresses_connected_max`], [`Config::addresses_max`], or
+    /// too long.
+    pub addresses_dropped: u64,
+    /// Observed addresses not counted because too many are.
+    pub observations_dropped: u64,
+}

@@ -1,0 +1,296 @@
+//! What goes into the swarm and what comes out: events (the world and the app to us), actions (us to
+//! the world), notices (us to the app). Plain values; nothing here decides anything.
+
+use std::{fmt, time::Duration};
+
+use carrick_protocols::identify;
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
+
+use crate::error::{AttemptError, DialError};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id!(
+    /// One established connection. Given by the shell, never reused, growing.
+    ConnectionId
+);
+id!(
+    /// One address being dialed. Given by the swarm, never reused.
+    AttemptId
+);
+id!(
+    /// One caller who waits for a connection. Given by the shell, never reused, growing: waiters are
+    /// answered in this order.
+    WaiterId
+);
+id!(
+    /// One inbound connection before its upgrade is done. Given by the swarm, never reused.
+    PendingId
+);
+
+/// Who dialed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// We did.
+    Outbound,
+    /// The other peer did.
+    Inbound,
+}
+
+/// What a connection was before it was established.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It answers [`Action::Dial`].
+    Attempt(AttemptId),
+    /// It was let in by [`crate::Swarm::admit`].
+    Pending(PendingId),
+}
+
+/// What happened in the world, or what the app wants.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A caller wants a connection; answered by one [`Action::Resolve`], unless it is cancelled.
+    Connect {
+        /// Who asks.
+        waiter: WaiterId,
+        /// To whom; `None`: to whoever answers at the addresses.
+        peer: Option<PeerId>,
+        /// Where to try besides what the peer store knows.
+        addresses: Vec<Multiaddr>,
+    },
+    /// The waiter went away; a dial that nobody waits for any more is aborted.
+    Cancel {
+        /// Who asked.
+        waiter: WaiterId,
+    },
+    /// An attempt ended without a connection. Not expected after [`Action::Abort`], but harmless.
+    AttemptFailed {
+        /// Which one.
+        attempt: AttemptId,
+        /// Why.
+        error: AttemptError,
+    },
+    /// An inbound connection ended before its upgrade was done.
+    PendingFailed {
+        /// Which one.
+        pending: PendingId,
+    },
+    /// A connection is secured and muxed.
+    Established {
+        /// Its new id.
+        connection: ConnectionId,
+        /// Whom the handshake authenticated.
+        peer: PeerId,
+        /// The other end's address.
+        address: Multiaddr,
+        /// Where it comes from.
+        origin: Origin,
+    },
+    /// A connection is gone, whoever closed it.
+    Closed {
+        /// Which one.
+        connection: ConnectionId,
+    },
+    /// The connection has got its first user stream, or lost its last. A new connection is idle.
+    Idle {
+        /// Which one.
+        connection: ConnectionId,
+        /// Whether no user stream is open.
+        idle: bool,
+    },
+    /// The answer to [`Action::Identify`].
+    Identified {
+        /// Where it was received.
+        connection: ConnectionId,
+        /// What the peer says of itself.
+        info: identify::Info,
+    },
+    /// The peer sent an identify push; what is missing in it has not changed.
+    Pushed {
+        /// Where it was received.
+        connection: ConnectionId,
+        /// What changed.
+        info: identify::Info,
+    },
+    /// Addresses of a peer that the app or a protocol has learnt.
+    Addresses {
+        /// Whose.
+        peer: PeerId,
+        /// Where it may be reached.
+        addresses: Vec<Multiaddr>,
+        /// How long to believe it.
+        ttl: Duration,
+    },
+    /// We listen on this address, as others may dial it: no port 0; better expanded than unspecified.
+    Listening {
+        /// The address, without our peer id.
+        address: Multiaddr,
+    },
+    /// We no longer listen on this address.
+    ListenerClosed {
+        /// As in [`Event::Listening`].
+        address: Multiaddr,
+    },
+    /// The set of protocols we accept has changed.
+    ProtocolsChanged,
+    /// The app wants no connection to this peer: closes all and stops a running dial.
+    Disconnect {
+        /// To whom.
+        peer: PeerId,
+    },
+    /// The app wants to end: closes everything; nothing is admitted or dialed afterwards.
+    Shutdown,
+}
+
+/// What the shell shall do.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Dial one address and upgrade the connection; answer with [`Event::Established`] or
+    /// [`Event::AttemptFailed`]. The swarm keeps the deadline.
+    Dial {
+        /// Its id.
+        attempt: AttemptId,
+        /// Where, without the peer id at the end.
+        address: Multiaddr,
+        /// Whom the handshake must find; `None`: anyone.
+        expected: Option<PeerId>,
+    },
+    /// Stop an attempt; no answer is needed.
+    Abort {
+        /// Which one.
+        attempt: AttemptId,
+    },
+    /// Answer a waiter; each is answered once.
+    Resolve {
+        /// Whom.
+        waiter: WaiterId,
+        /// The connection to use, or why there is none.
+        result: Result<ConnectionId, DialError>,
+    },
+    /// Close a connection; answer with [`Event::Closed`] once it is gone.
+    Close {
+        /// Which one.
+        connection: ConnectionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Ask the peer who it is, answer with [`Event::Identified`] when it says so.
+    Identify {
+        /// On which connection.
+        connection: ConnectionId,
+    },
+    /// Tell the peer what we are now.
+    PushIdentify {
+        /// On which connection.
+        connection: ConnectionId,
+    },
+    /// From now on new streams to this peer use this connection.
+    Prefer {
+        /// Which peer.
+        peer: PeerId,
+        /// `None`: the peer is not connected.
+        connection: Option<ConnectionId>,
+    },
+    /// Tell the app.
+    Notice(Notice),
+}
+
+/// Why we close a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// Another connection to the peer is preferred, and this one was idle.
+    #[error("another connection to the peer is preferred")]
+    Duplicate,
+    /// There are as many connections as the configuration allows.
+    #[error("connection limit reached")]
+    LimitExceeded,
+    /// It is the result of an attempt that was aborted meanwhile.
+    #[error("nobody waits for it any more")]
+    Unwanted,
+    /// It leads back to ourselves.
+    #[error("it leads to ourselves")]
+    LocalPeer,
+    /// Another peer answered than the one that was dialed.
+    #[error("another peer answered")]
+    WrongPeer,
+    /// The app disconnected the peer.
+    #[error("the app disconnected the peer")]
+    Requested,
+    /// We shut down.
+    #[error("shutting down")]
+    Shutdown,
+}
+
+/// What the app may want to know.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// A connection is established; there may be others to this peer.
+    Connected {
+        /// To whom.
+        peer: PeerId,
+        /// Its id.
+        connection: ConnectionId,
+        /// Who dialed.
+        direction: Direction,
+        /// The other end's address.
+        address: Multiaddr,
+    },
+    /// A connection is gone; there may be others to this peer.
+    ConnectionClosed {
+        /// To whom.
+        peer: PeerId,
+        /// Its id.
+        connection: ConnectionId,
+        /// Why, when it was us who closed it.
+        reason: Option<CloseReason>,
+    },
+    /// The last connection to this peer is gone.
+    Disconnected {
+        /// To whom.
+        peer: PeerId,
+    },
+    /// The peer has said what it is, or what has changed.
+    Identified {
+        /// Which peer.
+        peer: PeerId,
+        /// Where it was received.
+        connection: ConnectionId,
+        /// What it says; after a push, what is missing has not changed.
+        info: identify::Info,
+    },
+    /// We listen on an address.
+    Listening {
+        /// The address.
+        address: Multiaddr,
+    },
+    /// We no longer listen on an address.
+    ListenerClosed {
+        /// The address.
+        address: Multiaddr,
+    },
+    /// Enough peers far from each other have reached us at an address that we did not know as ours.
+    ExternalAddress {
+        /// The address.
+        address: Multiaddr,
+    },
+    /// A dial that somebody waited for has failed.
+    DialFailed {
+        /// To whom, when known.
+        peer: Option<PeerId>,
+        /// As the waiters got it.
+        error: DialError,
+    },
+}
