@@ -1,2 +1,55 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask …`: the chores of this repository. Data on stdout, progress on stderr, exit 0 only on success.
+
+mod bench;
+mod ci;
+mod interop;
+mod steps;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use xtask::source;
+
+/// Test, compare and measure Carrick.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything that needs only Rust: format, lints, tests, documentation, dependencies.
+    Test,
+    /// Carrick against go-libp2p, rust-libp2p, js-libp2p and py-libp2p, as real processes, both ways.
+    Interop(interop::Args),
+    /// Build bench/ and run its runner with the given arguments.
+    Bench {
+        /// Arguments of the runner; `-- --help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// `test`, then `interop --require go,rust,js,py`.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let run = || {
+        std::env::set_current_dir(source::root())
+            .map_err(|error| format!("cannot enter the repository: {error}"))?;
+        match cli.command {
+            Chore::Test => ci::test(),
+            Chore::Interop(args) => interop::run(&args),
+            Chore::Bench { args } => bench::run(&args),
+            Chore::Ci => ci::test().and_then(|()| interop::run(&interop::Args::require_all())),
+        }
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

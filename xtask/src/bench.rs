@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: Carrick beside its rivals and the physical limit, in one run.
+
+use crate::steps::{Steps, cargo, has_program};
+use std::process::Command;
+
+/// Builds the workspace in `bench/` and runs its runner.
+pub(crate) fn run(args: &[String]) -> Result<(), String> {
+    let mut build = cargo(&[
+        "build",
+        "--release",
+        "--workspace",
+        "--manifest-path",
+        "bench/Cargo.toml",
+    ]);
+    if std::env::var_os("PROTOC").is_none() && !has_program("protoc") {
+        eprintln!(
+            "xtask: no protoc on this machine, so litep2p cannot be built and is left out \
+             (Debian: apt-get install protobuf-compiler)"
+        );
+        build.args(["--exclude", "bench-litep2p"]);
+    }
+    // The runner looks for the peers beside itself, so a target folder set from outside must not apply.
+    build.env("CARGO_TARGET_DIR", "bench/target");
+    let mut steps = Steps::default();
+    steps.run("build bench/", &mut build)?;
+    steps.run(
+        "bench",
+        Command::new("bench/target/release/bench-runner").args(args),
+    )
+}

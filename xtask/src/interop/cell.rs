@@ -1,0 +1,265 @@
+//! One cell of the matrix: a listener, a dialer, and what the dialer says of each check.
+
+use super::peers::Peer;
+use super::process::{Line, Process};
+use serde_json::Value;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Who dials whom, over what.
+#[derive(Clone)]
+pub(super) struct Cell {
+    pub(super) dialer: Peer,
+    pub(super) listener: Peer,
+    pub(super) security: &'static str,
+    pub(super) muxer: &'static str,
+}
+
+/// What became of one check; each with the words of the one who says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Passed(String),
+    Failed(String),
+    Skipped(String),
+}
+
+/// What became of a cell.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    /// In the order of the checks.
+    pub(super) verdicts: Vec<(String, Verdict)>,
+    pub(super) took: Duration,
+    /// The last stderr lines of a cell in which something failed.
+    pub(super) log: Vec<String>,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} → {} {} {}",
+            self.dialer.name, self.listener.name, self.security, self.muxer
+        )
+    }
+}
+
+impl Cell {
+    /// The peer in it that is not Carrick.
+    pub(super) fn foreign(&self) -> Option<&Peer> {
+        [&self.dialer, &self.listener]
+            .into_iter()
+            .find(|peer| peer.name != "carrick")
+    }
+
+    /// Starts both programs, gathers the verdicts, and stops what still runs.
+    pub(super) fn run(&self) -> Outcome {
+        let start = Instant::now();
+        let (verdicts, log) = self.verdicts().unwrap_or_else(|ended_early| ended_early);
+        Outcome {
+            verdicts,
+            took: start.elapsed(),
+            log,
+        }
+    }
+
+    fn verdicts(&self) -> Result<Verdicts, Verdicts> {
+        let options = ["--security", self.security, "--muxer", self.muxer];
+        let start = |peer: &Peer, args: &[&str]| {
+            Process::start(peer.command().args(args).args(options))
+                .map_err(|why| single(START, Verdict::Failed(why)))
+        };
+        let mut listener = start(&self.listener, &["listen"])?;
+        let address = address(&mut listener, self.listener.name)?;
+        let mut dialer = start(&self.dialer, &["dial", &address])?;
+        let mut verdicts = vec![];
+        let deadline = Instant::now() + DIALER_MAX;
+        loop {
+            match dialer.line(deadline) {
+                Line::Text(line) => verdicts.extend(verdict(&line)),
+                Line::End => break,
+                Line::Late => {
+                    let why = format!(
+                        "the dialer was still running after {} s",
+                        DIALER_MAX.as_secs()
+                    );
+                    verdicts.push((END.to_owned(), Verdict::Failed(why)));
+                    break;
+                }
+            }
+        }
+        let code = dialer.ended(deadline).and_then(|status| status.code());
+        let words = dialer.last_words();
+        if code == Some(NO_SUCH) && verdicts.is_empty() {
+            return Err(single(
+                START,
+                Verdict::Skipped(format!("{}: {words}", self.dialer.name)),
+            ));
+        }
+        complete(&mut verdicts, code, &words);
+        let failed = verdicts
+            .iter()
+            .any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)));
+        let logs = [(&self.dialer, &dialer), (&self.listener, &listener)];
+        let lines = logs
+            .into_iter()
+            .filter(|_| failed)
+            .flat_map(|(peer, process)| {
+                process
+                    .log()
+                    .into_iter()
+                    .map(|line| format!("{}: {line}", peer.name))
+                    .collect::<Vec<_>>()
+            });
+        Ok((verdicts, lines.collect()))
+    }
+}
+
+impl Outcome {
+    /// What became of `check`.
+    pub(super) fn verdict(&self, check: &str) -> Option<&Verdict> {
+        self.verdicts
+            .iter()
+            .find(|(name, _)| name == check)
+            .map(|(_, verdict)| verdict)
+    }
+
+    pub(super) fn all_passed(&self) -> bool {
+        self.verdicts
+            .iter()
+            .all(|(_, verdict)| matches!(verdict, Verdict::Passed(_)))
+    }
+
+    /// How many passed, and the names of the rest.
+    pub(super) fn summary(&self) -> String {
+        let names = |wanted: fn(&Verdict) -> bool| {
+            let all = self.verdicts.iter().filter(|(_, verdict)| wanted(verdict));
+            all.map(|(name, _)| name.as_str()).collect::<Vec<_>>()
+        };
+        let passed = names(|verdict| matches!(verdict, Verdict::Passed(_)));
+        let failed = names(|verdict| matches!(verdict, Verdict::Failed(_)));
+        let skipped = names(|verdict| matches!(verdict, Verdict::Skipped(_)));
+        let mark = match (failed.is_empty(), skipped.is_empty()) {
+            (false, _) => '✘',
+            (true, true) => '✔',
+            (true, false) => '○',
+        };
+        let mut text = format!(
+            "{mark} {:>2} of {} passed",
+            passed.len(),
+            self.verdicts.len()
+        );
+        for (word, names) in [("FAILED", failed), ("skipped", skipped)] {
+            if !names.is_empty() {
+                text += &format!(", {word}: {}", names.join(" "));
+            }
+        }
+        text
+    }
+}
+
+/// Verdicts in order, and the stderr that may explain them.
+type Verdicts = (Vec<(String, Verdict)>, Vec<String>);
+
+/// The checks that a dialer answers for.
+pub(super) const CHECKS: [&str; 10] = [
+    "connect",
+    "identify",
+    "ping",
+    "echo",
+    "sequential",
+    "concurrent",
+    "half-close",
+    "unsupported",
+    "reset",
+    "wrong-peer",
+];
+
+/// Stands for the programs' start, and for the dialer's end, where something is wrong with them.
+const START: &str = "start";
+const END: &str = "end";
+/// A program's exit code when its stack lacks the muxer or the security asked for.
+const NO_SUCH: i32 = 3;
+/// Within this a listener says where it listens; a cold interpreter on a busy machine takes seconds.
+const LISTENER_MAX: Duration = Duration::from_secs(30);
+/// Programs stop themselves after 60 s; this is for those that do not.
+const DIALER_MAX: Duration = Duration::from_secs(75);
+
+fn single(name: &str, verdict: Verdict) -> Verdicts {
+    (vec![(name.to_owned(), verdict)], vec![])
+}
+
+/// The first address that the listener prints.
+fn address(listener: &mut Process, name: &str) -> Result<String, Verdicts> {
+    let deadline = Instant::now() + LISTENER_MAX;
+    let why = loop {
+        match listener.line(deadline) {
+            Line::Text(line) => {
+                if let Some(address) = line.strip_prefix("listening ") {
+                    return Ok(address.trim().to_owned());
+                }
+            }
+            Line::End => break "ended without an address",
+            Line::Late => break "gave no address in time",
+        }
+    };
+    let code = listener
+        .ended(Instant::now() + Duration::from_secs(1))
+        .and_then(|status| status.code());
+    let words = listener.last_words();
+    if code == Some(NO_SUCH) {
+        return Err(single(START, Verdict::Skipped(format!("{name}: {words}"))));
+    }
+    let failed = Verdict::Failed(format!(
+        "the listener {name} {why} (exit code {code:?}): {words}"
+    ));
+    Err((vec![(START.to_owned(), failed)], listener.log()))
+}
+
+/// One line of the dialer. A line that is none of the contract's fails by itself.
+fn verdict(line: &str) -> Option<(String, Verdict)> {
+    if line.is_empty() {
+        return None;
+    }
+    let object: Value = serde_json::from_str(line).unwrap_or_default();
+    let text = |key: &str| object[key].as_str().map(str::to_owned);
+    let verdict = match (object["ok"].as_bool(), text("skip")) {
+        (Some(true), None) => Verdict::Passed(text("detail").unwrap_or_default()),
+        (Some(false), None) => Verdict::Failed(text("detail").unwrap_or_default()),
+        (None, Some(reason)) => Verdict::Skipped(reason),
+        _ => Verdict::Failed(format!("not a result: {line}")),
+    };
+    Some((text("check").unwrap_or_else(|| END.to_owned()), verdict))
+}
+
+/// A check without a verdict has failed, and so has a dialer whose exit code says other than its lines.
+fn complete(verdicts: &mut Vec<(String, Verdict)>, code: Option<i32>, words: &str) {
+    let any_failed = |all: &[(String, Verdict)]| {
+        all.iter()
+            .any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)))
+    };
+    let contradicts = any_failed(verdicts) == (code == Some(0));
+    for check in CHECKS {
+        if !verdicts.iter().any(|(name, _)| name == check) {
+            verdicts.push((
+                check.to_owned(),
+                Verdict::Failed(format!("no result (dialer's last words: {words})")),
+            ));
+        }
+    }
+    if contradicts {
+        let why = format!(
+            "the dialer's exit code {code:?} contradicts its results (last words: {words})"
+        );
+        verdicts.push((END.to_owned(), Verdict::Failed(why)));
+    }
+    let place = |name: &str| {
+        CHECKS
+            .iter()
+            .position(|check| *check == name)
+            .unwrap_or(CHECKS.len())
+    };
+    verdicts.sort_by_key(|(name, _)| place(name));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Cells with shell scripts in the place of the peers.
+
+use super::*;
+
+/// A peer that listens as the first script says and dials as the second says.
+fn peer(name: &'static str, listen: &str, dial: &str) -> Peer {
+    let script = format!("if [ $1 = listen ]; then {listen}; else {dial}; fi");
+    Peer::new(name, &["sh", "-c", &script, name])
+}
+
+fn run(listen: &str, dial: &str) -> Outcome {
+    let (listener, dialer) = (
+        peer("go", listen, "exit 9"),
+        peer("carrick", "exit 9", dial),
+    );
+    Cell {
+        dialer,
+        listener,
+        security: "noise",
+        muxer: "yamux",
+    }
+    .run()
+}
+
+const LISTEN: &str = "echo hello; echo listening /ip4/127.0.0.1/tcp/1/p2p/X; read line";
+
+fn all_but(last: &str) -> String {
+    CHECKS[..9]
+        .iter()
+        .map(|check| format!(r#"echo '{{"check":"{check}","ok":true,"detail":"d"}}';"#))
+        .collect::<String>()
+        + last
+}
+
+#[test]
+fn all_checks_pass() {
+    // The dialer sees the address and the options of the contract.
+    let dial = all_but(r#"echo "{\"check\":\"wrong-peer\",\"ok\":true,\"detail\":\"$*\"}""#);
+    let outcome = run(LISTEN, &dial);
+    assert!(outcome.all_passed(), "{outcome:?}");
+    assert_eq!(outcome.summary(), "✔ 10 of 10 passed");
+    let words = "dial /ip4/127.0.0.1/tcp/1/p2p/X --security noise --muxer yamux";
+    assert_eq!(
+        outcome.verdict("wrong-peer"),
+        Some(&Verdict::Passed(words.into()))
+    );
+}
+
+#[test]
+fn a_skip_is_neither_passed_nor_failed() {
+    let outcome = run(
+        LISTEN,
+        &all_but(r#"echo '{"check":"wrong-peer","skip":"cannot"}'"#),
+    );
+    assert!(!outcome.all_passed());
+    assert_eq!(outcome.summary(), "○  9 of 10 passed, skipped: wrong-peer");
+}
+
+#[test]
+fn a_failed_check_brings_both_logs() {
+    let dial = all_but(
+        r#"echo '{"check":"wrong-peer","ok":false,"detail":"why"}'; echo ouch >&2; exit 1"#,
+    );
+    let outcome = run(&format!("echo bad >&2; {LISTEN}"), &dial);
+    assert_eq!(outcome.summary(), "✘  9 of 10 passed, FAILED: wrong-peer");
+    assert_eq!(outcome.log, ["carrick: ouch", "go: bad"]);
+}
+
+#[test]
+fn a_check_without_a_verdict_has_failed() {
+    let outcome = run(LISTEN, &all_but("exit 1"));
+    assert_eq!(
+        outcome.summary(),
+        "✘  9 of 11 passed, FAILED: wrong-peer end"
+    );
+}
+
+#[test]
+fn an_exit_code_that_contradicts_the_results_has_failed() {
+    let outcome = run(
+        LISTEN,
+        &all_but(r#"echo '{"check":"wrong-peer","ok":true}'; exit 1"#),
+    );
+    assert_eq!(outcome.summary(), "✘ 10 of 11 passed, FAILED: end");
+    let outcome = run(
+        LISTEN,
+        &all_but(r#"echo '{"check":"wrong-peer","ok":false}'"#),
+    );
+    assert_eq!(
+        outcome.summary(),
+        "✘  9 of 11 passed, FAILED: wrong-peer end"
+    );
+}
+
+#[test]
+fn a_line_that_is_no_result_has_failed() {
+    let outcome = run(LISTEN, &all_but(r#"echo '{"check":"wrong-peer"}'; exit 1"#));
+    assert_eq!(outcome.summary(), "✘  9 of 10 passed, FAILED: wrong-peer");
+    let outcome = run(
+        LISTEN,
+        &all_but(r#"echo '{"check":"wrong-peer","ok":true}'; echo oops; exit 1"#),
+    );
+    assert_eq!(outcome.summary(), "✘ 10 of 11 passed, FAILED: end");
+}
+
+#[test]
+fn a_stack_without_the_muxer_skips_the_cell() {
+    for (listen, dial, name) in [
+        ("echo no mplex >&2; exit 3", "", "go"),
+        (LISTEN, "echo no mplex >&2; exit 3", "carrick"),
+    ] {
+        let outcome = run(listen, dial);
+        assert_eq!(
+            outcome.verdicts,
+            [(
+                "start".into(),
+                Verdict::Skipped(format!("{name}: no mplex"))
+            )]
+        );
+    }
+}
+
+#[test]
+fn a_listener_that_ends_without_an_address_fails_the_cell() {
+    let outcome = run("echo broken >&2; exit 1", "");
+    assert_eq!(outcome.summary(), "✘  0 of 1 passed, FAILED: start");
+    assert_eq!(outcome.log, ["broken"]);
+}

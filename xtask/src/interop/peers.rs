@@ -1,0 +1,206 @@
+//! The peers' programs: how each is built on this machine, and how it is started.
+
+use crate::steps::{Steps, cargo, has_program};
+use clap::ValueEnum;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+/// A program that takes `listen` and `dial ADDR`.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Peer {
+    /// Its stack's name in the table.
+    pub(super) name: &'static str,
+    program: Vec<String>,
+}
+
+impl Peer {
+    pub(super) fn new(name: &'static str, program: &[&str]) -> Self {
+        Self {
+            name,
+            program: program.iter().map(|word| (*word).to_owned()).collect(),
+        }
+    }
+
+    /// A command that starts it; arguments follow.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program[0]);
+        command.args(&self.program[1..]);
+        command
+    }
+}
+
+/// A foreign stack.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// go-libp2p
+    Go,
+    /// rust-libp2p
+    Rust,
+    /// js-libp2p
+    Js,
+    /// py-libp2p
+    Py,
+}
+
+impl Language {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Go => "go",
+            Self::Rust => "rust",
+            Self::Js => "js",
+            Self::Py => "py",
+        }
+    }
+}
+
+/// Why a peer cannot run here.
+pub(super) enum Missing {
+    /// The machine lacks this program.
+    Tool(&'static str),
+    /// It could not be built.
+    Failed(String),
+}
+
+impl From<String> for Missing {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+/// Builds Carrick's own program.
+pub(super) fn carrick(steps: &mut Steps) -> Result<Peer, String> {
+    let args = ["build", "--release", "--package", "interop-carrick"];
+    steps.run("build interop/carrick", quiet(&mut cargo(&args)))?;
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+    Ok(Peer::new(
+        "carrick",
+        &[&format!("{target}/release/interop-carrick")],
+    ))
+}
+
+/// Builds a foreign peer, as far as something changed since the last time.
+pub(super) fn install(language: Language, steps: &mut Steps) -> Result<Peer, Missing> {
+    let need = |tool| {
+        if has_program(tool) {
+            Ok(())
+        } else {
+            Err(Missing::Tool(tool))
+        }
+    };
+    fs::create_dir_all(BUILD).map_err(|error| format!("cannot make {BUILD}: {error}"))?;
+    let name = language.name();
+    match language {
+        Language::Go => {
+            need("go")?;
+            let mut build = Command::new("go");
+            build
+                .args(["build", "-o", "../.build/go-peer", "."])
+                .current_dir("interop/go");
+            steps.run("build interop/go", quiet(&mut build))?;
+            Ok(Peer::new(name, &["interop/.build/go-peer"]))
+        }
+        Language::Rust => {
+            let args = [
+                "build",
+                "--release",
+                "--locked",
+                "--manifest-path",
+                "interop/rust/Cargo.toml",
+            ];
+            let mut build = cargo(&args);
+            build.env("CARGO_TARGET_DIR", "interop/.build/rust");
+            steps.run("build interop/rust", quiet(&mut build))?;
+            Ok(Peer::new(name, &["interop/.build/rust/release/rust-peer"]))
+        }
+        Language::Js => {
+            need("npm")?;
+            install_js(steps)?;
+            Ok(Peer::new(
+                name,
+                &[
+                    "interop/.build/js/node_modules/.bin/node",
+                    "interop/.build/js/peer.mjs",
+                ],
+            ))
+        }
+        Language::Py => {
+            need("python3")?;
+            install_py(steps)?;
+            Ok(Peer::new(
+                name,
+                &["interop/.build/py/bin/python", "interop/py/peer.py"],
+            ))
+        }
+    }
+}
+
+const BUILD: &str = "interop/.build";
+
+/// Modules are found beside the file that names them, so the sources are copied to where the packages go.
+fn install_js(steps: &mut Steps) -> Result<(), String> {
+    let folder = Path::new("interop/.build/js");
+    let io = |error: io::Error| format!("cannot copy interop/js to {}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(io)?;
+    for entry in fs::read_dir("interop/js").map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if entry.path().is_file() {
+            fs::copy(entry.path(), folder.join(entry.file_name())).map_err(io)?;
+        }
+    }
+    once(
+        "js",
+        "interop/js/package-lock.json",
+        "interop/.build/js/node_modules/.bin/node",
+        || {
+            steps.run(
+                "npm ci for interop/js",
+                quiet(Command::new("npm").arg("ci").current_dir(folder)),
+            )
+        },
+    )
+}
+
+fn install_py(steps: &mut Steps) -> Result<(), String> {
+    let lock = "interop/py/requirements.txt";
+    once("py", lock, "interop/.build/py/bin/python", || {
+        let venv = ["-m", "venv", "--clear", "interop/.build/py"];
+        steps.run(
+            "python3 -m venv for interop/py",
+            quiet(Command::new("python3").args(venv)),
+        )?;
+        let args = [
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--requirement",
+            lock,
+        ];
+        steps.run(
+            "pip install for interop/py",
+            quiet(Command::new("interop/.build/py/bin/pip").args(args)),
+        )
+    })
+}
+
+/// Runs `install` unless it has already succeeded with this very lock file, and `product` is still there.
+fn once(
+    name: &str,
+    lock: &str,
+    product: &str,
+    install: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
+    let stamp = format!("{BUILD}/{name}.stamp");
+    let wanted = fs::read(lock).map_err(|error| format!("cannot read {lock}: {error}"))?;
+    if Path::new(product).exists() && fs::read(&stamp).is_ok_and(|done| done == wanted) {
+        return Ok(());
+    }
+    install()?;
+    fs::write(&stamp, wanted).map_err(|error| format!("cannot write {stamp}: {error}"))
+}
+
+/// A build's own words belong on stderr: stdout is for the result.
+fn quiet(command: &mut Command) -> &mut Command {
+    command.stdout(io::stderr())
+}
