@@ -4,6 +4,8 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod error;
+#[cfg(test)]
+mod fixtures;
 pub mod varint;
 
 pub mod mplex;

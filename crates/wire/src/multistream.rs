@@ -54,7 +54,7 @@ impl Message {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         DecodeError::check_max("multistream message", len, LISTING_MAX)?;
         let rest = buf.get(used..).unwrap_or_default();
-        if len > MESSAGE_MAX && entry(rest, LISTING_MAX).is_err() {
+        if len > MESSAGE_MAX && entry(rest).is_err() {
             return Err(DecodeError::TooLarge {
                 what: "multistream message",
                 len,
@@ -100,7 +100,7 @@ fn protocols(mut text: &[u8]) -> Result<Vec<ProtocolId>, DecodeError> {
     let mut ids = Vec::new();
     while !text.is_empty() {
         DecodeError::check_max("protocols in a listing", ids.len() + 1, PROTOCOLS_MAX)?;
-        let (id, used) = entry(text, text.len())?.ok_or(DecodeError::Truncated("listing"))?;
+        let (id, used) = entry(text)?.ok_or(DecodeError::Truncated("listing"))?;
         ids.push(protocol(id)?);
         text = text.get(used..).unwrap_or_default();
     }
@@ -108,9 +108,8 @@ fn protocols(mut text: &[u8]) -> Result<Vec<ProtocolId>, DecodeError> {
 }
 
 /// The first entry of a listing without its newline, and the bytes it takes.
-fn entry(text: &[u8], max: usize) -> Result<Option<(&[u8], usize)>, DecodeError> {
-    let max = max.min(ProtocolId::LEN_MAX + 1);
-    match varint::decode_prefixed(text, "entry of a listing", max)? {
+fn entry(text: &[u8]) -> Result<Option<(&[u8], usize)>, DecodeError> {
+    match varint::decode_prefixed(text, "entry of a listing", ProtocolId::LEN_MAX + 1)? {
         None => Ok(None),
         Some((body, used)) => match body.split_last() {
             Some((b'\n', id)) => Ok(Some((id, used))),
