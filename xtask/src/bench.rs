@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: Carrick beside its rivals and the physical limit, in one run.
 
-use crate::steps::{Steps, cargo, has_program};
+use crate::steps::{Steps, cargo, has_program, quiet};
 use std::process::Command;
 
 /// Builds the workspace in `bench/` and runs its runner.
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     // The runner looks for the peers beside itself, so a target folder set from outside must not apply.
     build.env("CARGO_TARGET_DIR", "bench/target");
     let mut steps = Steps::default();
-    steps.run("build bench/", &mut build)?;
+    steps.run("build bench/", quiet(&mut build))?;
     steps.run(
         "bench",
         Command::new("bench/target/release/bench-runner").args(args),

@@ -45,6 +45,11 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// A build's own words belong on stderr where stdout is for a result.
+pub(crate) fn quiet(command: &mut Command) -> &mut Command {
+    command.stdout(std::io::stderr())
+}
+
 /// Whether the machine has this program.
 pub(crate) fn has_program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

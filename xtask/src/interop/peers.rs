@@ -1,6 +1,6 @@
 //! The peers' programs: how each is built on this machine, and how it is started.
 
-use crate::steps::{Steps, cargo, has_program};
+use crate::steps::{Steps, cargo, has_program, quiet};
 use clap::ValueEnum;
 use std::fs;
 use std::io;
@@ -112,7 +112,7 @@ pub(super) fn install(language: Language, steps: &mut Steps) -> Result<Peer, Mis
             let mut build = cargo(&args);
             build.env("CARGO_TARGET_DIR", "interop/.build/rust");
             steps.run("build interop/rust", quiet(&mut build))?;
-            Ok(Peer::new(name, &["interop/.build/rust/release/rust-peer"]))
+            Ok(Peer::new(name, &["interop/.build/rust/debug/rust-peer"]))
         }
         Language::Js => {
             need("npm")?;
@@ -198,9 +198,4 @@ fn once(
     }
     install()?;
     fs::write(&stamp, wanted).map_err(|error| format!("cannot write {stamp}: {error}"))
-}
-
-/// A build's own words belong on stderr: stdout is for the result.
-fn quiet(command: &mut Command) -> &mut Command {
-    command.stdout(io::stderr())
 }

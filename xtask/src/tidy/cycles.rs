@@ -47,14 +47,14 @@ fn cycles_below(root: &File, files: &[File]) -> Vec<Finding> {
     }
     let modules: BTreeSet<&str> = edges.keys().map(|(from, _)| *from).collect();
     edges.retain(|(from, to), _| modules.contains(to.as_str()) && from != to);
-    // A cycle is reported once: at its smallest name.
     let mut seen = BTreeSet::new();
     let mut findings = Vec::new();
     for module in modules {
         let Some(cycle) = shortest_cycle(module, &edges) else {
             continue;
         };
-        if cycle.iter().any(|name| seen.contains(name)) {
+        // The same cycle begins at each of its modules; it is reported once.
+        if !seen.insert(cycle.iter().cloned().collect::<BTreeSet<_>>()) {
             continue;
         }
         let (file, line) = edges[&(module, cycle[1].clone())];
@@ -70,7 +70,6 @@ fn cycles_below(root: &File, files: &[File]) -> Vec<Finding> {
             places.join(", ")
         );
         findings.push(Finding::new(file, line, what));
-        seen.extend(cycle);
     }
     findings
 }
