@@ -62,7 +62,7 @@ impl Dialer {
 
     /// The protocol agreed on, once it is.
     pub fn outcome(&self) -> Option<&ProtocolId> {
-        self.agreed.then(|| &self.protocols[self.proposed])
+        self.protocols.get(self.proposed).filter(|_| self.agreed)
     }
 
     fn answer(&mut self, message: Message) -> Result<(), NegotiateError> {
