@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
                 };
                 let run = || {
                     let outcome = alone.run();
-                    eprintln!("xtask: {alone}: {} (to prove the skips)", outcome.summary());
+                    eprintln!("xtask: {alone}: {} (for comparison)", outcome.summary());
                     outcome
                 };
                 controls

@@ -89,11 +89,9 @@ impl Cell {
         }
         let code = dialer.ended(deadline).and_then(|status| status.code());
         let words = dialer.last_words();
-        if code == Some(NO_SUCH) && verdicts.is_empty() {
-            return Err(single(
-                START,
-                Verdict::Skipped(format!("{}: {words}", self.dialer.name)),
-            ));
+        if let Some(reason) = declined(&verdicts, code, &words) {
+            let reason = format!("{}: {reason}", self.dialer.name);
+            return Err(single(START, Verdict::Skipped(reason)));
         }
         complete(&mut verdicts, code, &words);
         let failed = verdicts
@@ -115,11 +113,11 @@ impl Cell {
 }
 
 impl Outcome {
-    /// What became of `check`.
+    /// What became of `check`; where the programs did not start, of that.
     pub(super) fn verdict(&self, check: &str) -> Option<&Verdict> {
-        self.verdicts
-            .iter()
-            .find(|(name, _)| name == check)
+        let find = |wanted: &str| self.verdicts.iter().find(|(name, _)| name == wanted);
+        find(check)
+            .or_else(|| find(START))
             .map(|(_, verdict)| verdict)
     }
 
@@ -131,6 +129,9 @@ impl Outcome {
 
     /// How many passed, and the names of the rest.
     pub(super) fn summary(&self) -> String {
+        if let [(_, Verdict::Skipped(reason))] = self.verdicts.as_slice() {
+            return format!("○ not offered: {reason}");
+        }
         let names = |wanted: fn(&Verdict) -> bool| {
             let all = self.verdicts.iter().filter(|(_, verdict)| wanted(verdict));
             all.map(|(name, _)| name.as_str()).collect::<Vec<_>>()
@@ -229,6 +230,20 @@ fn verdict(line: &str) -> Option<(String, Verdict)> {
         _ => Verdict::Failed(format!("not a result: {line}")),
     };
     Some((text("check").unwrap_or_else(|| END.to_owned()), verdict))
+}
+
+/// Why a dialer does nothing at all: it says so by its exit code, or skips every check for one reason.
+fn declined(verdicts: &[(String, Verdict)], code: Option<i32>, words: &str) -> Option<String> {
+    match verdicts {
+        [] if code == Some(NO_SUCH) => Some(words.to_owned()),
+        [(_, Verdict::Skipped(reason)), rest @ ..] if rest.len() + 1 == CHECKS.len() => {
+            let same = |each: &Verdict| matches!(each, Verdict::Skipped(other) if other == reason);
+            rest.iter()
+                .all(|(_, each)| same(each))
+                .then(|| reason.clone())
+        }
+        _ => None,
+    }
 }
 
 /// A check without a verdict has failed, and so has a dialer whose exit code says other than its lines.

@@ -121,7 +121,7 @@ impl Drop for Process {
 /// Stdout lines that wait for us before the child has to.
 const LINES_MAX: usize = 1024;
 /// Stderr lines kept for messages.
-const LOG_MAX: usize = 40;
+const LOG_MAX: usize = 12;
 /// How long a process may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
 

@@ -21,9 +21,9 @@ pub(super) fn table(rows: &[Row], missing: &[String]) -> String {
             outcome.summary()
         );
     }
-    text += &section("Skipped", skips(rows));
-    text += &section("Failed", failures(rows));
-    text += &section("Left out", missing.to_vec());
+    text += &section("Skipped", &skips(rows));
+    text += &section("Failed", &failures(rows));
+    text += &section("Left out", missing);
     let count = |wanted: fn(&Verdict) -> bool| {
         rows.iter()
             .flat_map(|row| &row.outcome.verdicts)
@@ -88,19 +88,26 @@ pub(super) fn judge(rows: &[Row]) -> Result<(), String> {
     ))
 }
 
-fn section(title: &str, lines: Vec<String>) -> String {
+fn section(title: &str, lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
     }
-    format!(
-        "\n{title}:\n{}\n",
-        lines
-            .iter()
-            .map(|line| format!("  {line}"))
-            .collect::<Vec<_>>()
-            .join("\n")
-    )
+    let lines: String = lines
+        .iter()
+        .map(|line| format!("  {}\n", short(line)))
+        .collect();
+    format!("\n{title}:\n{lines}")
 }
+
+/// A line that fits on a screen: some stacks put a whole message into an error.
+fn short(line: &str) -> String {
+    match line.char_indices().nth(LINE_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+const LINE_MAX: usize = 400;
 
 fn skips(rows: &[Row]) -> Vec<String> {
     let mut lines = vec![];

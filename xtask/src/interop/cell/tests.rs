@@ -105,17 +105,20 @@ fn a_line_that_is_no_result_has_failed() {
 
 #[test]
 fn a_stack_without_the_muxer_skips_the_cell() {
+    let skip = |check| format!(r#"echo '{{"check":"{check}","skip":"no mplex"}}';"#);
+    let all_skipped = CHECKS.map(skip).concat() + " exit 0";
     for (listen, dial, name) in [
         ("echo no mplex >&2; exit 3", "", "go"),
         (LISTEN, "echo no mplex >&2; exit 3", "carrick"),
+        (LISTEN, &all_skipped, "carrick"),
     ] {
         let outcome = run(listen, dial);
+        let skipped = Verdict::Skipped(format!("{name}: no mplex"));
+        assert_eq!(outcome.verdicts, [("start".into(), skipped.clone())]);
+        assert_eq!(outcome.verdict("echo"), Some(&skipped));
         assert_eq!(
-            outcome.verdicts,
-            [(
-                "start".into(),
-                Verdict::Skipped(format!("{name}: no mplex"))
-            )]
+            outcome.summary(),
+            format!("○ not offered: {name}: no mplex")
         );
     }
 }
