@@ -61,14 +61,9 @@ pub enum IdentifyError {
     /// The stream ended inside a part, or before the first.
     #[error("identify: the stream ended early")]
     Truncated,
-    /// The key belongs to another peer than the connection.
-    #[error("identify: expected the key of {expected}, found that of {found}")]
-    WrongPeer {
-        /// Whom the connection's handshake authenticated.
-        expected: PeerId,
-        /// Whose key was sent.
-        found: PeerId,
-    },
+    /// The key belongs to another peer than the one that the connection's handshake authenticated.
+    #[error("identify: the key is that of another peer, {0}")]
+    WrongPeer(PeerId),
 }
 
 /// Reads one message, or one push: parts with their lengths, merged until the stream ends.
@@ -125,15 +120,9 @@ impl Collector {
         let (peer, message) = (self.peer, self.message);
         let key = message.public_key.as_deref().map(key::decode_public);
         let key = key.transpose()?;
-        if let Some(found) = key
-            .as_ref()
-            .map(PublicKey::to_peer_id)
-            .filter(|id| *id != peer)
-        {
-            return Err(IdentifyError::WrongPeer {
-                expected: peer,
-                found,
-            });
+        let found = key.as_ref().map(PublicKey::to_peer_id);
+        if let Some(found) = found.filter(|found| *found != peer) {
+            return Err(IdentifyError::WrongPeer(found));
         }
         let addresses = message.listen_addrs.iter();
         let addresses = addresses.filter_map(|bytes| address::decode(bytes).ok());

@@ -113,6 +113,4 @@ pub struct Counters {
     /// Addresses not remembered: [`Config::addresses_connected_max`], [`Config::addresses_max`], or
     /// too long.
     pub addresses_dropped: u64,
-    /// Observed addresses not counted because too many are.
-    pub observations_dropped: u64,
 }

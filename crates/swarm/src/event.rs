@@ -156,6 +156,10 @@ pub enum Event {
 }
 
 /// What the shell shall do.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "actions are moved a few times, never kept"
+)]
 #[derive(Debug, Clone)]
 pub enum Action {
     /// Dial one address and upgrade the connection; answer with [`Event::Established`] or
@@ -235,6 +239,10 @@ pub enum CloseReason {
 }
 
 /// What the app may want to know.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "actions are moved a few times, never kept"
+)]
 #[derive(Debug, Clone)]
 pub enum Notice {
     /// A connection is established; there may be others to this peer.

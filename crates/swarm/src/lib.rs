@@ -2,17 +2,25 @@
 //! the time go in, actions come out; one owner, no lock, the same input gives the same output.
 //! After any input, drain [`Swarm::poll_action`], then wait until [`Swarm::poll_timeout`].
 
-mod config;
-mod error;
 mod event;
-mod peer_store;
 mod swarm;
 
+mod connections;
+mod dialer;
+mod listeners;
+mod peer_store;
+
+mod addresses;
+mod config;
+mod error;
+mod timers;
+
 pub use config::{Config, Counters};
+pub use connections::Connection;
 pub use error::{AttemptError, DialError, Refused};
 pub use event::{
     Action, AttemptId, CloseReason, ConnectionId, Direction, Event, Notice, Origin, PendingId,
     WaiterId,
 };
 pub use peer_store::PeerStore;
-pub use swarm::{Connection, Swarm};
+pub use swarm::Swarm;

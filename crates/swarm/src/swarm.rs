@@ -1,85 +1,415 @@
-//! The swarm.
+//! The swarm: takes events, asks its parts, gives actions. It decides nothing that concerns one part
+//! only; what stands here is how the parts hang together.
 
 use std::time::Instant;
 
+use carrick_protocols::identify::{self, PUSH_PROTOCOL, PushLimiter};
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
-use crate::*;
+use crate::{
+    addresses::split_peer,
+    config::{Config, Counters},
+    connections::{Connection, Connections, Source},
+    dialer::{Dialer, Plan, Target},
+    error::{AttemptError, DialError, Refused},
+    event::{
+        Action, AttemptId, CloseReason, ConnectionId, Direction, Event, Notice, Origin, PendingId,
+        WaiterId,
+    },
+    listeners::Listeners,
+    peer_store::PeerStore,
+    timers::{Outbox, Timer},
+};
 
-/// The control plane of one node.
+/// The control plane of one node. Feed it events and the time; after each, drain its actions.
 #[derive(Debug)]
 pub struct Swarm {
-    counters: Counters,
-    store: PeerStore,
-}
-
-/// One established connection.
-#[derive(Debug, Clone)]
-pub struct Connection {
-    /// The other end.
-    pub peer: PeerId,
-    /// The other end's address.
-    pub address: Multiaddr,
-    /// Who dialed.
-    pub direction: Direction,
-    /// Since when.
-    pub established: Instant,
+    config: Config,
+    local: PeerId,
+    connections: Connections,
+    dialer: Dialer,
+    listeners: Listeners,
+    peer_store: PeerStore,
+    // Our own pushes keep to the pace that we grant others; made at the first.
+    pushes: Option<PushLimiter>,
+    closed: bool,
+    out: Outbox,
 }
 
 impl Swarm {
-    /// A swarm without connections.
-    pub fn new(_config: Config, _local: PeerId) -> Self {
+    /// A swarm without connections; `local` is our own id.
+    pub fn new(config: Config, local: PeerId) -> Self {
         Self {
-            counters: Counters::default(),
-            store: PeerStore::default(),
+            connections: Connections::new(config.clone(), local),
+            dialer: Dialer::new(config.clone()),
+            listeners: Listeners::default(),
+            peer_store: PeerStore::new(config.clone()),
+            pushes: None,
+            closed: false,
+            out: Outbox::default(),
+            config,
+            local,
         }
     }
-    /// Takes one event; drain [`Self::poll_action`] afterwards.
-    pub fn handle_event(&mut self, _now: Instant, _event: Event) {}
-    /// Does what is due at `now`; drain [`Self::poll_action`] afterwards.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
-    /// When [`Self::handle_timeout`] wants to be called next.
+
+    /// Takes one event.
+    pub fn handle_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Connect {
+                waiter,
+                peer,
+                addresses,
+            } => self.connect(now, waiter, peer, addresses),
+            Event::Cancel { waiter } => self.dialer.cancel(waiter, &mut self.out),
+            Event::AttemptFailed { attempt, error } => self.attempt_failed(now, attempt, error),
+            Event::PendingFailed { pending } => self.connections.fail_pending(pending),
+            Event::Established {
+                connection,
+                peer,
+                address,
+                origin,
+            } => self.established(now, connection, peer, address, origin),
+            Event::Closed { connection } => self.connection_closed(now, connection),
+            Event::Idle { connection, idle } => {
+                self.connections.idle(now, connection, idle, &mut self.out);
+            }
+            Event::Identified { connection, info } => self.identified(now, connection, info, false),
+            Event::Pushed { connection, info } => self.pushed(now, connection, info),
+            Event::Addresses {
+                peer,
+                addresses,
+                ttl,
+            } => self
+                .peer_store
+                .add(now, peer, addresses, ttl, &mut self.out.counters),
+            Event::Listening { address } => self.listening(now, address),
+            Event::ListenerClosed { address } => self.listener_closed(now, address),
+            Event::ProtocolsChanged => self.schedule_push(now),
+            Event::Disconnect { peer } => self.disconnect(now, &peer),
+            Event::Shutdown => self.shut_down(now),
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.out.timers.pop_due(now) {
+            let out = &mut self.out;
+            match timer {
+                Timer::Attempt(attempt) => self.dialer.attempt_timed_out(now, attempt, out),
+                Timer::Next(dial) => self.dialer.next_due(now, dial, out),
+                Timer::Dial(dial) => self.dialer.dial_timed_out(dial, out),
+                Timer::Duplicate(connection) => {
+                    self.connections.close_duplicate(now, connection, out);
+                }
+                Timer::Refresh(connection) => {
+                    if self.connections.open(connection).is_some() {
+                        out.push(Action::Identify { connection });
+                    }
+                }
+                Timer::Push => self.push_identify(now),
+            }
+        }
+        self.peer_store.handle_timeout(now, &mut self.out.counters);
+    }
+
+    /// When [`Self::handle_timeout`] is to be called next; `None`: only after the next event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let timers = [self.out.timers.next(), self.peer_store.poll_timeout()];
+        timers.into_iter().flatten().min()
     }
-    /// What to do next, oldest first.
+
+    /// What to do next, in this order. Drain it after every input.
     pub fn poll_action(&mut self) -> Option<Action> {
-        None
+        self.out.actions.pop_front()
     }
-    /// Whether an inbound connection is let in; ask before its first byte is read.
+
+    /// Whether an inbound connection from `remote` is let in; ask before its first byte is read.
+    /// What is let in ends with [`Event::Established`] or [`Event::PendingFailed`].
     ///
     /// # Errors
     /// Which limit is reached.
-    pub fn admit(&mut self, _now: Instant, _remote: &Multiaddr) -> Result<PendingId, Refused> {
-        Err(Refused::Closed)
+    pub fn admit(&mut self, _now: Instant, remote: &Multiaddr) -> Result<PendingId, Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        self.connections.admit(&mut self.out.counters, remote)
     }
+
     /// What we know of peers.
     pub fn peer_store(&self) -> &PeerStore {
-        &self.store
+        &self.peer_store
     }
-    /// What was refused so far.
+
+    /// What was refused or given up so far.
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.out.counters
     }
+
     /// The connections to a peer, without those we are closing.
-    pub fn connections(&self, _peer: &PeerId) -> impl Iterator<Item = (ConnectionId, &Connection)> {
-        std::iter::empty()
+    pub fn connections(&self, peer: &PeerId) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        self.connections.of_peer(peer)
     }
-    /// Peers we are connected to.
+
+    /// The peers we are connected to.
     pub fn peers(&self) -> impl Iterator<Item = &PeerId> {
-        std::iter::empty()
+        self.connections.preferred().map(|(peer, _)| peer)
     }
+
     /// The connection that new streams to this peer use.
-    pub fn best_connection(&self, _peer: &PeerId) -> Option<ConnectionId> {
-        None
+    pub fn best_connection(&self, peer: &PeerId) -> Option<ConnectionId> {
+        self.connections.best(peer)
     }
+
     /// Where we listen.
     pub fn listen_addresses(&self) -> impl Iterator<Item = &Multiaddr> {
-        std::iter::empty()
+        self.listeners.listening()
     }
-    /// Where others have reached us, beside where we listen.
+
+    /// Where else others have reached us, as enough of them say.
     pub fn external_addresses(&self) -> impl Iterator<Item = &Multiaddr> {
-        std::iter::empty()
+        self.listeners.external()
+    }
+
+    fn connect(
+        &mut self,
+        now: Instant,
+        waiter: WaiterId,
+        peer: Option<PeerId>,
+        addresses: Vec<Multiaddr>,
+    ) {
+        let named = || addresses.iter().find_map(|a| split_peer(a.clone()).1);
+        let peer = peer.or_else(named);
+        let existing = match &peer {
+            Some(peer) => self.connections.best(peer),
+            None => addresses.iter().find_map(|a| self.connections.dialed(a)),
+        };
+        let at_once = match existing {
+            _ if self.closed => Some(Err(DialError::Closed)),
+            _ if peer == Some(self.local) => Some(Err(DialError::LocalPeer)),
+            Some(connection) => Some(Ok(connection)),
+            None => None,
+        };
+        if let Some(result) = at_once {
+            return self.out.push(Action::Resolve { waiter, result });
+        }
+        let (target, known) = match peer {
+            Some(peer) => {
+                self.peer_store.touch(now, peer, &mut self.out.counters);
+                (Target::Peer(peer), self.peer_store.addresses(&peer, now))
+            }
+            None => (Target::Anyone(addresses.clone()), Vec::new()),
+        };
+        let all = addresses.into_iter().chain(known);
+        let plan = Plan::new(&target, all, |address| self.listeners.is_own(address));
+        let outbound = self.connections.outbound_count();
+        self.dialer
+            .connect(now, waiter, target, plan, outbound, &mut self.out);
+    }
+
+    fn attempt_failed(&mut self, now: Instant, attempt: AttemptId, error: AttemptError) {
+        let expected = match error {
+            AttemptError::WrongPeer { expected, .. } => Some(expected),
+            _ => None,
+        };
+        let address = self.dialer.failed(now, attempt, error, &mut self.out);
+        if let (Some(peer), Some(address)) = (expected, address) {
+            let counters = &mut self.out.counters;
+            self.peer_store.disproved(now, peer, &address, counters);
+        }
+    }
+
+    fn established(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        peer: PeerId,
+        address: Multiaddr,
+        origin: Origin,
+    ) {
+        if let Some(reason) = self.unusable(now, &peer, origin) {
+            let connection = id;
+            return self.out.push(Action::Close { connection, reason });
+        }
+        let dialed = match origin {
+            Origin::Attempt(attempt) => self.dialer.succeeded(attempt, &mut self.out),
+            Origin::Pending(_) => None,
+        };
+        let (direction, source) = match (origin, &dialed) {
+            (Origin::Pending(pending), _) => (Direction::Inbound, Source::Admitted(pending)),
+            (Origin::Attempt(_), Some((_, at))) => {
+                (Direction::Outbound, Source::Dialed(at.clone()))
+            }
+            (Origin::Attempt(_), None) => return,
+        };
+        let connection = Connection {
+            peer,
+            address: address.clone(),
+            direction,
+            established: now,
+        };
+        if self.connections.add(id, connection, source, &mut self.out) {
+            let reached = dialed.as_ref().map(|(_, at)| at.clone());
+            let counters = &mut self.out.counters;
+            self.peer_store.connected(now, peer, reached, counters);
+            self.out.notice(Notice::Connected {
+                peer,
+                connection: id,
+                direction,
+                address,
+            });
+            self.out.push(Action::Identify { connection: id });
+        }
+        let best = self.connections.best(&peer);
+        if let Some((dial, _)) = dialed {
+            let result = best.ok_or(DialError::TooManyConnections);
+            self.dialer.finish(dial, &result, &mut self.out);
+        }
+        if let Some(best) = best {
+            self.dialer.connected(&peer, best, &mut self.out);
+        }
+    }
+
+    /// Why a new connection must be closed at once; what it was before then ends here.
+    fn unusable(&mut self, now: Instant, peer: &PeerId, origin: Origin) -> Option<CloseReason> {
+        let (target, known) = match origin {
+            Origin::Attempt(attempt) => {
+                let target = self.dialer.target(attempt);
+                (target.and_then(Target::peer), target.is_some())
+            }
+            Origin::Pending(pending) => (None, self.connections.is_pending(pending)),
+        };
+        let (reason, error) = match target {
+            _ if self.closed => (CloseReason::Shutdown, AttemptError::Aborted),
+            _ if !known => (CloseReason::Unwanted, AttemptError::Aborted),
+            Some(expected) if expected != *peer => {
+                let found = *peer;
+                let error = AttemptError::WrongPeer { expected, found };
+                (CloseReason::WrongPeer, error)
+            }
+            _ if *peer == self.local => (CloseReason::LocalPeer, AttemptError::OwnAddress),
+            _ => return None,
+        };
+        match origin {
+            Origin::Attempt(attempt) => self.attempt_failed(now, attempt, error),
+            Origin::Pending(pending) => self.connections.fail_pending(pending),
+        }
+        Some(reason)
+    }
+
+    fn connection_closed(&mut self, now: Instant, connection: ConnectionId) {
+        if let Some(peer) = self.connections.closed(now, connection, &mut self.out) {
+            let counters = &mut self.out.counters;
+            self.peer_store.disconnected(now, peer, counters);
+        }
+        if self.listeners.forget(connection, self.config.observers_min) {
+            self.schedule_push(now);
+        }
+    }
+
+    fn identified(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        info: identify::Info,
+        is_push: bool,
+    ) {
+        let Some(Connection {
+            peer,
+            address: remote,
+            direction,
+            ..
+        }) = self.connections.open(connection).cloned()
+        else {
+            return;
+        };
+        let counters = &mut self.out.counters;
+        self.peer_store
+            .identified(now, peer, &remote, &info, is_push, counters);
+        if let (Direction::Inbound, Some(observed)) = (direction, &info.observed_address) {
+            let min = self.config.observers_min;
+            let believed = self.listeners.observe(connection, &remote, observed, min);
+            if let Some(address) = believed {
+                self.out.notice(Notice::ExternalAddress { address });
+                self.schedule_push(now);
+            }
+        }
+        self.out.notice(Notice::Identified {
+            peer,
+            connection,
+            info,
+        });
+    }
+
+    /// One push too many is not read, but what it said is asked for later.
+    fn pushed(&mut self, now: Instant, connection: ConnectionId, info: identify::Info) {
+        let Some(peer) = self.connections.open(connection).map(|c| c.peer) else {
+            return;
+        };
+        let Err(later) = self.connections.allow_push(now, &peer) else {
+            return self.identified(now, connection, info, true);
+        };
+        self.out.counters.pushes_ignored += 1;
+        let timer = Timer::Refresh(connection);
+        if !self.out.timers.is_set(timer) {
+            self.out.timers.set(timer, later);
+        }
+    }
+
+    fn listening(&mut self, now: Instant, address: Multiaddr) {
+        let (address, _) = split_peer(address);
+        if self.listeners.open(address.clone()) {
+            self.out.notice(Notice::Listening { address });
+            self.schedule_push(now);
+        }
+    }
+
+    fn listener_closed(&mut self, now: Instant, address: Multiaddr) {
+        let (address, _) = split_peer(address);
+        if self.listeners.close(&address) {
+            self.out.notice(Notice::ListenerClosed { address });
+            self.schedule_push(now);
+        }
+    }
+
+    fn schedule_push(&mut self, now: Instant) {
+        let nobody = self.connections.preferred().next().is_none();
+        if nobody || self.closed || self.out.timers.is_set(Timer::Push) {
+            return;
+        }
+        let limiter = self.pushes.get_or_insert_with(|| PushLimiter::new(now));
+        let at = (now + self.config.push_delay).max(limiter.next());
+        self.out.timers.set(Timer::Push, at);
+    }
+
+    fn push_identify(&mut self, now: Instant) {
+        if !self
+            .pushes
+            .as_mut()
+            .is_none_or(|limiter| limiter.allow(now))
+        {
+            return self.schedule_push(now);
+        }
+        for (peer, connection) in self.connections.preferred() {
+            let protocols = self.peer_store.protocols(peer);
+            if protocols.is_empty() || protocols.contains(&PUSH_PROTOCOL) {
+                self.out.push(Action::PushIdentify { connection });
+            }
+        }
+    }
+
+    fn disconnect(&mut self, now: Instant, peer: &PeerId) {
+        self.dialer.stop(peer, &mut self.out);
+        self.connections.close_peer(now, peer, &mut self.out);
+    }
+
+    fn shut_down(&mut self, now: Instant) {
+        self.closed = true;
+        self.out.timers.clear(Timer::Push);
+        self.dialer.shut_down(&mut self.out);
+        self.connections.close_all(now, &mut self.out);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,410 @@
+//! The table of connections: limits, which connection of a peer is preferred, which is a duplicate.
+//!
+//! Both ends of a peer's connections put them in the same order: direct before relayed, then dialed
+//! by the smaller peer id, then the older one. The first is preferred. Of the others, each end closes
+//! only those that it dialed, and only when they are idle; so the two never close each other's.
+//!
+//! ```text
+//! admit → pending → add → open → close → closing → closed
+//!            └ fail_pending        └─────────────────↗
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use carrick_protocols::identify::PushLimiter;
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
+
+use crate::{
+    addresses::{Subnet, is_relayed, subnets},
+    config::{Config, Counters},
+    error::Refused,
+    event::{Action, CloseReason, ConnectionId, Direction, Notice, PendingId},
+    timers::{Outbox, Timer},
+};
+
+/// One established connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The other end.
+    pub peer: PeerId,
+    /// The other end's address.
+    pub address: Multiaddr,
+    /// Who dialed.
+    pub direction: Direction,
+    /// Since when.
+    pub established: Instant,
+}
+
+/// All connections.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    config: Config,
+    local: PeerId,
+    table: BTreeMap<ConnectionId, Entry>,
+    peers: BTreeMap<PeerId, Peer>,
+    dialed: BTreeSet<(Multiaddr, ConnectionId)>,
+    pending: BTreeMap<PendingId, Subnets>,
+    pending_next: u64,
+    subnets: BTreeMap<Subnet, usize>,
+    inbound: usize,
+    outbound: usize,
+}
+
+type Subnets = [Option<Subnet>; 2];
+
+#[derive(Debug)]
+struct Entry {
+    connection: Connection,
+    // Held from admission to the end.
+    subnets: Subnets,
+    dialed: Option<Multiaddr>,
+    closing: Option<CloseReason>,
+    idle: bool,
+}
+
+#[derive(Debug)]
+struct Peer {
+    connections: BTreeSet<ConnectionId>,
+    preferred: Option<ConnectionId>,
+    pushes: PushLimiter,
+}
+
+/// What a connection was before it is added.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Dialed(Multiaddr),
+    Admitted(PendingId),
+}
+
+impl Connections {
+    pub(crate) const fn new(config: Config, local: PeerId) -> Self {
+        Self {
+            config,
+            local,
+            table: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            dialed: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            pending_next: 0,
+            subnets: BTreeMap::new(),
+            inbound: 0,
+            outbound: 0,
+        }
+    }
+
+    pub(crate) fn admit(
+        &mut self,
+        counters: &mut Counters,
+        remote: &Multiaddr,
+    ) -> Result<PendingId, Refused> {
+        let config = &self.config;
+        let max = config.pending_inbound_max;
+        if self.pending.len() >= max {
+            counters.refused_pending += 1;
+            return Err(Refused::PendingMax { max });
+        }
+        let max = config.connections_inbound_max;
+        if self.pending.len() + self.inbound >= max {
+            counters.refused_inbound += 1;
+            return Err(Refused::InboundMax { max });
+        }
+        let subnets = subnets(remote);
+        for subnet in subnets.into_iter().flatten() {
+            let max = match subnet {
+                Subnet::V4(_) | Subnet::V6(_) => config.connections_per_ip_max,
+                Subnet::Site(_) => config.connections_per_site_max,
+            };
+            if self.subnets.get(&subnet).is_some_and(|count| *count >= max) || max == 0 {
+                counters.refused_subnet += 1;
+                return Err(Refused::SubnetMax { max });
+            }
+        }
+        for subnet in subnets.into_iter().flatten() {
+            *self.subnets.entry(subnet).or_default() += 1;
+        }
+        let id = PendingId(self.pending_next);
+        self.pending_next += 1;
+        self.pending.insert(id, subnets);
+        Ok(id)
+    }
+
+    pub(crate) fn is_pending(&self, pending: PendingId) -> bool {
+        self.pending.contains_key(&pending)
+    }
+
+    pub(crate) fn fail_pending(&mut self, pending: PendingId) {
+        if let Some(subnets) = self.pending.remove(&pending) {
+            self.release(subnets);
+        }
+    }
+
+    /// Takes a connection in. At the peer's limit, a connection that both ends put last gives way.
+    /// `false`: this one had to; it is told to close and is not in the table.
+    pub(crate) fn add(
+        &mut self,
+        id: ConnectionId,
+        connection: Connection,
+        source: Source,
+        out: &mut Outbox,
+    ) -> bool {
+        debug_assert!(
+            !self.table.contains_key(&id),
+            "connection ids are not reused"
+        );
+        let (peer, now) = (connection.peer, connection.established);
+        let live = self.live(&peer).map(|(other, _)| other);
+        let full = live.count() >= self.config.connections_per_peer_max;
+        if full || self.table.contains_key(&id) {
+            out.counters.closed_per_peer += 1;
+            let class = self.class(&connection);
+            let last = self
+                .live(&peer)
+                .max_by_key(|(other, entry)| (self.class(&entry.connection), *other));
+            let last = last.filter(|(_, entry)| self.class(&entry.connection) > class);
+            let Some(last) = last.map(|(other, _)| other) else {
+                if let Source::Admitted(pending) = source {
+                    self.fail_pending(pending);
+                }
+                let reason = CloseReason::LimitExceeded;
+                out.push(Action::Close {
+                    connection: id,
+                    reason,
+                });
+                return false;
+            };
+            self.close(now, last, CloseReason::LimitExceeded, out);
+        }
+        let (subnets, dialed) = match source {
+            Source::Admitted(pending) => {
+                self.inbound += 1;
+                (self.pending.remove(&pending).unwrap_or_default(), None)
+            }
+            Source::Dialed(address) => {
+                self.outbound += 1;
+                self.dialed.insert((address.clone(), id));
+                (Subnets::default(), Some(address))
+            }
+        };
+        let idle = true;
+        let closing = None;
+        self.table.insert(
+            id,
+            Entry {
+                connection,
+                subnets,
+                dialed,
+                closing,
+                idle,
+            },
+        );
+        let of_peer = self.peers.entry(peer).or_insert_with(|| Peer {
+            connections: BTreeSet::new(),
+            preferred: None,
+            pushes: PushLimiter::new(now),
+        });
+        of_peer.connections.insert(id);
+        self.refresh(now, &peer, out);
+        true
+    }
+
+    /// Closes a connection; it stays in the table, unused, until it is gone.
+    pub(crate) fn close(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        reason: CloseReason,
+        out: &mut Outbox,
+    ) {
+        let Some(entry) = self.table.get_mut(&id) else {
+            return;
+        };
+        if entry.closing.is_some() {
+            return;
+        }
+        entry.closing = Some(reason);
+        let peer = entry.connection.peer;
+        out.push(Action::Close {
+            connection: id,
+            reason,
+        });
+        self.refresh(now, &peer, out);
+    }
+
+    /// The connection has not been preferred and idle long enough.
+    pub(crate) fn close_duplicate(&mut self, now: Instant, id: ConnectionId, out: &mut Outbox) {
+        out.counters.closed_duplicate += 1;
+        self.close(now, id, CloseReason::Duplicate, out);
+    }
+
+    pub(crate) fn close_peer(&mut self, now: Instant, peer: &PeerId, out: &mut Outbox) {
+        let ids: Vec<_> = self.live(peer).map(|(id, _)| id).collect();
+        for id in ids {
+            self.close(now, id, CloseReason::Requested, out);
+        }
+    }
+
+    pub(crate) fn close_all(&mut self, now: Instant, out: &mut Outbox) {
+        let ids: Vec<_> = self.table.keys().copied().collect();
+        for id in ids {
+            self.close(now, id, CloseReason::Shutdown, out);
+        }
+    }
+
+    /// The connection is gone. Gives its peer when that was the last one.
+    pub(crate) fn closed(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        out: &mut Outbox,
+    ) -> Option<PeerId> {
+        let entry = self.table.remove(&id)?;
+        out.timers.clear(Timer::Duplicate(id));
+        out.timers.clear(Timer::Refresh(id));
+        match entry.connection.direction {
+            Direction::Inbound => self.inbound -= 1,
+            Direction::Outbound => self.outbound -= 1,
+        }
+        self.release(entry.subnets);
+        if let Some(address) = entry.dialed {
+            self.dialed.remove(&(address, id));
+        }
+        let peer = entry.connection.peer;
+        if let Some(of_peer) = self.peers.get_mut(&peer) {
+            of_peer.connections.remove(&id);
+        }
+        self.refresh(now, &peer, out);
+        out.notice(Notice::ConnectionClosed {
+            peer,
+            connection: id,
+            reason: entry.closing,
+        });
+        if self.peers.get(&peer)?.connections.is_empty() {
+            self.peers.remove(&peer);
+            out.notice(Notice::Disconnected { peer });
+            return Some(peer);
+        }
+        None
+    }
+
+    pub(crate) fn idle(&mut self, now: Instant, id: ConnectionId, idle: bool, out: &mut Outbox) {
+        if let Some(entry) = self.table.get_mut(&id) {
+            entry.idle = idle;
+            let peer = entry.connection.peer;
+            self.refresh(now, &peer, out);
+        }
+    }
+
+    /// The connection, unless it is gone or closing.
+    pub(crate) fn open(&self, id: ConnectionId) -> Option<&Connection> {
+        let entry = self.table.get(&id)?;
+        entry.closing.is_none().then_some(&entry.connection)
+    }
+
+    pub(crate) fn best(&self, peer: &PeerId) -> Option<ConnectionId> {
+        self.peers.get(peer)?.preferred
+    }
+
+    /// The best connection to whoever answered when we dialed this address.
+    pub(crate) fn dialed(&self, address: &Multiaddr) -> Option<ConnectionId> {
+        let key = |id| (address.clone(), ConnectionId(id));
+        self.dialed
+            .range(key(0)..=key(u64::MAX))
+            .find_map(|(_, id)| self.best(&self.open(*id)?.peer))
+    }
+
+    pub(crate) fn of_peer(
+        &self,
+        peer: &PeerId,
+    ) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        self.live(peer).map(|(id, entry)| (id, &entry.connection))
+    }
+
+    /// Peers with their preferred connections.
+    pub(crate) fn preferred(&self) -> impl Iterator<Item = (&PeerId, ConnectionId)> {
+        self.peers
+            .iter()
+            .filter_map(|(peer, of_peer)| Some((peer, of_peer.preferred?)))
+    }
+
+    pub(crate) const fn outbound_count(&self) -> usize {
+        self.outbound
+    }
+
+    /// Counts a push of this peer; the time of the next one when it is one too many.
+    pub(crate) fn allow_push(&mut self, now: Instant, peer: &PeerId) -> Result<(), Instant> {
+        let Some(of_peer) = self.peers.get_mut(peer) else {
+            return Ok(());
+        };
+        if of_peer.pushes.allow(now) {
+            Ok(())
+        } else {
+            Err(of_peer.pushes.next())
+        }
+    }
+
+    fn live(&self, peer: &PeerId) -> impl Iterator<Item = (ConnectionId, &Entry)> {
+        let ids = self
+            .peers
+            .get(peer)
+            .into_iter()
+            .flat_map(|p| &p.connections);
+        ids.filter_map(|id| Some((*id, self.table.get(id)?)))
+            .filter(|(_, entry)| entry.closing.is_none())
+    }
+
+    /// What both ends see alike; smaller is better.
+    fn class(&self, connection: &Connection) -> impl Ord + Copy + use<> {
+        let (local, peer) = (self.local.to_bytes(), connection.peer.to_bytes());
+        let dialed_by_larger = match connection.direction {
+            Direction::Outbound => local > peer,
+            Direction::Inbound => peer > local,
+        };
+        (is_relayed(&connection.address), dialed_by_larger)
+    }
+
+    /// Chooses anew which connection is preferred and which ones are duplicates to close.
+    fn refresh(&mut self, now: Instant, peer: &PeerId, out: &mut Outbox) {
+        let best = self
+            .live(peer)
+            .min_by_key(|(id, e)| (self.class(&e.connection), *id));
+        let best = best.map(|(id, _)| id);
+        let Some(of_peer) = self.peers.get_mut(peer) else {
+            return;
+        };
+        if of_peer.preferred != best {
+            of_peer.preferred = best;
+            out.push(Action::Prefer {
+                peer: *peer,
+                connection: best,
+            });
+        }
+        for id in &of_peer.connections {
+            let duplicate = self.table.get(id).is_some_and(|entry| {
+                let ours = entry.connection.direction == Direction::Outbound;
+                ours && entry.idle && entry.closing.is_none() && best != Some(*id)
+            });
+            let timer = Timer::Duplicate(*id);
+            if !duplicate {
+                out.timers.clear(timer);
+            } else if !out.timers.is_set(timer) {
+                out.timers
+                    .set(timer, now + self.config.duplicate_idle_timeout);
+            }
+        }
+    }
+
+    fn release(&mut self, subnets: Subnets) {
+        for subnet in subnets.into_iter().flatten() {
+            if let Some(count) = self.subnets.get_mut(&subnet) {
+                *count -= 1;
+                if *count == 0 {
+                    self.subnets.remove(&subnet);
+                }
+            }
+        }
+    }
+}

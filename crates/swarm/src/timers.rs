@@ -1,0 +1,87 @@
+//! The one queue of what is due when, and the box of actions that all parts put theirs into.
+//! Invariant: a timer is set at most once; whoever owns its id clears it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Instant,
+};
+
+use crate::{
+    config::Counters,
+    dialer::DialId,
+    event::{Action, AttemptId, ConnectionId, Notice},
+};
+
+/// What the parts of the swarm write to.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) actions: VecDeque<Action>,
+    pub(crate) timers: Timers,
+    pub(crate) counters: Counters,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub(crate) fn notice(&mut self, notice: Notice) {
+        self.push(Action::Notice(notice));
+    }
+}
+
+/// What can become due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// An attempt has had its time.
+    Attempt(AttemptId),
+    /// A dial may start its next attempt.
+    Next(DialId),
+    /// A dial has had its time.
+    Dial(DialId),
+    /// A connection that is not preferred has been idle long enough.
+    Duplicate(ConnectionId),
+    /// Ask again what an ignored push said.
+    Refresh(ConnectionId),
+    /// Tell everyone what we are now.
+    Push,
+}
+
+/// Timers by time and by name.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    queue: BTreeSet<(Instant, Timer)>,
+    set: BTreeMap<Timer, Instant>,
+}
+
+impl Timers {
+    /// Sets or moves a timer.
+    pub(crate) fn set(&mut self, timer: Timer, at: Instant) {
+        self.clear(timer);
+        self.queue.insert((at, timer));
+        self.set.insert(timer, at);
+    }
+
+    pub(crate) fn clear(&mut self, timer: Timer) {
+        if let Some(at) = self.set.remove(&timer) {
+            self.queue.remove(&(at, timer));
+        }
+    }
+
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.set.contains_key(&timer)
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.queue.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the earliest timer that is due.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Timer> {
+        let &(at, timer) = self.queue.first()?;
+        (at <= now).then(|| {
+            self.clear(timer);
+            timer
+        })
+    }
+}
