@@ -1,0 +1,3 @@
+//! What the fuzz targets feed bytes to; a function panics when a promise of the code is broken.
+
+pub mod wire;

@@ -1,0 +1,161 @@
+//! Promises of the decoders: no bytes panic, none are read twice or past their end, and where a
+//! value has one form only, what decodes encodes to the same bytes. The tests of `wire` run these
+//! functions over the corpus as well.
+
+use carrick_wire::{
+    Keypair, address, envelope, identify, key, mplex, multistream, noise, peer_id,
+    peer_record::PeerRecord, varint, yamux,
+};
+
+/// The name of a corpus, and what its inputs are fed to.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target of this file.
+pub const TARGETS: [Target; 11] = [
+    ("varint", varint),
+    ("multistream", multistream),
+    ("noise", noise),
+    ("yamux", yamux),
+    ("mplex", mplex),
+    ("key", key),
+    ("peer_id", peer_id),
+    ("address", address),
+    ("envelope", envelope),
+    ("peer_record", peer_record),
+    ("identify", identify),
+];
+
+/// Plain varints and length prefixes.
+pub fn varint(data: &[u8]) {
+    if let Ok(Some((value, used))) = varint::decode(data) {
+        let mut out = Vec::new();
+        varint::encode(value, &mut out);
+        assert_eq!(out, data[..used]);
+    }
+    if let Ok(Some((body, used))) = varint::decode_prefixed(data, "body", 100) {
+        assert!(body.len() <= 100 && data[..used].ends_with(body));
+    }
+}
+
+/// A run of messages, as they follow each other on a stream.
+pub fn multistream(mut data: &[u8]) {
+    while let Ok(Some((message, used))) = multistream::Message::decode(data) {
+        let mut out = Vec::new();
+        message.encode(&mut out);
+        assert_eq!(out, data[..used]);
+        data = &data[used..];
+    }
+}
+
+/// The handshake's payload.
+pub fn noise(data: &[u8]) {
+    if let Ok(payload) = noise::HandshakePayload::decode(data) {
+        assert!(payload.stream_muxers.len() <= noise::MUXERS_MAX);
+        assert!(payload.webtransport_certhashes.len() <= noise::CERTHASHES_MAX);
+        assert_eq!(
+            noise::HandshakePayload::decode(&payload.encode()),
+            Ok(payload)
+        );
+    }
+}
+
+/// Headers one after the other.
+pub fn yamux(data: &[u8]) {
+    for bytes in data.as_chunks().0 {
+        if let Ok(header) = yamux::Header::decode(bytes) {
+            assert_eq!(header.encode(), *bytes);
+        }
+    }
+}
+
+/// Headers one after the other.
+pub fn mplex(mut data: &[u8]) {
+    while let Ok(Some((header, used))) = mplex::Header::decode(data) {
+        let mut out = Vec::new();
+        header.encode(&mut out);
+        assert_eq!(out, data[..used]);
+        data = &data[used..];
+    }
+}
+
+/// Public and private keys, and the signature of a decoded key.
+pub fn key(data: &[u8]) {
+    if let Ok(key) = key::decode_public(data) {
+        assert_eq!(key.encode_protobuf(), data);
+        assert!(!key::verify(&key, b"message", data));
+        assert_eq!(
+            peer_id::decode(&key.to_peer_id().to_bytes()),
+            Ok(key.to_peer_id())
+        );
+    }
+    if let Ok(pair) = key::decode_private(data) {
+        assert!(key::decode_public(&pair.public().encode_protobuf()).is_ok());
+    }
+}
+
+/// Binary and text.
+pub fn peer_id(data: &[u8]) {
+    if let Ok(peer) = peer_id::decode(data) {
+        assert_eq!(peer.to_bytes(), data);
+        assert!(peer_id::public_key(&peer).is_none_or(|key| key.to_peer_id() == peer));
+    }
+    if let Some(Ok(peer)) = std::str::from_utf8(data).ok().map(peer_id::parse) {
+        assert_eq!(peer_id::parse(&peer.to_string()), Ok(peer));
+    }
+}
+
+/// Binary and text; both forms name the same address.
+pub fn address(data: &[u8]) {
+    if let Ok(address) = address::decode(data) {
+        assert_eq!(address.to_vec(), data);
+        assert_eq!(address::parse(&address.to_string()), Ok(address));
+    }
+    if let Some(Ok(address)) = std::str::from_utf8(data).ok().map(address::parse) {
+        assert_eq!(address::decode(&address.to_vec()), Ok(address));
+    }
+}
+
+/// Envelopes, as bytes and as a payload in a good envelope.
+pub fn envelope(data: &[u8]) {
+    let _ = envelope::open(data, "fuzz");
+    if let Ok(bytes) = envelope::seal(&keypair(), "fuzz", b"type", data) {
+        assert_eq!(
+            envelope::open(&bytes, "fuzz")
+                .map(|opened| opened.payload)
+                .as_deref(),
+            Ok(data)
+        );
+    }
+}
+
+/// Records, as bytes and as a payload in a good envelope.
+pub fn peer_record(data: &[u8]) {
+    let _ = PeerRecord::open(data);
+    let keypair = keypair();
+    if let Ok(bytes) = envelope::seal(&keypair, "libp2p-peer-record", &[3, 1], data)
+        && let Ok(record) = PeerRecord::open(&bytes)
+    {
+        assert_eq!(record.peer, keypair.public().to_peer_id());
+        let again = record
+            .seal(&keypair)
+            .expect("it shrinks: bad addresses were left out");
+        assert_eq!(PeerRecord::open(&again), Ok(record));
+    }
+}
+
+/// Messages, alone and merged from two parts.
+pub fn identify(data: &[u8]) {
+    if let Ok(message) = identify::Message::decode(data) {
+        let mut merged = message.clone();
+        merged.merge(identify::Message::default());
+        assert_eq!(merged, message);
+        let bytes = message.encode();
+        if bytes.len() <= identify::LEN_MAX {
+            assert_eq!(identify::Message::decode(&bytes), Ok(message));
+        }
+    }
+}
+
+fn keypair() -> Keypair {
+    Keypair::ed25519_from_bytes([7; 32]).expect("any 32 bytes are a secret key")
+}
