@@ -106,8 +106,9 @@ impl Records {
     }
 }
 
-/// Payloads at least this long are kept as slices of the read buffer; shorter ones are copied together.
-const SLICE_MIN: usize = 4096;
+/// Payloads at least this long are kept as slices of the read buffer; shorter ones are copied together. A slice keeps its
+/// whole read buffer alive, so this bounds how much more memory than unread bytes a peer can make us hold.
+const SLICE_MIN: usize = 16 << 10;
 
 /// What a stream has received and its user has not read yet.
 #[derive(Debug, Default)]

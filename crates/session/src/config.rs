@@ -8,7 +8,7 @@ pub struct Config {
     /// One deadline over negotiation, handshake and muxer negotiation together.
     pub upgrade_timeout: Duration,
     /// Streams that the peer may hold open at once; one more is reset. The peer may make us buffer
-    /// 256 KiB on each of them.
+    /// 256 KiB on each of them (mplex: `mplex_buffer_max`).
     pub inbound_streams_max: usize,
     /// Streams that we hold open at once; further opens wait.
     pub outbound_streams_max: usize,

@@ -4,7 +4,7 @@
 //! one full buffer per stream plus one message. Ids are independent per opener, so a stream is named by both.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ use carrick_wire::mplex::{DATA_MAX, Header, Kind};
 use slab::Slab;
 
 use crate::{
-    Code, Config, Event, Key, Layout, OpenError, StreamError, Violation,
+    Code, Config, Event, Key, Layout, OpenError, Records, StreamError, Violation,
     mux::Read,
     outbox::Outbox,
     stream::{RecvHalf, SendHalf, Stream},
@@ -47,7 +47,7 @@ pub(crate) struct Mplex {
     patience: Duration,
     /// The stream that holds up the connection, and until when it may.
     full: Option<(Key, Instant)>,
-    lingering: VecDeque<(Instant, Key, (bool, u64))>,
+    lingering: BTreeSet<(Instant, Key)>,
     linger: Duration,
     away: bool,
 }
@@ -56,7 +56,8 @@ pub(crate) struct Mplex {
 struct Entry {
     ours: bool,
     id: u64,
-    announced: bool,
+    /// A frame of ours was sent on it.
+    spoken: bool,
     stream: Stream,
 }
 
@@ -74,7 +75,7 @@ impl Mplex {
             ids: BTreeMap::new(),
             next_id: 0,
             decoder: Decoder::default(),
-            outbox: Outbox::new(layout, config.send_buffer_max),
+            outbox: Outbox::new(layout, config),
             inbound: 0,
             inbound_max: config.inbound_streams_max,
             outbound_max: config.outbound_streams_max,
@@ -84,7 +85,7 @@ impl Mplex {
             buffer_max: config.mplex_buffer_max,
             patience: config.mplex_patience,
             full: None,
-            lingering: VecDeque::new(),
+            lingering: BTreeSet::new(),
             linger: config.linger,
             away: false,
         }
@@ -121,7 +122,7 @@ impl Mplex {
         let key = Key(self.streams.insert(Entry {
             ours: true,
             id,
-            announced: false,
+            spoken: false,
             stream: Stream::new(),
         }));
         self.ids.insert((true, id), key.0);
@@ -136,15 +137,15 @@ impl Mplex {
     ) -> Result<Option<usize>, StreamError> {
         let entry = &mut self.streams[key.0];
         entry.stream.check_writable()?;
+        if head.is_empty() && data.is_empty() {
+            return Ok(Some(0));
+        }
         if !self.outbox.has_room() {
-            if !std::mem::replace(&mut entry.stream.wants_write, true) {
-                self.outbox.stall(key);
-            }
+            self.outbox.stall(key, &mut entry.stream);
             return Ok(None);
         }
-        entry.stream.wants_write = false;
         self.announce(key);
-        let data = &data[..data.len().min(WRITE_MAX - head.len())];
+        let data = &data[..data.len().min(WRITE_MAX.saturating_sub(head.len()))];
         let header = self.header(key, Kind::Message, head.len() + data.len());
         self.outbox.data([&header, head, data]);
         Ok(Some(data.len()))
@@ -165,45 +166,46 @@ impl Mplex {
     }
 
     pub(crate) fn reset(&mut self, key: Key, code: Code) {
-        let entry = &mut self.streams[key.0];
+        let entry = &self.streams[key.0];
         if !entry.stream.is_closed() {
-            entry.stream.fail(StreamError::ResetLocally(code));
-            entry.stream.queue.clear();
-            if !entry.ours || entry.announced {
+            if !entry.ours || entry.spoken {
                 self.control(key, Kind::Reset);
             }
+            self.fail(key, StreamError::ResetLocally(code));
         }
-        self.drained(key);
         self.settle(key);
     }
 
     pub(crate) fn stop(&mut self, _now: Instant, key: Key, code: Code) {
-        self.streams[key.0]
-            .stream
-            .stop(StreamError::ResetLocally(code));
+        let stream = &mut self.streams[key.0].stream;
+        stream.stop(StreamError::ResetLocally(code));
+        if std::mem::take(&mut stream.wants_read) {
+            self.outbox.event(Event::Readable(key));
+        }
         self.drained(key);
     }
 
     pub(crate) fn release(&mut self, now: Instant, key: Key) {
-        let entry = &mut self.streams[key.0];
-        let unread = entry.stream.queue.len() > 0 && entry.stream.is_receiving();
-        entry.stream.released = true;
-        if entry.stream.send == SendHalf::Open || unread {
+        let stream = &mut self.streams[key.0].stream;
+        let unread = stream.queue.len() > 0 && stream.is_receiving();
+        stream.released = true;
+        if stream.send == SendHalf::Open || unread {
             self.reset(key, Code::NONE);
             return;
         }
-        entry.stream.queue.clear();
-        if !entry.stream.is_closed() {
-            self.lingering
-                .push_back((now + self.linger, key, (entry.ours, entry.id)));
+        stream.queue.clear();
+        if !stream.is_closed() {
+            let until = now + self.linger;
+            stream.lingers = Some(until);
+            self.lingering.insert((until, key));
         }
-        self.drained(key);
         self.settle(key);
     }
 
     /// mplex has no frame that says so.
     pub(crate) fn go_away(&mut self) {
         self.away = true;
+        self.openable();
     }
 
     pub(crate) fn lose(&mut self) {
@@ -211,37 +213,23 @@ impl Mplex {
         let keys: Vec<_> = self.streams.iter().map(|(index, _)| Key(index)).collect();
         for key in keys {
             self.fail(key, StreamError::ConnectionLost);
+            self.settle(key);
         }
         self.openable();
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let linger = self.lingering.front().map(|(at, ..)| *at);
+        let linger = self.lingering.first().map(|(until, _)| *until);
         let full = self.full.map(|(_, at)| at);
         linger.into_iter().chain(full).min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Violation> {
-        while let Some(&(at, key, id)) = self.lingering.front() {
-            if at > now {
-                break;
-            }
-            self.lingering.pop_front();
-            // The slot may hold another stream by now.
-            if self
-                .streams
-                .get(key.0)
-                .is_some_and(|entry| (entry.ours, entry.id) == id)
-            {
-                self.reset(key, Code::NONE);
-            }
+        while let Some(&(_, key)) = self.lingering.first().filter(|(until, _)| *until <= now) {
+            self.reset(key, Code::NONE);
         }
-        if let Some((key, _)) = self.full.filter(|(_, until)| *until <= now) {
-            self.fail(key, StreamError::ResetLocally(Code::SLOW_READER));
-            self.control(key, Kind::Reset);
-            self.streams[key.0].stream.queue.clear();
-            self.drained(key);
-            self.settle(key);
+        while let Some((key, _)) = self.full.filter(|(_, until)| *until <= now) {
+            self.reset(key, Code::SLOW_READER);
         }
         Ok(())
     }
@@ -250,8 +238,20 @@ impl Mplex {
         self.full.is_some() || self.outbox.is_congested()
     }
 
-    pub(crate) fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+    pub(crate) fn poll_transmit(&mut self, spare: &mut Records) -> bool {
+        let congested = self.is_congested();
+        let some = self.outbox.take(spare);
+        while let Some(key) = self.outbox.wake() {
+            self.streams[key.0].stream.stalled = false;
+        }
+        if congested && !self.is_congested() {
+            self.outbox.event(Event::Resumed);
+        }
+        some
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.outbox.poll_event()
     }
 
     pub(crate) fn streams(&self) -> usize {
@@ -299,15 +299,19 @@ impl Mplex {
                     if std::mem::take(&mut stream.wants_read) {
                         self.outbox.event(Event::Readable(key));
                     }
+                    self.drained(key);
                     self.settle(key);
                 }
             }
             Kind::Reset => {
-                let budget = self
-                    .resets
-                    .get_or_insert_with(|| Budget::new(limits::RESETS, now));
-                budget.take(now).ok_or(Violation("too many resets"))?;
                 if let Some(key) = key {
+                    let Entry { ours, spoken, .. } = self.streams[key.0];
+                    if !ours && !spoken {
+                        let budget = self
+                            .resets
+                            .get_or_insert_with(|| Budget::new(limits::RESETS, now));
+                        budget.take(now).ok_or(Violation("too many resets"))?;
+                    }
                     self.fail(key, StreamError::Reset(Code::NONE));
                     self.settle(key);
                 }
@@ -337,7 +341,7 @@ impl Mplex {
         let key = Key(self.streams.insert(Entry {
             ours: false,
             id,
-            announced: true,
+            spoken: false,
             stream: Stream::new(),
         }));
         self.ids.insert((false, id), key.0);
@@ -360,21 +364,22 @@ impl Mplex {
         }
     }
 
-    /// A full stream was read from or given up: once half its buffer is free, the connection goes on, unless another
-    /// stream is over its limit too.
+    /// A full stream was read from or has ended: once half its buffer is free or nothing more can come, the connection
+    /// goes on, unless another stream is over its limit too.
     fn drained(&mut self, key: Key) {
-        let Some((full, until)) = self.full.filter(|(full, _)| *full == key) else {
+        let Some((_, until)) = self.full.filter(|(full, _)| *full == key) else {
             return;
         };
-        if self.streams[full.0].stream.queue.len() > self.buffer_max / 2 {
+        let holds = |stream: &Stream, max| stream.is_receiving() && stream.queue.len() > max;
+        if holds(&self.streams[key.0].stream, self.buffer_max / 2) {
             return;
         }
         let next = self
             .streams
             .iter()
-            .find(|(_, entry)| entry.stream.queue.len() > self.buffer_max);
+            .find(|(_, entry)| holds(&entry.stream, self.buffer_max));
         self.full = next.map(|(index, _)| (Key(index), until));
-        if self.full.is_none() {
+        if !self.is_congested() {
             self.outbox.event(Event::Resumed);
         }
     }
@@ -385,14 +390,15 @@ impl Mplex {
         if std::mem::take(&mut stream.wants_read) {
             self.outbox.event(Event::Readable(key));
         }
-        if std::mem::take(&mut stream.wants_write) {
+        if stream.stalled {
             self.outbox.event(Event::Writable(key));
         }
+        self.drained(key);
     }
 
     fn announce(&mut self, key: Key) {
         let entry = &mut self.streams[key.0];
-        if !std::mem::replace(&mut entry.announced, true) {
+        if !std::mem::replace(&mut entry.spoken, true) && entry.ours {
             let name = entry.id.to_string();
             let mut frame = self.header(key, Kind::Open, name.len());
             frame.extend_from_slice(name.as_bytes());
@@ -420,11 +426,16 @@ impl Mplex {
 
     fn settle(&mut self, key: Key) {
         let entry = &self.streams[key.0];
-        if !entry.stream.released || !(entry.stream.is_closed() || !entry.announced) {
+        let unheard_of = entry.ours && !entry.spoken;
+        if !(entry.stream.released && (entry.stream.is_closed() || unheard_of)) {
             return;
         }
         let entry = self.streams.remove(key.0);
         self.ids.remove(&(entry.ours, entry.id));
+        self.outbox.forget(key, &entry.stream);
+        if let Some(until) = entry.stream.lingers {
+            self.lingering.remove(&(until, key));
+        }
         if let Some((body, _)) = self
             .decoder
             .body

@@ -194,12 +194,12 @@ impl Mux {
 
     /// Exchanges the filled outgoing buffer for `spare`, which must be empty; false when there was nothing to send.
     pub fn poll_transmit(&mut self, spare: &mut Records) -> bool {
-        each!(mut self, mux => mux.outbox().take(spare))
+        each!(mut self, mux => mux.poll_transmit(spare))
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        each!(mut self, mux => mux.outbox().poll_event())
+        each!(mut self, mux => mux.poll_event())
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) must be called at the latest.

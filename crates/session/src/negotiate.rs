@@ -75,15 +75,17 @@ impl Dialer {
             }
             (true, Message::NotAvailable) => {
                 self.proposed += 1;
-                if self.proposed == self.protocols.len() {
+                if self.proposed >= self.protocols.len() {
                     return Err(NegotiateError::Unsupported(std::mem::take(
                         &mut self.protocols,
                     )));
                 }
                 self.propose();
             }
-            (true, Message::Protocol(protocol)) if self.protocols[self.proposed] == protocol => {
-                self.agreed = true
+            (true, Message::Protocol(protocol))
+                if self.protocols.get(self.proposed) == Some(&protocol) =>
+            {
+                self.agreed = true;
             }
             (true, Message::Protocol(_)) => {
                 return Err(NegotiateError::Violation(
@@ -212,10 +214,10 @@ impl Decoder {
     /// Uses some of `bytes` and returns how many, with a message when one is complete.
     fn next(&mut self, bytes: &[u8]) -> Result<(usize, Option<Message>), NegotiateError> {
         let held = self.partial.len();
-        if held == 0 {
-            if let Some((message, used)) = Message::decode(bytes)? {
-                return Ok((used, Some(message)));
-            }
+        if held == 0
+            && let Some((message, used)) = Message::decode(bytes)?
+        {
+            return Ok((used, Some(message)));
         }
         // A message that is not complete yet is shorter than this, or decoding it would have failed.
         let take = bytes

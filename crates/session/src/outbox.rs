@@ -1,32 +1,40 @@
 //! What a muxer has for the outside: frames to send and events to report.
 //!
-//! Invariant: data waits when `send_max` bytes are unsent. Control frames do not wait, but once `CONTROL_MAX` bytes of
+//! Invariant: data waits when `send_max` bytes are unsent. Control frames do not wait, but once `control_max` bytes of
 //! them are unsent the connection is congested and nothing more is read, so a peer that does not read cannot make us
-//! queue answers.
+//! queue answers. `control_max` holds what all streams can have to say while nothing is read: otherwise two honest peers
+//! could both stop reading and wait for each other.
 
 use std::collections::VecDeque;
 
-use crate::{Event, Key, Layout, Records};
+use crate::{Config, Event, Key, Layout, Records, stream::Stream};
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
     records: Records,
     send_max: usize,
     control: usize,
-    /// Streams whose writes wait for room, in the order in which they came.
+    control_max: usize,
+    /// Streams whose writes wait for room, in the order in which they came; all of them live.
     stalled: VecDeque<Key>,
     events: VecDeque<Event>,
 }
 
-/// Unsent control bytes at which reading pauses: some 1,300 yamux frames.
-const CONTROL_MAX: usize = 16 << 10;
+/// Control bytes that may be unsent before reading pauses: some for answers to the peer, and for each stream two window
+/// updates, its end and its reset.
+const CONTROL_MIN: usize = 16 << 10;
+const CONTROL_PER_STREAM: usize = 48;
 
 impl Outbox {
-    pub(crate) fn new(layout: Layout, send_max: usize) -> Self {
+    pub(crate) fn new(layout: Layout, config: &Config) -> Self {
+        let streams_max = config
+            .inbound_streams_max
+            .saturating_add(config.outbound_streams_max);
         Self {
             records: Records::new(layout),
-            send_max,
+            send_max: config.send_buffer_max,
             control: 0,
+            control_max: CONTROL_MIN.saturating_add(streams_max.saturating_mul(CONTROL_PER_STREAM)),
             stalled: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -40,9 +48,25 @@ impl Outbox {
         self.records.len() < self.send_max
     }
 
-    /// Remembers a stream that waits for room; the caller sees to it that it waits only once.
-    pub(crate) fn stall(&mut self, key: Key) {
-        self.stalled.push_back(key);
+    /// Remembers a stream that waits for room.
+    pub(crate) fn stall(&mut self, key: Key, stream: &mut Stream) {
+        if !std::mem::replace(&mut stream.stalled, true) {
+            self.stalled.push_back(key);
+        }
+    }
+
+    /// Forgets a stream that is removed while it waits for room.
+    pub(crate) fn forget(&mut self, key: Key, stream: &Stream) {
+        if stream.stalled {
+            self.stalled.retain(|stalled| *stalled != key);
+        }
+    }
+
+    /// The next stream to try again, now that there is room.
+    pub(crate) fn wake(&mut self) -> Option<Key> {
+        let key = self.stalled.pop_front()?;
+        self.events.push_back(Event::Writable(key));
+        Some(key)
     }
 
     pub(crate) fn data(&mut self, parts: [&[u8]; 3]) {
@@ -57,7 +81,7 @@ impl Outbox {
     }
 
     pub(crate) fn is_congested(&self) -> bool {
-        self.control > CONTROL_MAX
+        self.control > self.control_max
     }
 
     pub(crate) fn event(&mut self, event: Event) {
@@ -68,6 +92,7 @@ impl Outbox {
         self.events.pop_front()
     }
 
+    /// Exchanges the filled buffer for `spare`; afterwards there is room.
     pub(crate) fn take(&mut self, spare: &mut Records) -> bool {
         if self.records.is_empty() {
             return false;
@@ -77,12 +102,7 @@ impl Outbox {
             "the spare buffer holds bytes that were not sent"
         );
         std::mem::swap(&mut self.records, spare);
-        if self.is_congested() {
-            self.events.push_back(Event::Resumed);
-        }
         self.control = 0;
-        self.events
-            .extend(self.stalled.drain(..).map(Event::Writable));
         true
     }
 }

@@ -7,6 +7,8 @@
 //! ```
 //! Invariant: a half that ended cleanly stays so, whatever comes later.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use crate::{StreamError, buffer::RecvQueue, mux::Read};
@@ -31,11 +33,16 @@ pub(crate) struct Stream {
     pub(crate) send: SendHalf,
     pub(crate) recv: RecvHalf,
     pub(crate) queue: RecvQueue,
-    /// A read or a write came back empty-handed; an event is owed.
+    /// A read came back empty-handed; an event is owed.
     pub(crate) wants_read: bool,
+    /// A write waits for the peer's credit; an event is owed.
     pub(crate) wants_write: bool,
+    /// A write waits for room in the outbox, which knows it.
+    pub(crate) stalled: bool,
     /// The user is gone.
     pub(crate) released: bool,
+    /// Until when the peer may take to end a stream whose user is gone.
+    pub(crate) lingers: Option<Instant>,
 }
 
 impl Stream {
@@ -46,7 +53,9 @@ impl Stream {
             queue: RecvQueue::default(),
             wants_read: false,
             wants_write: false,
+            stalled: false,
             released: false,
+            lingers: None,
         }
     }
 
@@ -83,18 +92,21 @@ impl Stream {
 
     /// The peer finished its side.
     pub(crate) fn end(&mut self) {
-        if matches!(self.recv, RecvHalf::Open | RecvHalf::Discarding(_)) {
+        if self.is_receiving() {
             self.recv = RecvHalf::Ended;
         }
     }
 
-    /// Both halves fail, except those that had ended. What was received before stays readable.
+    /// Both halves fail, except those that had ended. What was received before stays readable, unless we gave it up.
     pub(crate) fn fail(&mut self, error: StreamError) {
         if self.send == SendHalf::Open {
             self.send = SendHalf::Failed(error);
         }
-        if matches!(self.recv, RecvHalf::Open | RecvHalf::Discarding(_)) {
+        if self.is_receiving() {
             self.recv = RecvHalf::Failed(error);
+            if let StreamError::ResetLocally(_) = error {
+                self.queue.clear();
+            }
         }
     }
 

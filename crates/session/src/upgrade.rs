@@ -4,7 +4,7 @@
 //! when one muxer is offered alone, its first frames follow the proposal without waiting. With the muxer agreed on within
 //! the handshake, the dialer waits for the peer exactly once.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use carrick_wire::{PeerId, ProtocolId, PublicKey};
@@ -77,7 +77,7 @@ pub struct Summary {
 enum Stage {
     Security(Negotiation, Box<Handshake>),
     Handshake(Box<Handshake>),
-    Muxer(Negotiation, Box<Secured>, VecDeque<Bytes>),
+    Muxer(Negotiation, Box<Secured>),
     Over,
 }
 
@@ -164,7 +164,9 @@ impl Upgrade {
     /// The result, once there is one. What [`poll_transmit`](Self::poll_transmit) still holds must be sent before
     /// anything else.
     pub fn finish(&mut self) -> Option<Upgraded> {
-        self.done.take().map(|upgraded| *upgraded)
+        let mut upgraded = *self.done.take()?;
+        upgraded.leftover = std::mem::take(&mut self.input);
+        Some(upgraded)
     }
 
     /// One step forward; false when more input is needed.
@@ -174,9 +176,7 @@ impl Upgrade {
                 self.negotiate_security(negotiation, handshake)
             }
             Stage::Handshake(handshake) => self.shake_hands(now, handshake),
-            Stage::Muxer(negotiation, secured, plain) => {
-                self.negotiate_muxer(now, negotiation, secured, plain)
-            }
+            Stage::Muxer(negotiation, secured) => self.negotiate_muxer(now, negotiation, secured),
             Stage::Over => Ok(false),
         }
     }
@@ -211,7 +211,7 @@ impl Upgrade {
             return Ok(false);
         };
         if let Some(muxer) = secured.muxer.take() {
-            self.complete(now, secured, muxer, true, None, VecDeque::new())?;
+            self.complete(now, secured, muxer, true, None, Bytes::new())?;
             return Ok(false);
         }
         let mut negotiation = Negotiation::new(self.role, self.muxers.clone());
@@ -219,11 +219,11 @@ impl Upgrade {
         match (negotiation, self.muxers.as_slice()) {
             (Negotiation::Dialer(dialer), [only]) => {
                 let only = only.clone();
-                self.complete(now, secured, only, false, Some(dialer), VecDeque::new())?;
+                self.complete(now, secured, only, false, Some(dialer), Bytes::new())?;
                 Ok(false)
             }
             (negotiation, _) => {
-                self.stage = Stage::Muxer(negotiation, Box::new(secured), VecDeque::new());
+                self.stage = Stage::Muxer(negotiation, Box::new(secured));
                 Ok(true)
             }
         }
@@ -234,26 +234,17 @@ impl Upgrade {
         now: Instant,
         mut negotiation: Negotiation,
         mut secured: Box<Secured>,
-        mut plain: VecDeque<Bytes>,
     ) -> Result<bool, UpgradeError> {
-        while let Some(bytes) = secured.opener.open(&mut self.input)? {
-            plain.push_back(bytes);
-        }
-        while negotiation.outcome().is_none() {
-            let Some(mut bytes) = plain.pop_front() else {
-                break;
-            };
+        while let Some(mut bytes) = secured.opener.open(&mut self.input)? {
             let used = negotiation.recv(&bytes);
             self.send_sealed(&mut negotiation, &mut secured.sealer)?;
             let rest = bytes.split_off(used.map_err(UpgradeError::Muxer)?);
-            if !rest.is_empty() {
-                plain.push_front(rest);
+            if let Some(muxer) = negotiation.outcome().cloned() {
+                self.complete(now, *secured, muxer, false, None, rest)?;
+                return Ok(false);
             }
         }
-        match negotiation.outcome().cloned() {
-            Some(muxer) => self.complete(now, *secured, muxer, false, None, plain)?,
-            None => self.stage = Stage::Muxer(negotiation, secured, plain),
-        }
+        self.stage = Stage::Muxer(negotiation, secured);
         Ok(false)
     }
 
@@ -279,7 +270,7 @@ impl Upgrade {
         muxer: ProtocolId,
         early_muxer: bool,
         unconfirmed: Option<Box<Dialer>>,
-        plain: VecDeque<Bytes>,
+        rest: Bytes,
     ) -> Result<(), UpgradeError> {
         let Secured {
             opener,
@@ -297,23 +288,22 @@ impl Upgrade {
         );
         let mut mux = mux
             .ok_or_else(|| UpgradeError::Muxer(NegotiateError::Unsupported(vec![muxer.clone()])))?;
-        plain
-            .into_iter()
-            .try_for_each(|bytes| mux.recv(now, bytes))?;
+        if !rest.is_empty() {
+            mux.recv(now, rest)?;
+        }
         let summary = Summary {
             security: noise::PROTOCOL,
             muxer,
             early_muxer,
             round_trips: self.round_trips,
         };
-        let leftover = std::mem::take(&mut self.input);
         self.done = Some(Box::new(Upgraded {
             peer: key.to_peer_id(),
             key,
             opener,
             sealer,
             mux,
-            leftover,
+            leftover: BytesMut::new(),
             summary,
         }));
         Ok(())

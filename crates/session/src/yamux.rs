@@ -5,7 +5,7 @@
 //! connection's budget; at most 256 of our streams are unacknowledged.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use self::{
     window::{Pinger, Windows},
 };
 use crate::{
-    Code, Config, Event, Key, Layout, OpenError, Role, StreamError, Violation,
+    Code, Config, Event, Key, Layout, OpenError, Records, Role, StreamError, Violation,
     mux::Read,
     outbox::Outbox,
     stream::{SendHalf, Stream},
@@ -34,13 +34,15 @@ const DATA_MAX: usize = 64 << 10;
 /// Go-away codes (hashicorp/yamux).
 const NORMAL: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
+const INTERNAL_ERROR: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) struct Yamux {
     role: Role,
     streams: Slab<Entry>,
     ids: BTreeMap<u32, usize>,
-    next_id: u32,
+    /// Wider than an id, so that it can pass the last one.
+    next_id: u64,
     decoder: Decoder,
     outbox: Outbox,
     windows: Windows,
@@ -48,7 +50,7 @@ pub(crate) struct Yamux {
     counts: Counts,
     resets: Budget,
     empty_frames: Budget,
-    lingering: VecDeque<(Instant, Key, u32)>,
+    lingering: BTreeSet<(Instant, Key)>,
     linger: Duration,
     going: Going,
 }
@@ -76,6 +78,8 @@ struct Counts {
     outbound: usize,
     outbound_max: usize,
     unacked: usize,
+    /// Streams of ours that have no id yet.
+    unsent: u64,
     open_wanted: bool,
 }
 
@@ -112,7 +116,7 @@ impl Yamux {
             ids: BTreeMap::new(),
             next_id: if role == Role::Dialer { 1 } else { 2 },
             decoder: Decoder::default(),
-            outbox: Outbox::new(layout, config.send_buffer_max),
+            outbox: Outbox::new(layout, config),
             windows: Windows::new(config),
             pinger: Pinger::new(config, now),
             counts: Counts {
@@ -122,7 +126,7 @@ impl Yamux {
             },
             resets: Budget::new(limits::RESETS, now),
             empty_frames: Budget::new(limits::EMPTY_FRAMES, now),
-            lingering: VecDeque::new(),
+            lingering: BTreeSet::new(),
             linger: config.linger,
             going: Going::On,
         }
@@ -150,7 +154,7 @@ impl Yamux {
         if self.going == Going::Away {
             return Err(OpenError::Closing);
         }
-        if self.next_id > u32::MAX - 2 {
+        if self.next_id + 2 * self.counts.unsent > u64::from(u32::MAX) {
             return Err(OpenError::Exhausted);
         }
         if self.counts.unacked >= ACK_BACKLOG || self.counts.outbound >= self.counts.outbound_max {
@@ -158,6 +162,7 @@ impl Yamux {
             return Err(OpenError::Blocked);
         }
         self.counts.unacked += 1;
+        self.counts.unsent += 1;
         self.counts.outbound += 1;
         Ok(Key(self.streams.insert(Entry::new(0, true))))
     }
@@ -170,18 +175,20 @@ impl Yamux {
     ) -> Result<Option<usize>, StreamError> {
         let entry = &mut self.streams[key.0];
         entry.stream.check_writable()?;
+        if head.is_empty() && data.is_empty() {
+            return Ok(Some(0));
+        }
         let room = (entry.credit as usize)
             .min(DATA_MAX)
-            .checked_sub(head.len())
-            .filter(|room| *room > 0);
-        let Some(room) = room.filter(|_| self.outbox.has_room()) else {
-            if !entry.stream.wants_write && !self.outbox.has_room() {
-                self.outbox.stall(key);
-            }
-            entry.stream.wants_write = true;
+            .saturating_sub(head.len());
+        entry.stream.wants_write = room == 0;
+        if room == 0 {
             return Ok(None);
-        };
-        entry.stream.wants_write = false;
+        }
+        if !self.outbox.has_room() {
+            self.outbox.stall(key, &mut entry.stream);
+            return Ok(None);
+        }
         let data = &data[..data.len().min(room)];
         let len = u32::try_from(head.len() + data.len()).expect("at most DATA_MAX");
         entry.credit -= len;
@@ -213,36 +220,38 @@ impl Yamux {
     }
 
     pub(crate) fn reset(&mut self, key: Key, code: Code) {
-        let entry = &mut self.streams[key.0];
-        if !entry.stream.is_closed() {
-            entry.stream.fail(StreamError::ResetLocally(code));
-            entry.stream.queue.clear();
-            if entry.id != 0 {
-                let id = entry.id;
-                self.send(Kind::WindowUpdate, Flags::RST, id, code.0);
+        let Entry { id, stream, .. } = &self.streams[key.0];
+        if !stream.is_closed() {
+            if *id != 0 {
+                self.send(Kind::WindowUpdate, Flags::RST, *id, code.0);
             }
+            self.fail(key, StreamError::ResetLocally(code));
         }
         self.settle(key);
     }
 
     pub(crate) fn stop(&mut self, now: Instant, key: Key, code: Code) {
-        self.streams[key.0]
-            .stream
-            .stop(StreamError::ResetLocally(code));
+        let stream = &mut self.streams[key.0].stream;
+        stream.stop(StreamError::ResetLocally(code));
+        if std::mem::take(&mut stream.wants_read) {
+            self.outbox.event(Event::Readable(key));
+        }
         self.refill(now, key);
     }
 
     pub(crate) fn release(&mut self, now: Instant, key: Key) {
-        let entry = &mut self.streams[key.0];
-        let unread = entry.stream.queue.len() > 0 && entry.stream.is_receiving();
-        entry.stream.released = true;
-        if entry.stream.send == SendHalf::Open || unread {
+        let stream = &mut self.streams[key.0].stream;
+        let unread = stream.queue.len() > 0 && stream.is_receiving();
+        stream.released = true;
+        if stream.send == SendHalf::Open || unread {
             self.reset(key, Code::NONE);
             return;
         }
-        entry.stream.queue.clear();
-        if !entry.stream.is_closed() {
-            self.lingering.push_back((now + self.linger, key, entry.id));
+        stream.queue.clear();
+        if !stream.is_closed() {
+            let until = now + self.linger;
+            stream.lingers = Some(until);
+            self.lingering.insert((until, key));
         }
         self.settle(key);
     }
@@ -250,6 +259,7 @@ impl Yamux {
     pub(crate) fn go_away(&mut self) {
         self.going = Going::Away;
         self.send(Kind::GoAway, Flags::EMPTY, 0, NORMAL);
+        self.openable();
     }
 
     pub(crate) fn lose(&mut self) {
@@ -257,25 +267,19 @@ impl Yamux {
         let keys: Vec<_> = self.streams.iter().map(|(index, _)| Key(index)).collect();
         for key in keys {
             self.fail(key, StreamError::ConnectionLost);
+            self.settle(key);
         }
         self.openable();
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let linger = self.lingering.front().map(|(at, ..)| *at);
+        let linger = self.lingering.first().map(|(until, _)| *until);
         linger.into_iter().chain([self.pinger.deadline()]).min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), Violation> {
-        while let Some(&(at, key, id)) = self.lingering.front() {
-            if at > now {
-                break;
-            }
-            self.lingering.pop_front();
-            // The slot may hold another stream by now.
-            if self.streams.get(key.0).is_some_and(|entry| entry.id == id) {
-                self.reset(key, Code::NONE);
-            }
+        while let Some(&(_, key)) = self.lingering.first().filter(|(until, _)| *until <= now) {
+            self.reset(key, Code::NONE);
         }
         if let Some(ping) = self.pinger.handle_timeout(now)? {
             self.send(Kind::Ping, Flags::SYN, 0, ping);
@@ -287,8 +291,20 @@ impl Yamux {
         self.outbox.is_congested()
     }
 
-    pub(crate) fn outbox(&mut self) -> &mut Outbox {
-        &mut self.outbox
+    pub(crate) fn poll_transmit(&mut self, spare: &mut Records) -> bool {
+        let congested = self.is_congested();
+        let some = self.outbox.take(spare);
+        while let Some(key) = self.outbox.wake() {
+            self.streams[key.0].stream.stalled = false;
+        }
+        if congested && !self.is_congested() {
+            self.outbox.event(Event::Resumed);
+        }
+        some
+    }
+
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        self.outbox.poll_event()
     }
 
     pub(crate) fn streams(&self) -> usize {
@@ -324,9 +340,10 @@ impl Yamux {
     fn first_flags(&mut self, key: Key) -> Flags {
         let entry = &mut self.streams[key.0];
         if entry.ours && entry.id == 0 {
-            entry.id = self.next_id;
-            // Stays below u32::MAX: open() refuses when two more would not fit, and ids are used at most once per open.
-            self.next_id = self.next_id.saturating_add(2);
+            entry.id =
+                u32::try_from(self.next_id).expect("open() leaves an id for each unsent stream");
+            self.next_id += 2;
+            self.counts.unsent -= 1;
             self.ids.insert(entry.id, key.0);
             Flags::SYN
         } else if !entry.ours && !entry.acked {
@@ -354,7 +371,11 @@ impl Yamux {
                 self.openable();
                 Ok(())
             }
-            Kind::GoAway => Err(Violation("the peer went away with an error")),
+            Kind::GoAway => Err(Violation(match header.length {
+                PROTOCOL_ERROR => "the peer reported a protocol error",
+                INTERNAL_ERROR => "the peer reported an internal error",
+                _ => "the peer went away with an error",
+            })),
         }
     }
 
@@ -368,44 +389,48 @@ impl Yamux {
         if flags.contains(Flags::SYN) {
             self.incoming(id)?;
         }
-        let key = self.ids.get(&id).map(|index| Key(*index));
+        let mut key = self.ids.get(&id).map(|index| Key(*index));
         // Some peers answer with data and never say ACK: any frame of theirs acknowledges the stream.
         if let Some(key) = key {
             self.acknowledged(key);
         }
-        if flags.contains(Flags::RST) {
-            self.resets.take(now).ok_or(Violation("too many resets"))?;
-            if let Some(key) = key {
-                let code = if kind == Kind::WindowUpdate {
-                    Code(length)
-                } else {
-                    Code::NONE
-                };
-                self.fail(key, StreamError::Reset(code));
-                self.settle(key);
-            }
+        if flags.contains(Flags::RST)
+            && let Some(key) = key.take()
+        {
+            let code = match kind {
+                Kind::WindowUpdate => Code(length),
+                _ => Code::NONE,
+            };
+            self.reset_by_peer(now, key, code)?;
         }
         let fin = flags.contains(Flags::FIN);
         if kind == Kind::Data && length > 0 {
-            let key = key.filter(|key| self.streams.contains(key.0));
-            self.begin_body(key, length, fin)
-        } else {
-            if length == 0 && flags == Flags::EMPTY {
-                self.empty_frames
-                    .take(now)
-                    .ok_or(Violation("too many empty frames"))?;
-            }
-            let Some(key) = key.filter(|key| self.streams.contains(key.0)) else {
-                return Ok(());
-            };
-            if kind == Kind::WindowUpdate {
-                self.credit(key, length)?;
-            }
-            if fin {
-                self.end(key);
-            }
-            Ok(())
+            return self.begin_body(key, length, fin);
         }
+        if length == 0 && flags == Flags::EMPTY {
+            self.empty_frames
+                .take(now)
+                .ok_or(Violation("too many empty frames"))?;
+        }
+        let Some(key) = key else { return Ok(()) };
+        if kind == Kind::WindowUpdate {
+            self.credit(key, length)?;
+        }
+        if fin {
+            self.end(key);
+        }
+        Ok(())
+    }
+
+    /// Streams that are reset before we said a word have cost us more than the peer: those are counted.
+    fn reset_by_peer(&mut self, now: Instant, key: Key, code: Code) -> Result<(), Violation> {
+        let entry = &self.streams[key.0];
+        if !entry.ours && !entry.acked {
+            self.resets.take(now).ok_or(Violation("too many resets"))?;
+        }
+        self.fail(key, StreamError::Reset(code));
+        self.settle(key);
+        Ok(())
     }
 
     /// A stream of the peer's. Its id must be of the peer's parity and not in use.
@@ -482,28 +507,21 @@ impl Yamux {
 
     fn credit(&mut self, key: Key, delta: u32) -> Result<(), Violation> {
         let entry = &mut self.streams[key.0];
-        let exhausted = entry.credit == 0;
         entry.credit = entry
             .credit
             .checked_add(delta)
             .ok_or(Violation("the send window overflows"))?;
-        if exhausted && delta > 0 && entry.stream.wants_write {
-            if self.outbox.has_room() {
-                self.outbox.event(Event::Writable(key));
-            } else {
-                self.outbox.stall(key);
-            }
+        if delta > 0 && std::mem::take(&mut entry.stream.wants_write) {
+            self.outbox.event(Event::Writable(key));
         }
         Ok(())
     }
 
     /// The peer finished its side.
     fn end(&mut self, key: Key) {
-        let Some(entry) = self.streams.get_mut(key.0) else {
-            return;
-        };
-        entry.stream.end();
-        if std::mem::take(&mut entry.stream.wants_read) {
+        let stream = &mut self.streams[key.0].stream;
+        stream.end();
+        if std::mem::take(&mut stream.wants_read) {
             self.outbox.event(Event::Readable(key));
         }
         self.settle(key);
@@ -515,7 +533,7 @@ impl Yamux {
         if std::mem::take(&mut stream.wants_read) {
             self.outbox.event(Event::Readable(key));
         }
-        if std::mem::take(&mut stream.wants_write) {
+        if std::mem::take(&mut stream.wants_write) || stream.stalled {
             self.outbox.event(Event::Writable(key));
         }
     }
@@ -556,6 +574,10 @@ impl Yamux {
         }
         let entry = self.streams.remove(key.0);
         self.ids.remove(&entry.id);
+        self.outbox.forget(key, &entry.stream);
+        if let Some(until) = entry.stream.lingers {
+            self.lingering.remove(&(until, key));
+        }
         if let Some(body) = self
             .decoder
             .body
@@ -568,6 +590,7 @@ impl Yamux {
         if entry.ours {
             self.counts.outbound -= 1;
             self.counts.unacked -= usize::from(!entry.acked);
+            self.counts.unsent -= u64::from(entry.id == 0);
             self.openable();
         } else {
             self.counts.inbound -= 1;
