@@ -407,4 +407,14 @@ impl Connections {
             }
         }
     }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+            && self.peers.is_empty()
+            && self.dialed.is_empty()
+            && self.pending.is_empty()
+            && self.subnets.is_empty()
+            && (self.inbound, self.outbound) == (0, 0)
+    }
 }

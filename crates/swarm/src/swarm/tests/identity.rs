@@ -1,0 +1,282 @@
+//! What peers say of themselves and of us: identify, pushes, observed addresses.
+
+use carrick_wire::{ProtocolId, peer_record::PeerRecord};
+use identify::Info;
+
+use super::*;
+
+const AT: &str = "/ip4/5.5.5.5/tcp/5";
+const A: &str = "/ip4/1.1.1.1/tcp/1";
+const B: &str = "/ip4/2.2.2.2/tcp/2";
+
+fn info() -> Info {
+    Info {
+        listen_addresses: vec![address(A)],
+        protocols: vec![ProtocolId::from_static("/echo/1.0.0"), PUSH_PROTOCOL],
+        agent: Some("other/1".into()),
+        ..Info::default()
+    }
+}
+
+fn record(seq: u64, at: &str) -> Info {
+    Info {
+        signed_addresses: Some(PeerRecord {
+            peer: peer(2),
+            seq,
+            addresses: vec![address(at)],
+        }),
+        ..info()
+    }
+}
+
+fn pushes(actions: &[Action]) -> usize {
+    let push = |action: &&Action| matches!(action, Action::PushIdentify { .. });
+    actions.iter().filter(push).count()
+}
+
+fn identifies(actions: &[Action]) -> usize {
+    let identify = |action: &&Action| matches!(action, Action::Identify { .. });
+    actions.iter().filter(identify).count()
+}
+
+#[test]
+fn every_new_connection_is_asked_and_the_answer_is_remembered() {
+    let mut node = Node::new(Config::default());
+    let (connection, actions) = node.inbound(peer(2), AT);
+    assert_eq!(identifies(&actions), 1);
+    let actions = node.event(Event::Identified {
+        connection,
+        info: info(),
+    });
+    assert!(matches!(notices(&actions)[..], [Notice::Identified { .. }]));
+    let store = node.swarm.peer_store();
+    assert_eq!(store.protocols(&peer(2)), info().protocols);
+    assert_eq!(store.agent(&peer(2)), Some("other/1"));
+    assert_eq!(store.addresses(&peer(2), node.now), [address(A)]);
+}
+
+#[test]
+fn a_push_with_missing_fields_keeps_the_old_values() {
+    let mut node = Node::new(Config::default());
+    let (connection, _) = node.inbound(peer(2), AT);
+    node.event(Event::Identified {
+        connection,
+        info: info(),
+    });
+    let agent = Some("other/2".to_owned());
+    let pushed = Info {
+        agent,
+        ..Info::default()
+    };
+    node.event(Event::Pushed {
+        connection,
+        info: pushed,
+    });
+    let store = node.swarm.peer_store();
+    assert_eq!(store.agent(&peer(2)), Some("other/2"));
+    assert_eq!(store.protocols(&peer(2)), info().protocols);
+    assert_eq!(store.addresses(&peer(2), node.now), [address(A)]);
+}
+
+#[test]
+fn a_flood_of_pushes_is_ignored_and_its_last_word_is_asked_for_once() {
+    let mut node = Node::new(Config::default());
+    let (connection, _) = node.inbound(peer(2), AT);
+    let push = || Event::Pushed {
+        connection,
+        info: info(),
+    };
+    for _ in 0..10 {
+        assert_eq!(notices(&node.event(push())).len(), 1);
+    }
+    for _ in 0..1000 {
+        assert!(node.event(push()).is_empty());
+    }
+    assert_eq!(node.swarm.counters().pushes_ignored, 1000);
+    assert_eq!(identifies(&node.pass(millis(4_999))), 0);
+    assert_eq!(identifies(&node.pass(millis(1))), 1);
+    assert_eq!(
+        notices(&node.event(push())).len(),
+        1,
+        "one per five seconds"
+    );
+    assert!(node.event(push()).is_empty());
+    node.closed(connection);
+    node.assert_empty();
+}
+
+#[test]
+fn a_signed_record_replaces_unsigned_addresses_and_an_older_one_is_refused() {
+    let mut node = Node::new(Config::default());
+    let (connection, _) = node.inbound(peer(2), AT);
+    let known = |node: &Node| node.swarm.peer_store().addresses(&peer(2), node.now);
+    node.event(Event::Identified {
+        connection,
+        info: info(),
+    });
+    assert_eq!(known(&node), [address(A)]);
+    node.event(Event::Identified {
+        connection,
+        info: record(7, B),
+    });
+    assert_eq!(known(&node), [address(B)]);
+    node.event(Event::Identified {
+        connection,
+        info: record(6, A),
+    });
+    assert_eq!(known(&node), [address(B)], "an older record");
+    assert_eq!(node.swarm.counters().records_refused, 1);
+    node.event(Event::Identified {
+        connection,
+        info: info(),
+    });
+    assert_eq!(known(&node), [address(B)], "a record is worth more");
+    node.event(Event::Identified {
+        connection,
+        info: record(8, A),
+    });
+    assert_eq!(known(&node), [address(A)]);
+}
+
+#[test]
+fn an_address_that_cannot_be_reached_from_where_the_peer_is_heard_is_not_believed() {
+    let all = ["/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.1/tcp/1", A];
+    let said = Info {
+        listen_addresses: all.map(address).to_vec(),
+        ..Info::default()
+    };
+    for (remote, kept) in [
+        ("/ip4/127.0.0.1/tcp/9", 3),
+        ("/ip4/10.0.0.1/tcp/9", 2),
+        (AT, 1),
+    ] {
+        let mut node = Node::new(Config::default());
+        let (connection, _) = node.inbound(peer(2), remote);
+        node.event(Event::Identified {
+            connection,
+            info: said.clone(),
+        });
+        let known = node.swarm.peer_store().addresses(&peer(2), node.now);
+        assert_eq!(
+            known,
+            all[3 - kept..]
+                .iter()
+                .map(|a| address(a))
+                .collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
+fn a_change_of_ours_is_pushed_once_to_each_peer_who_takes_pushes() {
+    let mut node = Node::new(Config::default());
+    for (n, protocols) in [
+        (2, vec![PUSH_PROTOCOL]),
+        (3, vec![identify::PROTOCOL]),
+        (4, vec![]),
+    ] {
+        let (connection, _) = node.inbound(peer(n), AT);
+        let info = Info {
+            protocols,
+            ..Info::default()
+        };
+        node.event(Event::Identified { connection, info });
+    }
+    node.inbound(peer(2), AT);
+    for _ in 0..5 {
+        assert!(node.event(Event::ProtocolsChanged).is_empty());
+    }
+    node.event(Event::Listening {
+        address: address(A),
+    });
+    assert_eq!(pushes(&node.pass(millis(99))), 0);
+    assert_eq!(pushes(&node.pass(millis(1))), 2, "the peers 2 and 4");
+    assert_eq!(pushes(&node.pass(seconds(60))), 0);
+}
+
+#[test]
+fn our_own_pushes_keep_to_the_pace_that_others_grant() {
+    let mut node = Node::new(Config::default());
+    node.inbound(peer(2), AT);
+    let mut pushed = 0;
+    for _ in 0..100 {
+        node.event(Event::ProtocolsChanged);
+        pushed += pushes(&node.pass(millis(100)));
+    }
+    assert!((10..=12).contains(&pushed), "{pushed} in ten seconds");
+    node.event(Event::ProtocolsChanged);
+    assert_eq!(pushes(&node.pass(seconds(6))), 1, "the last change is told");
+}
+
+#[test]
+fn an_address_of_ours_is_believed_when_four_networks_vouch_for_it_and_only_so_long() {
+    let mut node = Node::new(Config::default());
+    let observed = |at: &str| Info {
+        observed_address: Some(address(at)),
+        ..Info::default()
+    };
+    // One network is one witness, however many peers it has.
+    for n in 10..16 {
+        let (connection, _) = node.inbound(peer(n), "/ip4/6.6.6.6/tcp/1");
+        node.event(Event::Identified {
+            connection,
+            info: observed(A),
+        });
+    }
+    // A liar, and a connection that we dialed, where a port of the moment is seen.
+    let (connection, _) = node.inbound(peer(20), "/ip4/6.6.6.7/tcp/1");
+    node.event(Event::Identified {
+        connection,
+        info: observed(B),
+    });
+    let (_, actions) = node.connect(peer(21), &["/ip4/6.6.6.8/tcp/1"]);
+    let (connection, _) = node.dialed(dials(&actions)[0].0, peer(21));
+    node.event(Event::Identified {
+        connection,
+        info: observed(A),
+    });
+    let mut last = None;
+    for n in 2..5 {
+        assert_eq!(node.swarm.external_addresses().count(), 0);
+        let (connection, _) = node.inbound(peer(n), &format!("/ip4/6.6.7.{n}/tcp/1"));
+        let actions = node.event(Event::Identified {
+            connection,
+            info: observed(A),
+        });
+        last = Some((connection, actions));
+    }
+    let (connection, actions) = last.unwrap();
+    assert!(matches!(
+        notices(&actions)[..],
+        [Notice::ExternalAddress { .. }, Notice::Identified { .. }]
+    ));
+    assert_eq!(
+        node.swarm.external_addresses().collect::<Vec<_>>(),
+        [&address(A)]
+    );
+    assert_eq!(failure(&node.connect(None, &[A]).1), DialError::LocalPeer);
+    node.closed(connection);
+    assert_eq!(node.swarm.external_addresses().count(), 0);
+}
+
+#[test]
+fn what_is_said_on_a_connection_that_is_gone_is_not_heard() {
+    let mut node = Node::new(Config::default());
+    let (connection, _) = node.inbound(peer(2), AT);
+    node.closed(connection);
+    assert!(
+        node.event(Event::Identified {
+            connection,
+            info: info()
+        })
+        .is_empty()
+    );
+    assert!(
+        node.event(Event::Pushed {
+            connection,
+            info: info()
+        })
+        .is_empty()
+    );
+    assert!(node.swarm.peer_store().protocols(&peer(2)).is_empty());
+}
