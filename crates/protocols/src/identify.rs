@@ -243,7 +243,7 @@ impl Own {
         message.signed_peer_record = record.seal(keypair).ok();
         let mut body = message.encode();
         if body.len() + LENGTH_LEN > OWN_MAX {
-            debug_assert!(false, "the allowances cover every key");
+            // Only the largest RSA keys come here, with nothing in the lists.
             message.signed_peer_record = None;
             body = message.encode();
         }

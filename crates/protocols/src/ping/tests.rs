@@ -5,24 +5,18 @@ use super::*;
 const PAYLOAD: [u8; PAYLOAD_LEN] = *b"0123456789abcdef0123456789ABCDEF";
 
 fn started() -> (Pinger, Instant) {
-    let now = Instant::now_for_tests();
+    let now = start();
     let mut pinger = Pinger::default();
     assert_eq!(pinger.start(now, PAYLOAD), PAYLOAD);
     (pinger, now)
 }
 
-trait Clock {
-    fn now_for_tests() -> Self;
-}
-
-impl Clock for Instant {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test needs some instant to begin with"
-    )]
-    fn now_for_tests() -> Self {
-        Self::now()
-    }
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a clock of a test needs some first instant"
+)]
+fn start() -> Instant {
+    Instant::now()
 }
 
 #[test]
