@@ -1,0 +1,217 @@
+//! How a node is made.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use carrick_session::NoiseIdentity;
+use carrick_wire::{Keypair, Multiaddr, ProtocolId};
+use tokio::sync::mpsc;
+
+use crate::{
+    AcceptError, IntoAddress, ListenError, Node, Stream, TargetError, builtin,
+    control::{Control, MESSAGES_MAX},
+    node::{Inner, Parts},
+    router::{Outcome, Router},
+    target::parse_protocol,
+    transport::{MemoryTransport, TcpTransport, Transport},
+};
+
+/// Limits and timings of a node; `Config { idle_timeout: None, ..Config::default() }` changes one.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Upgrade, muxer and stream limits of each connection.
+    pub session: carrick_session::Config,
+    /// Connection, dial and peer store limits.
+    pub swarm: carrick_swarm::Config,
+    /// Close a connection when no stream and no [`Connection`](crate::Connection) handle of it has lived for this long;
+    /// `None`: never.
+    pub idle_timeout: Option<Duration>,
+    /// How long [`Node::close`] lets open streams finish.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            session: carrick_session::Config::default(),
+            swarm: carrick_swarm::Config::default(),
+            idle_timeout: Some(Duration::from_secs(60)),
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A stream multiplexer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Muxer {
+    /// `/yamux/1.0.0`, with flow control.
+    Yamux,
+    /// `/mplex/6.7.0`, for older peers: without flow control, so a slow reader holds up its connection and is then reset.
+    Mplex,
+}
+
+impl Muxer {
+    fn protocol(self) -> ProtocolId {
+        match self {
+            Self::Yamux => ProtocolId::from_static("/yamux/1.0.0"),
+            Self::Mplex => ProtocolId::from_static("/mplex/6.7.0"),
+        }
+    }
+}
+
+type Register = Box<dyn FnOnce(&Router) -> Result<(), AcceptError> + Send>;
+
+/// Makes a [`Node`]: identity, listeners, handlers, limits. Everything has a default.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::{Config, Keypair, Node};
+///
+/// let node = Node::builder()
+///     .identity(Keypair::generate_ed25519())
+///     .agent("my-app/1.0")
+///     .config(Config { idle_timeout: None, ..Config::default() })
+///     .listen("/ip4/127.0.0.1/tcp/0")?
+///     .listen("/ip6/::1/tcp/0")?
+///     .spawn()
+///     .await?;
+/// assert_eq!(node.addresses().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing before spawn()"]
+pub struct Builder {
+    keypair: Keypair,
+    config: Config,
+    muxers: Vec<Muxer>,
+    early_muxers: bool,
+    agent: Option<String>,
+    listen: Vec<Multiaddr>,
+    transports: Vec<Box<dyn Transport>>,
+    handlers: Vec<Register>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            keypair: Keypair::generate_ed25519(),
+            config: Config::default(),
+            muxers: vec![Muxer::Yamux],
+            early_muxers: true,
+            agent: None,
+            listen: Vec::new(),
+            transports: Vec::new(),
+            handlers: Vec::new(),
+        }
+    }
+
+    /// The node's identity; without this, a new Ed25519 key.
+    pub fn identity(mut self, keypair: Keypair) -> Self {
+        self.keypair = keypair;
+        self
+    }
+
+    /// Limits and timings.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The muxers to offer, in order of preference; yamux alone by default. With one muxer a connection to a peer that
+    /// lacks the early negotiation is a round trip faster.
+    pub fn muxers(mut self, muxers: impl IntoIterator<Item = Muxer>) -> Self {
+        self.muxers = muxers.into_iter().collect();
+        self
+    }
+
+    /// Whether the muxer is agreed on within the security handshake, where the peer can do so; on by default.
+    pub fn early_muxers(mut self, early: bool) -> Self {
+        self.early_muxers = early;
+        self
+    }
+
+    /// What identify calls this program, such as `my-app/1.0`; Carrick's own name is appended.
+    pub fn agent(mut self, agent: impl Into<String>) -> Self {
+        self.agent = Some(agent.into());
+        self
+    }
+
+    /// Listens on this address once the node is spawned. May be called several times.
+    ///
+    /// # Errors
+    /// The text is not a multiaddr.
+    pub fn listen(mut self, address: impl IntoAddress) -> Result<Self, TargetError> {
+        self.listen.push(address.into_address()?);
+        Ok(self)
+    }
+
+    /// Adds a transport. TCP and memory are there without it; added ones are asked first.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transports.push(Box::new(transport));
+        self
+    }
+
+    /// Runs `handler` as a task of its own for each inbound stream of the protocol. A protocol id that does not parse,
+    /// or is there twice, is reported by [`spawn`](Self::spawn).
+    pub fn handle<F, R>(mut self, protocol: &str, handler: F) -> Self
+    where
+        F: Fn(Stream) -> R + Send + Sync + 'static,
+        R: Future<Output: Outcome> + Send + 'static,
+    {
+        let protocol = parse_protocol(protocol);
+        self.handlers
+            .push(Box::new(move |router| router.handle(protocol?, handler)));
+        self
+    }
+
+    /// Makes the node and binds its listeners, within the current tokio runtime.
+    ///
+    /// # Errors
+    /// A listener cannot be bound, a handler cannot be registered, or the identity cannot sign.
+    pub async fn spawn(mut self) -> Result<Node, ListenError> {
+        let router = Router::new();
+        self.handlers
+            .drain(..)
+            .try_for_each(|register| register(&router))?;
+        self.transports.push(Box::new(TcpTransport));
+        self.transports.push(Box::new(MemoryTransport));
+        let muxers: Vec<_> = self.muxers.iter().map(|muxer| muxer.protocol()).collect();
+        let early = if self.early_muxers {
+            muxers.clone()
+        } else {
+            Vec::new()
+        };
+        let noise = NoiseIdentity::new(&self.keypair, rand::random(), early)
+            .ok_or(ListenError::Identity)?;
+        let (control, messages) = mpsc::channel(MESSAGES_MAX);
+        let parts = Parts {
+            keypair: self.keypair,
+            noise,
+            config: self.config,
+            muxers,
+            agent: self.agent.map_or_else(
+                || builtin::AGENT.to_owned(),
+                |agent| format!("{agent} {}", builtin::AGENT),
+            ),
+            transports: self.transports,
+            router,
+            control,
+        };
+        let inner = Arc::new(Inner::new(parts));
+        tokio::spawn(Control::new(inner.clone(), messages).run());
+        let node = Node::new(inner);
+        for address in self.listen {
+            node.listen(address).await?;
+        }
+        Ok(node)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("listen", &self.listen)
+            .field("muxers", &self.muxers)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,444 @@
+//! A connection: a reader task, a writer task, and the muxer that they share with the streams.
+//!
+//! The byte's path in reverse order of arrival: the reader opens records outside the lock and hands the plaintext to the
+//! muxer under it; streams take it from there. The lock is held for bookkeeping only; ciphers, socket calls and copies
+//! into user buffers happen outside. Whoever changes the muxer drains its events and wakes exactly those concerned.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicUsize},
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use carrick_session::{Event, Key, Mux, OpenError as MuxOpenError, Read, Records, Summary};
+use carrick_swarm::{ConnectionId, Direction};
+use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
+use tokio::sync::watch;
+
+use crate::{ConnectionError, builtin::PingStream, info::Info};
+
+pub(crate) mod reader;
+pub(crate) mod writer;
+
+/// What reader, writer, streams and the node share of one connection.
+pub(crate) struct Shared {
+    pub(crate) id: ConnectionId,
+    pub(crate) peer: PeerId,
+    pub(crate) key: PublicKey,
+    pub(crate) address: Multiaddr,
+    pub(crate) direction: Direction,
+    pub(crate) summary: Summary,
+    /// Protocols that the peer is known to speak: streams for them are opened without waiting for its word.
+    pub(crate) spoken: RwLock<BTreeSet<ProtocolId>>,
+    /// What identify told, once it did.
+    pub(crate) info: watch::Sender<Option<Arc<Info>>>,
+    /// Set once the connection is gone and the control task knows.
+    pub(crate) gone: watch::Sender<bool>,
+    pub(crate) ping: tokio::sync::Mutex<Option<PingStream>>,
+    pub(crate) inbound_pings: AtomicUsize,
+    /// Streams that we hold open at once towards a peer that bears as many as we do.
+    pub(crate) outbound_max: usize,
+    state: Mutex<State>,
+}
+
+/// What the lock guards.
+pub(crate) struct State {
+    pub(crate) mux: Mux,
+    /// Who waits on which stream, by [`Key::index`].
+    waiting: Vec<Waiting>,
+    openers: Vec<Waker>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    /// Streams and handles that users hold, and since when there was none.
+    users: usize,
+    idle_since: Option<Instant>,
+    /// Who waits for the last of them to go.
+    drain: Option<Waker>,
+    phase: Phase,
+    /// Reader and writer must look at the phase.
+    wake_tasks: bool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    read: Option<Waker>,
+    write: Option<Waker>,
+}
+
+/// How far the connection is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Streams come and go.
+    Open,
+    /// The last bytes are being sent, then the pipe is shut down.
+    Closing,
+    /// The pipe is gone.
+    Lost(ConnectionError),
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a connection is made from, besides its upgrade.
+pub(crate) struct Origin {
+    pub(crate) id: ConnectionId,
+    pub(crate) address: Multiaddr,
+    pub(crate) direction: Direction,
+    pub(crate) outbound_max: usize,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        origin: Origin,
+        peer: PeerId,
+        key: PublicKey,
+        mux: Mux,
+        summary: Summary,
+    ) -> Self {
+        let state = State {
+            mux,
+            waiting: Vec::new(),
+            openers: Vec::new(),
+            reader: None,
+            writer: None,
+            users: 0,
+            idle_since: Some(Instant::now()),
+            drain: None,
+            phase: Phase::Open,
+            wake_tasks: false,
+        };
+        Self {
+            id: origin.id,
+            peer,
+            key,
+            address: origin.address,
+            direction: origin.direction,
+            summary,
+            spoken: RwLock::default(),
+            info: watch::Sender::new(None),
+            gone: watch::Sender::new(false),
+            ping: tokio::sync::Mutex::default(),
+            inbound_pings: AtomicUsize::new(0),
+            outbound_max: origin.outbound_max,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Runs `f` under the lock, then wakes whom its events concern.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        let mut incoming = Vec::new();
+        let result = self.with_incoming(&mut incoming, f);
+        debug_assert!(
+            incoming.is_empty(),
+            "only the reader's calls bring streams in"
+        );
+        result
+    }
+
+    /// As [`with`](Self::with), for the reader: collects the streams that the peer opened.
+    pub(crate) fn with_incoming<R>(
+        &self,
+        incoming: &mut Vec<Key>,
+        f: impl FnOnce(&mut State) -> R,
+    ) -> R {
+        let mut wakers = Wakers::default();
+        let mut state = self.lock();
+        let result = f(&mut state);
+        state.dispatch(&mut wakers, incoming);
+        drop(state);
+        wakers.wake();
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a bug of ours; the other streams of this connection are not worse off for going on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new stream of ours; waits while too many are open or unacknowledged.
+    pub(crate) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<Result<Key, ConnectionError>> {
+        self.with(|state| match state.mux.open() {
+            Ok(key) => {
+                state.make_wait(key);
+                Poll::Ready(Ok(key))
+            }
+            Err(MuxOpenError::Blocked) => {
+                state.openers.push(cx.waker().clone());
+                Poll::Pending
+            }
+            Err(MuxOpenError::Closing | MuxOpenError::Exhausted) => {
+                Poll::Ready(Err(match &state.phase {
+                    Phase::Lost(error) => error.clone(),
+                    Phase::Open | Phase::Closing => ConnectionError::Closing,
+                }))
+            }
+        })
+    }
+
+    /// Takes no more streams and waits until the users of the open ones are done, or the connection is lost.
+    pub(crate) async fn drain(&self) {
+        self.with(|state| state.mux.go_away());
+        std::future::poll_fn(|cx| {
+            self.with(|state| {
+                if state.users == 0 || matches!(state.phase, Phase::Lost(_)) {
+                    return Poll::Ready(());
+                }
+                wait(&mut state.drain, cx);
+                Poll::Pending
+            })
+        })
+        .await;
+    }
+
+    /// Says go-away; the writer shuts the pipe down once everything is sent. Streams that are still open are lost.
+    pub(crate) fn close(&self) {
+        self.with(|state| {
+            if state.phase == Phase::Open {
+                state.mux.go_away();
+                state.phase = Phase::Closing;
+                state.wake_tasks = true;
+            }
+        });
+    }
+
+    /// The pipe is gone: every stream and every waiting open hears of it. The first reason counts.
+    pub(crate) fn lose(&self, error: ConnectionError) {
+        self.with(|state| {
+            let error = match state.phase {
+                Phase::Lost(_) => return,
+                Phase::Closing => ConnectionError::Closed,
+                Phase::Open => error,
+            };
+            state.phase = Phase::Lost(error);
+            state.mux.lose();
+            state.wake_tasks = true;
+            state.drain.take().into_iter().for_each(Waker::wake);
+        });
+    }
+
+    /// Waits until the control task knows that the connection is gone.
+    pub(crate) async fn wait_gone(&self) {
+        let mut gone = self.gone.subscribe();
+        let _ = gone.wait_for(|gone| *gone).await;
+    }
+
+    /// Why the connection is over, if it is.
+    pub(crate) fn lost(&self) -> Option<ConnectionError> {
+        match &self.lock().phase {
+            Phase::Lost(error) => Some(error.clone()),
+            Phase::Open | Phase::Closing => None,
+        }
+    }
+
+    /// Whether streams can be opened.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().phase == Phase::Open
+    }
+
+    /// Since when no user has held this connection or a stream of it.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.lock().idle_since
+    }
+
+    /// Streams that live, ours and the peer's.
+    pub(crate) fn streams(&self) -> usize {
+        self.lock().mux.streams()
+    }
+
+    pub(crate) fn speaks(&self, protocol: &ProtocolId) -> bool {
+        self.spoken
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(protocol)
+    }
+
+    pub(crate) fn learn(&self, protocol: &ProtocolId) {
+        if !self.speaks(protocol) {
+            self.spoken
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(protocol.clone());
+        }
+    }
+
+    pub(crate) fn unlearn(&self, protocol: &ProtocolId) {
+        self.spoken
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(protocol);
+    }
+}
+
+impl State {
+    fn make_wait(&mut self, key: Key) {
+        if self.waiting.len() <= key.index() {
+            self.waiting.resize_with(key.index() + 1, Waiting::default);
+        }
+    }
+
+    /// A stream's handle is gone.
+    pub(crate) fn release_stream(&mut self, key: Key) {
+        self.mux.release(Instant::now(), key);
+        self.waiting[key.index()] = Waiting::default();
+    }
+
+    /// A user, with a stream or a handle on the connection, keeps it from being idle.
+    pub(crate) fn hold(&mut self) {
+        self.users += 1;
+        self.idle_since = None;
+    }
+
+    /// A user is gone.
+    pub(crate) fn unhold(&mut self) {
+        self.users -= 1;
+        if self.users == 0 {
+            self.idle_since = Some(Instant::now());
+            self.drain.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Takes received bytes, or leaves a waker.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: Key,
+    ) -> Poll<Result<Read, carrick_session::StreamError>> {
+        match self.mux.read(Instant::now(), key) {
+            Ok(Read::Blocked) => {
+                wait(&mut self.waiting[key.index()].read, cx);
+                Poll::Pending
+            }
+            read => Poll::Ready(read),
+        }
+    }
+
+    /// Queues bytes to send, or leaves a waker.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: Key,
+        head: &[u8],
+        data: &[u8],
+    ) -> Poll<Result<usize, carrick_session::StreamError>> {
+        match self.mux.write(key, head, data).transpose() {
+            Some(written) => Poll::Ready(written),
+            None => {
+                wait(&mut self.waiting[key.index()].write, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Exchanges `spare` for what is to be sent, or leaves the writer's waker.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        cx: &mut Context<'_>,
+        spare: &mut Records,
+    ) -> Poll<Transmit> {
+        if self.mux.poll_transmit(spare) {
+            return Poll::Ready(Transmit::Send);
+        }
+        match self.phase {
+            Phase::Open => {
+                wait(&mut self.writer, cx);
+                Poll::Pending
+            }
+            Phase::Closing => Poll::Ready(Transmit::Shutdown),
+            Phase::Lost(_) => Poll::Ready(Transmit::Stop),
+        }
+    }
+
+    /// What the reader must know before it reads on; leaves its waker for when that changes.
+    fn poll_reader(&mut self, cx: &mut Context<'_>) -> (Phase, bool, Option<Instant>) {
+        wait(&mut self.reader, cx);
+        (
+            self.phase.clone(),
+            self.mux.is_congested(),
+            self.mux.poll_timeout(),
+        )
+    }
+
+    fn dispatch(&mut self, wakers: &mut Wakers, incoming: &mut Vec<Key>) {
+        while let Some(event) = self.mux.poll_event() {
+            match event {
+                Event::Incoming(key) => {
+                    self.make_wait(key);
+                    incoming.push(key);
+                }
+                Event::Readable(key) => wakers.add(
+                    self.waiting
+                        .get_mut(key.index())
+                        .and_then(|w| w.read.take()),
+                ),
+                Event::Writable(key) => wakers.add(
+                    self.waiting
+                        .get_mut(key.index())
+                        .and_then(|w| w.write.take()),
+                ),
+                Event::Openable => wakers.rest.append(&mut self.openers),
+                Event::Resumed => wakers.add(self.reader.take()),
+                Event::GoAway => wakers.rest.append(&mut self.openers),
+            }
+        }
+        if std::mem::take(&mut self.wake_tasks) {
+            wakers.add(self.reader.take());
+            wakers.add(self.writer.take());
+        } else if self.writer.is_some() && self.mux.wants_transmit() {
+            wakers.add(self.writer.take());
+        }
+    }
+}
+
+/// What the writer does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transmit {
+    /// Seal and send the buffer.
+    Send,
+    /// Everything is sent: shut the pipe down.
+    Shutdown,
+    /// The connection is lost.
+    Stop,
+}
+
+fn wait(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) if waker.will_wake(cx.waker()) => {}
+        _ => *slot = Some(cx.waker().clone()),
+    }
+}
+
+/// Wakers to call after the lock is released; the common one or two cost no allocation.
+#[derive(Default)]
+struct Wakers {
+    first: Option<Waker>,
+    second: Option<Waker>,
+    rest: Vec<Waker>,
+}
+
+impl Wakers {
+    fn add(&mut self, waker: Option<Waker>) {
+        let Some(waker) = waker else { return };
+        if self.first.is_none() {
+            self.first = Some(waker);
+        } else if self.second.is_none() {
+            self.second = Some(waker);
+        } else {
+            self.rest.push(waker);
+        }
+    }
+
+    fn wake(self) {
+        self.first
+            .into_iter()
+            .chain(self.second)
+            .chain(self.rest)
+            .for_each(Waker::wake);
+    }
+}

@@ -1,0 +1,236 @@
+//! The reader: large reads into a lent block, records opened in place outside the lock, one lock for all of them.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use carrick_session::{Key, Opener};
+use tokio::time::{Sleep, sleep_until};
+use tokio_util::io::poll_read_buf;
+
+use super::{Phase, Shared, State};
+use crate::{
+    ConnectionError,
+    buffers::{self, Blocks},
+    transport::PipeRead,
+};
+
+/// The timers are looked at this often at least.
+const TICK: Duration = Duration::from_secs(30);
+/// After we said that we close, how long the peer has to close its side, too.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One connection's reader.
+pub(crate) struct Reader<F> {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) pipe: Box<dyn PipeRead>,
+    pub(crate) opener: Opener,
+    /// Bytes that followed the upgrade.
+    pub(crate) leftover: BytesMut,
+    /// Close when no user has held a stream for this long.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Gets every stream that the peer opens.
+    pub(crate) incoming: F,
+}
+
+impl<F: FnMut(Key) + Send> Reader<F> {
+    /// Runs until the connection is over; then every stream knows why.
+    pub(crate) async fn run(self) {
+        let shared = self.shared.clone();
+        let Self {
+            shared: _,
+            pipe,
+            opener,
+            leftover,
+            idle_timeout,
+            incoming,
+        } = self;
+        let mut input = Input {
+            shared: &shared,
+            pipe,
+            opener,
+            blocks: Blocks::new(leftover),
+            plain: Vec::new(),
+            alarm: Alarm::new(),
+        };
+        let error = input.run(idle_timeout, incoming).await;
+        shared.lose(error);
+    }
+}
+
+struct Input<'a> {
+    shared: &'a Shared,
+    pipe: Box<dyn PipeRead>,
+    opener: Opener,
+    blocks: Blocks,
+    /// Opened records on their way to the muxer.
+    plain: Vec<Bytes>,
+    alarm: Alarm,
+}
+
+/// Why the reader woke.
+enum Next {
+    Bytes,
+    Tick,
+    Over(ConnectionError),
+}
+
+impl Input<'_> {
+    async fn run(
+        &mut self,
+        idle_timeout: Option<Duration>,
+        mut incoming: impl FnMut(Key),
+    ) -> ConnectionError {
+        let mut keys = Vec::new();
+        loop {
+            let received = self.recv(&mut keys);
+            keys.drain(..).for_each(&mut incoming);
+            if let Err(error) = received {
+                return error;
+            }
+            match poll_fn(|cx| self.poll_next(cx)).await {
+                Next::Bytes => {}
+                Next::Tick => {
+                    if let Err(error) = self.tick(idle_timeout) {
+                        return error;
+                    }
+                }
+                Next::Over(error) => return error,
+            }
+        }
+    }
+
+    /// Opens every complete record and passes the plaintext on.
+    fn recv(&mut self, incoming: &mut Vec<Key>) -> Result<(), ConnectionError> {
+        while let Some(bytes) = self.opener.open(self.blocks.current())? {
+            let bytes = if self.blocks.must_copy() {
+                buffers::copy(&bytes)
+            } else {
+                bytes
+            };
+            self.plain.push(bytes);
+        }
+        if self.plain.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let plain = &mut self.plain;
+        let recv = |state: &mut State| {
+            plain
+                .drain(..)
+                .try_for_each(|bytes| state.mux.recv(now, bytes))
+        };
+        self.shared.with_incoming(incoming, recv)?;
+        Ok(())
+    }
+
+    /// The order is: 1 the connection's end, 2 the timers, 3 the pipe, unless the muxer is congested.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let (phase, congested, deadline) = self.shared.with(|state| state.poll_reader(cx));
+        match phase {
+            Phase::Lost(error) => return Poll::Ready(Next::Over(error)),
+            Phase::Closing => self.alarm.closing(),
+            Phase::Open => {}
+        }
+        if self.alarm.poll(cx, deadline).is_ready() {
+            return Poll::Ready(Next::Tick);
+        }
+        if congested {
+            return Poll::Pending;
+        }
+        match self.poll_pipe(cx) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Next::Over(ConnectionError::ClosedByPeer)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Next::Bytes),
+            Poll::Ready(Err(error)) => Poll::Ready(Next::Over(error.into())),
+            Poll::Pending => {
+                self.blocks.rest();
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_pipe(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        ready!(self.pipe.poll_readable(cx))?;
+        self.blocks.make_room();
+        poll_read_buf(Pin::new(&mut *self.pipe), cx, self.blocks.current())
+    }
+
+    fn tick(&mut self, idle_timeout: Option<Duration>) -> Result<(), ConnectionError> {
+        let now = Instant::now();
+        if self.alarm.close_by.is_some_and(|close_by| close_by <= now) {
+            return Err(ConnectionError::Closed);
+        }
+        let idle_by = self
+            .shared
+            .idle_since()
+            .zip(idle_timeout)
+            .map(|(since, timeout)| since + timeout);
+        if idle_by.is_some_and(|idle_by| idle_by <= now) {
+            self.shared.close();
+        }
+        let deadline = self.shared.with(|state| {
+            state
+                .mux
+                .handle_timeout(now)
+                .map_err(|_| ConnectionError::TimedOut)?;
+            Ok::<_, ConnectionError>(state.mux.poll_timeout())
+        })?;
+        self.alarm.set(
+            deadline
+                .into_iter()
+                .chain(idle_by.filter(|idle_by| *idle_by > now))
+                .min(),
+            now,
+        );
+        Ok(())
+    }
+}
+
+/// The reader's one timer. It is moved only to ring earlier; ringing too early costs one look at the deadlines.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    at: Instant,
+    close_by: Option<Instant>,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        let at = Instant::now() + TICK;
+        Self {
+            sleep: Box::pin(sleep_until(at.into())),
+            at,
+            close_by: None,
+        }
+    }
+
+    fn set(&mut self, deadline: Option<Instant>, now: Instant) {
+        let tick = now + TICK;
+        self.at = deadline
+            .into_iter()
+            .chain(self.close_by)
+            .fold(tick, Instant::min);
+        self.sleep.as_mut().reset(self.at.into());
+    }
+
+    /// We have said that we close: from now on the peer has a deadline.
+    fn closing(&mut self) {
+        if self.close_by.is_none() {
+            let now = Instant::now();
+            self.close_by = Some(now + CLOSE_TIMEOUT);
+            self.set(None, now);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
+        if let Some(deadline) = deadline.filter(|deadline| *deadline < self.at) {
+            self.at = deadline;
+            self.sleep.as_mut().reset(deadline.into());
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,62 @@
+//! The writer: takes what streams have queued, seals it in place, sends it with one call.
+//!
+//! Batching is adaptive: while a write is under way, frames pile up and go together; when the writer is idle, a small
+//! message leaves at once.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use carrick_session::{Records, Sealer};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::{Shared, Transmit};
+use crate::ConnectionError;
+
+/// How long the peer may leave one batch unread before the connection is given up.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs until the connection is closed or lost.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    mut writer: Box<dyn AsyncWrite + Send + Unpin>,
+    sealer: Sealer,
+) {
+    if let Err(error) = write(&shared, &mut writer, sealer).await {
+        shared.lose(error);
+    }
+}
+
+async fn write(
+    shared: &Shared,
+    writer: &mut (impl AsyncWrite + Unpin),
+    mut sealer: Sealer,
+) -> Result<(), ConnectionError> {
+    let mut records = Records::new(Sealer::LAYOUT);
+    loop {
+        let next = poll_fn(|cx| {
+            let next = shared.with(|state| state.poll_transmit(cx, &mut records));
+            if next.is_pending() {
+                // Nothing to send: an idle connection keeps no buffer.
+                records.release();
+            }
+            next
+        });
+        match next.await {
+            Transmit::Send => {
+                sealer.seal(&mut records)?;
+                let sent = timeout(WRITE_TIMEOUT, writer.write_all(records.as_slice())).await;
+                sent.map_err(|_| ConnectionError::TimedOut)??;
+                records.clear();
+            }
+            Transmit::Shutdown => {
+                timeout(WRITE_TIMEOUT, writer.shutdown())
+                    .await
+                    .map_err(|_| ConnectionError::TimedOut)??;
+                return Ok(());
+            }
+            Transmit::Stop => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,576 @@
+//! The control task: the one owner of the swarm. Messages in, the swarm's actions out; no user byte passes here.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use carrick_protocols::identify;
+use carrick_swarm::{
+    Action, AttemptId, ConnectionId, DialError, Direction, Event, Notice, Origin, PendingId, Swarm,
+    WaiterId,
+};
+use carrick_wire::{Multiaddr, PeerId};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{AbortHandle, JoinSet},
+    time::{sleep_until, timeout},
+};
+use tracing::{Instrument, debug, debug_span};
+
+use crate::{
+    AttemptError, ListenError, NodeEvent, builtin,
+    connection::{self, Shared, reader::Reader, writer},
+    dial::{self, Session},
+    node::Inner,
+    router,
+    transport::{Listener, Pipe},
+};
+
+/// Messages that wait for the control task.
+pub(crate) const MESSAGES_MAX: usize = 1024;
+/// How often connections that may be superfluous are asked whether they are idle.
+const DUPLICATE_CHECK: Duration = Duration::from_secs(1);
+/// How long an address that a user gave is remembered.
+const ADDRESS_TTL: Duration = Duration::from_secs(3600);
+
+/// What the node's parts tell the control task.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Connect {
+        waiter: WaiterId,
+        target: crate::target::Target,
+        reply: oneshot::Sender<Result<Arc<Shared>, DialError>>,
+    },
+    Cancel {
+        waiter: WaiterId,
+    },
+    Addresses {
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+    },
+    Listen {
+        address: Multiaddr,
+        reply: oneshot::Sender<Result<Vec<Multiaddr>, ListenError>>,
+    },
+    Bound {
+        result: Result<Box<dyn Listener>, ListenError>,
+        reply: oneshot::Sender<Result<Vec<Multiaddr>, ListenError>>,
+    },
+    ListenerEnded {
+        addresses: Vec<Multiaddr>,
+    },
+    Accepted {
+        pipe: Pipe,
+        remote: Multiaddr,
+    },
+    Dialed {
+        attempt: AttemptId,
+        address: Multiaddr,
+        result: Result<Box<Session>, AttemptError>,
+    },
+    Upgraded {
+        pending: PendingId,
+        remote: Multiaddr,
+        result: Result<Box<Session>, AttemptError>,
+    },
+    Ended {
+        connection: ConnectionId,
+    },
+    Identified {
+        connection: ConnectionId,
+        info: identify::Info,
+        push: bool,
+    },
+    ProtocolsChanged,
+    Close {
+        done: Option<oneshot::Sender<()>>,
+    },
+}
+
+/// The control task's state.
+pub(crate) struct Control {
+    node: Arc<Inner>,
+    swarm: Swarm,
+    messages: mpsc::Receiver<Message>,
+    connections: BTreeMap<ConnectionId, Arc<Shared>>,
+    next_connection: u64,
+    waiters: BTreeMap<WaiterId, oneshot::Sender<Result<Arc<Shared>, DialError>>>,
+    dials: BTreeMap<AttemptId, AbortHandle>,
+    /// Everything spawned but connections and handlers; ends with the control task.
+    tasks: JoinSet<()>,
+    /// Connections that share their peer with another one, and whether they were idle when last asked.
+    duplicates: BTreeMap<ConnectionId, bool>,
+    next_duplicate_check: Instant,
+}
+
+impl Control {
+    pub(crate) fn new(node: Arc<Inner>, messages: mpsc::Receiver<Message>) -> Self {
+        let swarm = Swarm::new(node.config.swarm.clone(), node.id);
+        Self {
+            node,
+            swarm,
+            messages,
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            waiters: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            duplicates: BTreeMap::new(),
+            next_duplicate_check: Instant::now(),
+        }
+    }
+
+    /// Runs until the node is closed.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let check = (!self.duplicates.is_empty()).then_some(self.next_duplicate_check);
+            let deadline = self.swarm.poll_timeout().into_iter().chain(check).min();
+            let message = tokio::select! {
+                biased;
+                message = self.messages.recv() => message,
+                () = wait_until(deadline) => {
+                    self.tick();
+                    continue;
+                }
+                Some(_) = self.tasks.join_next() => continue,
+            };
+            match message {
+                Some(Message::Close { done }) => {
+                    self.close().await;
+                    // The closer may have given up waiting.
+                    let _ = done.map(|done| done.send(()));
+                    return;
+                }
+                Some(message) => self.handle(message),
+                None => return self.close().await,
+            }
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Connect {
+                waiter,
+                target,
+                reply,
+            } => {
+                self.waiters.insert(waiter, reply);
+                self.event(Event::Connect {
+                    waiter,
+                    peer: target.peer,
+                    addresses: target.addresses,
+                });
+            }
+            Message::Cancel { waiter } => {
+                self.waiters.remove(&waiter);
+                self.event(Event::Cancel { waiter });
+            }
+            Message::Addresses { peer, addresses } => self.event(Event::Addresses {
+                peer,
+                addresses,
+                ttl: ADDRESS_TTL,
+            }),
+            Message::Listen { address, reply } => self.listen(address, reply),
+            Message::Bound { result, reply } => self.bound(result, reply),
+            Message::ListenerEnded { addresses } => self.listener_ended(addresses),
+            Message::Accepted { pipe, remote } => self.accepted(pipe, remote),
+            Message::Dialed {
+                attempt,
+                address,
+                result,
+            } => {
+                self.dials.remove(&attempt);
+                match result {
+                    Ok(session) => self.establish(*session, address, Origin::Attempt(attempt)),
+                    Err(error) => self.event(Event::AttemptFailed { attempt, error }),
+                }
+            }
+            Message::Upgraded {
+                pending,
+                remote,
+                result,
+            } => match result {
+                Ok(session) => self.establish(*session, remote, Origin::Pending(pending)),
+                Err(error) => {
+                    debug!(%remote, %error, "an inbound connection was not upgraded");
+                    self.event(Event::PendingFailed { pending });
+                }
+            },
+            Message::Ended { connection } => {
+                self.event(Event::Closed { connection });
+                if let Some(shared) = self.connections.remove(&connection) {
+                    shared.gone.send_replace(true);
+                }
+                self.duplicates.remove(&connection);
+            }
+            Message::Identified {
+                connection,
+                info,
+                push,
+            } if push => self.event(Event::Pushed { connection, info }),
+            Message::Identified {
+                connection, info, ..
+            } => self.event(Event::Identified { connection, info }),
+            Message::ProtocolsChanged => self.event(Event::ProtocolsChanged),
+            Message::Close { .. } => unreachable!("run() takes it out"),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.swarm.handle_event(Instant::now(), event);
+        self.act();
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.swarm.handle_timeout(now);
+        self.act();
+        if now >= self.next_duplicate_check && !self.duplicates.is_empty() {
+            self.next_duplicate_check = now + DUPLICATE_CHECK;
+            self.check_duplicates();
+        }
+    }
+
+    /// Does what the swarm wants.
+    fn act(&mut self) {
+        while let Some(action) = self.swarm.poll_action() {
+            match action {
+                Action::Dial {
+                    attempt,
+                    address,
+                    expected,
+                } => self.dial(attempt, address, expected),
+                Action::Abort { attempt } => {
+                    if let Some(dial) = self.dials.remove(&attempt) {
+                        dial.abort();
+                    }
+                }
+                Action::Resolve { waiter, result } => self.resolve(waiter, result),
+                Action::Close { connection, reason } => {
+                    if let Some(shared) = self.connections.get(&connection) {
+                        debug!(peer = %shared.peer, %reason, "closing a connection");
+                        shared.close();
+                    }
+                }
+                Action::Identify { connection } => {
+                    self.on_connection(connection, builtin::identify)
+                }
+                Action::PushIdentify { connection } => {
+                    self.on_connection(connection, builtin::push)
+                }
+                Action::Prefer { peer, connection } => self.prefer(peer, connection),
+                Action::Notice(notice) => self.notice(notice),
+            }
+        }
+    }
+
+    fn dial(&mut self, attempt: AttemptId, address: Multiaddr, expected: Option<PeerId>) {
+        let node = self.node.clone();
+        let dial = async move {
+            let result = dial::dial(&node, address.clone(), expected)
+                .await
+                .map(Box::new);
+            node.send(Message::Dialed {
+                attempt,
+                address,
+                result,
+            })
+            .await;
+        };
+        self.dials.insert(attempt, self.tasks.spawn(dial));
+    }
+
+    fn resolve(&mut self, waiter: WaiterId, result: Result<ConnectionId, DialError>) {
+        let Some(reply) = self.waiters.remove(&waiter) else {
+            return;
+        };
+        let connection =
+            result.and_then(|id| self.connections.get(&id).cloned().ok_or(DialError::Closed));
+        // Whoever dropped its future has no use for the outcome.
+        let _ = reply.send(connection);
+    }
+
+    fn on_connection<F>(
+        &self,
+        connection: ConnectionId,
+        run: impl FnOnce(Arc<Inner>, Arc<Shared>) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(shared) = self.connections.get(&connection) {
+            tokio::spawn(run(self.node.clone(), shared.clone()));
+        }
+    }
+
+    fn prefer(&mut self, peer: PeerId, connection: Option<ConnectionId>) {
+        let shared = connection.and_then(|id| self.connections.get(&id).cloned());
+        let mut peers = self
+            .node
+            .peers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match shared {
+            Some(shared) => drop(peers.insert(peer, shared)),
+            None => drop(peers.remove(&peer)),
+        }
+        drop(peers);
+        let all: Vec<_> = self
+            .connections
+            .values()
+            .filter(|shared| shared.peer == peer && shared.is_open())
+            .collect();
+        if all.len() > 1 {
+            let ids: BTreeSet<_> = all.iter().map(|shared| shared.id).collect();
+            self.duplicates
+                .extend(ids.into_iter().map(|id| (id, false)));
+        }
+    }
+
+    /// Only connections that share their peer are asked: the others' streams come and go without a word to us.
+    fn check_duplicates(&mut self) {
+        let mut changed = Vec::new();
+        for (id, was_idle) in &mut self.duplicates {
+            let idle = self
+                .connections
+                .get(id)
+                .is_some_and(|shared| shared.idle_since().is_some());
+            if idle != *was_idle {
+                *was_idle = idle;
+                changed.push(Event::Idle {
+                    connection: *id,
+                    idle,
+                });
+            }
+        }
+        changed.into_iter().for_each(|event| self.event(event));
+    }
+
+    fn notice(&self, notice: Notice) {
+        let event = match notice {
+            Notice::Connected {
+                peer,
+                address,
+                direction,
+                ..
+            } => NodeEvent::Connected {
+                peer,
+                address,
+                direction,
+            },
+            Notice::Disconnected { peer } => NodeEvent::Disconnected { peer },
+            Notice::Identified { peer, .. } => NodeEvent::Identified { peer },
+            Notice::Listening { address } => NodeEvent::Listening { address },
+            Notice::ListenerClosed { address } => NodeEvent::ListenerClosed { address },
+            Notice::DialFailed { peer, error } => NodeEvent::DialFailed { peer, error },
+            Notice::ConnectionClosed { peer, reason, .. } => {
+                debug!(%peer, ?reason, "a connection was closed");
+                return;
+            }
+            Notice::ExternalAddress { address } => {
+                debug!(%address, "several peers see us at this address");
+                return;
+            }
+        };
+        // Nobody may be listening.
+        let _ = self.node.events.send(event);
+    }
+
+    fn listen(
+        &mut self,
+        address: Multiaddr,
+        reply: oneshot::Sender<Result<Vec<Multiaddr>, ListenError>>,
+    ) {
+        let node = self.node.clone();
+        self.tasks.spawn(async move {
+            let result = dial::listen(&node, address).await;
+            node.send(Message::Bound { result, reply }).await;
+        });
+    }
+
+    fn bound(
+        &mut self,
+        result: Result<Box<dyn Listener>, ListenError>,
+        reply: oneshot::Sender<Result<Vec<Multiaddr>, ListenError>>,
+    ) {
+        let outcome = result.map(|mut listener| {
+            let addresses = listener.addresses();
+            self.set_addresses(|all| all.extend_from_slice(&addresses));
+            for address in addresses.clone() {
+                self.event(Event::Listening { address });
+            }
+            let (node, bound) = (self.node.clone(), addresses.clone());
+            self.tasks.spawn(async move {
+                while let Ok((pipe, remote)) = listener.accept().await {
+                    node.send(Message::Accepted { pipe, remote }).await;
+                }
+                node.send(Message::ListenerEnded { addresses: bound }).await;
+            });
+            addresses
+        });
+        // Whoever dropped its future still gets its listener.
+        let _ = reply.send(outcome);
+    }
+
+    fn listener_ended(&mut self, addresses: Vec<Multiaddr>) {
+        self.set_addresses(|all| all.retain(|address| !addresses.contains(address)));
+        for address in addresses {
+            self.event(Event::ListenerClosed { address });
+        }
+    }
+
+    fn set_addresses(&self, change: impl FnOnce(&mut Vec<Multiaddr>)) {
+        change(
+            &mut self
+                .node
+                .addresses
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let seq = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        self.node
+            .record_seq
+            .fetch_max(seq, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Admission comes before the first byte is read.
+    fn accepted(&mut self, pipe: Pipe, remote: Multiaddr) {
+        let pending = match self.swarm.admit(Instant::now(), &remote) {
+            Ok(pending) => pending,
+            Err(refused) => return debug!(%remote, %refused, "an inbound connection was refused"),
+        };
+        let node = self.node.clone();
+        self.tasks.spawn(async move {
+            let result = dial::upgrade_inbound(&node, pipe).await.map(Box::new);
+            node.send(Message::Upgraded {
+                pending,
+                remote,
+                result,
+            })
+            .await;
+        });
+    }
+
+    fn establish(&mut self, session: Session, address: Multiaddr, origin: Origin) {
+        let Session { pipe, upgraded } = session;
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        let direction = match origin {
+            Origin::Attempt(_) => Direction::Outbound,
+            Origin::Pending(_) => Direction::Inbound,
+        };
+        let peer = upgraded.peer;
+        let mut mux = upgraded.mux;
+        let outbound_max = self.node.config.session.outbound_streams_max;
+        mux.set_outbound_max(outbound_max.min(builtin::FOREIGN_STREAMS_MAX));
+        let details = connection::Origin {
+            id,
+            address: address.clone(),
+            direction,
+            outbound_max,
+        };
+        let shared = Arc::new(Shared::new(
+            details,
+            peer,
+            upgraded.key,
+            mux,
+            upgraded.summary,
+        ));
+        self.connections.insert(id, shared.clone());
+        let span = debug_span!("connection", %peer, id = id.0);
+        tokio::spawn(
+            writer::run(shared.clone(), pipe.writer, upgraded.sealer).instrument(span.clone()),
+        );
+        let (node, owner) = (self.node.clone(), shared.clone());
+        let reader = Reader {
+            shared: shared.clone(),
+            pipe: pipe.reader,
+            opener: upgraded.opener,
+            leftover: upgraded.leftover,
+            idle_timeout: self.node.config.idle_timeout,
+            incoming: move |key| {
+                drop(tokio::spawn(router::serve(
+                    node.clone(),
+                    owner.clone(),
+                    key,
+                )))
+            },
+        };
+        let node = self.node.clone();
+        tokio::spawn(
+            async move {
+                reader.run().await;
+                // The ping stream holds the connection that holds it.
+                shared.ping.lock().await.take();
+                node.send(Message::Ended { connection: id }).await;
+            }
+            .instrument(span),
+        );
+        self.event(Event::Established {
+            connection: id,
+            peer,
+            address,
+            origin,
+        });
+    }
+
+    /// No new streams; open ones may finish within a bound; then everything goes.
+    async fn close(&mut self) {
+        self.node.router.clear();
+        self.tasks.abort_all();
+        self.node
+            .addresses
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        let drain =
+            futures::future::join_all(self.connections.values().map(|shared| shared.drain()));
+        if timeout(self.node.config.drain_timeout, drain)
+            .await
+            .is_err()
+        {
+            debug!("some streams did not finish in time");
+        }
+        self.event(Event::Shutdown);
+        self.connections.values().for_each(|shared| shared.close());
+        let gone = async {
+            while !self.connections.is_empty() {
+                let Some(message) = self.messages.recv().await else {
+                    return;
+                };
+                if let Message::Ended { connection } = message {
+                    self.connections
+                        .remove(&connection)
+                        .into_iter()
+                        .for_each(|shared| {
+                            shared.gone.send_replace(true);
+                        });
+                }
+            }
+        };
+        // The readers have a deadline of their own to end; this one is for a bug in it.
+        let _ = timeout(2 * connection::reader::CLOSE_TIMEOUT, gone).await;
+        self.node
+            .peers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        self.messages.close();
+        while let Ok(message) = self.messages.try_recv() {
+            if let Message::Close { done: Some(done) } = message {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+async fn wait_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,145 @@
+//! From an address to a session: a transport makes the pipe, the upgrade makes the rest. Also its mirror image, listening.
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+use carrick_session::{Role, SecureError, Upgrade, UpgradeError, Upgraded};
+use carrick_wire::{Multiaddr, PeerId, Protocol};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout_at,
+};
+
+use crate::{
+    AttemptError, ListenError,
+    node::Inner,
+    transport::{Listener, Pipe, Transport},
+};
+
+/// Handshake messages are small; more than this at once is the peer's first frames.
+const READ_SIZE: usize = 4096;
+
+/// A pipe and what its upgrade made.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) pipe: Pipe,
+    pub(crate) upgraded: Upgraded,
+}
+
+/// Dials one address. The swarm has the deadline, and aborts the task.
+pub(crate) async fn dial(
+    node: &Inner,
+    address: Multiaddr,
+    expected: Option<PeerId>,
+) -> Result<Session, AttemptError> {
+    let address = without_peer(address);
+    let transport = transport(node, &address).ok_or(AttemptError::NoTransport)?;
+    let pipe = transport
+        .dial(address)
+        .await
+        .map_err(|error| AttemptError::Transport(error.to_string()))?;
+    upgrade(node, pipe, Role::Dialer, expected).await
+}
+
+/// Upgrades a pipe that was accepted.
+pub(crate) async fn upgrade_inbound(node: &Inner, pipe: Pipe) -> Result<Session, AttemptError> {
+    upgrade(node, pipe, Role::Listener, None).await
+}
+
+/// Binds a listener.
+pub(crate) async fn listen(
+    node: &Inner,
+    address: Multiaddr,
+) -> Result<Box<dyn Listener>, ListenError> {
+    let bare = without_peer(address.clone());
+    let transport =
+        transport(node, &bare).ok_or_else(|| ListenError::NoTransport(address.clone()))?;
+    let listening = transport.listen(bare).await;
+    listening.map_err(|error| ListenError::Io {
+        address,
+        kind: error.kind(),
+        reason: error.to_string(),
+    })
+}
+
+fn transport<'a>(node: &'a Inner, address: &Multiaddr) -> Option<&'a dyn Transport> {
+    node.transports
+        .iter()
+        .find(|transport| transport.can_handle(address))
+        .map(|transport| &**transport)
+}
+
+fn without_peer(mut address: Multiaddr) -> Multiaddr {
+    if let Some(Protocol::P2p(_)) = address.iter().last() {
+        address.pop();
+    }
+    address
+}
+
+async fn upgrade(
+    node: &Inner,
+    mut pipe: Pipe,
+    role: Role,
+    expected: Option<PeerId>,
+) -> Result<Session, AttemptError> {
+    let config = node.session_config.clone();
+    let (noise, muxers) = (node.noise.clone(), node.muxers.clone());
+    let mut upgrade = Upgrade::new(
+        role,
+        config,
+        noise,
+        muxers,
+        expected,
+        Instant::now(),
+        rand::random(),
+    )
+    .map_err(attempt_error)?;
+    let deadline = upgrade.poll_timeout().into();
+    let result = timeout_at(deadline, drive(&mut pipe, &mut upgrade)).await;
+    let upgraded = match result {
+        Ok(outcome) => outcome?,
+        Err(_) => {
+            return Err(upgrade
+                .handle_timeout(Instant::now())
+                .map_or_else(attempt_error, |()| AttemptError::Timeout));
+        }
+    };
+    Ok(Session { pipe, upgraded })
+}
+
+async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade) -> Result<Upgraded, AttemptError> {
+    let mut out = Vec::new();
+    let mut input = BytesMut::with_capacity(READ_SIZE);
+    let mut failed = None;
+    loop {
+        if upgrade.poll_transmit(&mut out) {
+            pipe.writer
+                .write_all(&out)
+                .await
+                .map_err(|error| AttemptError::Transport(error.to_string()))?;
+            out.clear();
+        }
+        if let Some(error) = failed {
+            return Err(attempt_error(error));
+        }
+        if let Some(upgraded) = upgrade.finish() {
+            return Ok(upgraded);
+        }
+        input.clear();
+        let read = pipe.reader.read_buf(&mut input).await;
+        if read.map_err(|error| AttemptError::Transport(error.to_string()))? == 0 {
+            return Err(attempt_error(upgrade.closed()));
+        }
+        // What the machine still has to say goes out before its error ends the pipe.
+        failed = upgrade.recv(Instant::now(), &input).err();
+    }
+}
+
+fn attempt_error(error: UpgradeError) -> AttemptError {
+    match error {
+        UpgradeError::Secure(SecureError::WrongPeer { expected, found }) => {
+            AttemptError::WrongPeer { expected, found }
+        }
+        error => AttemptError::Upgrade(error.to_string()),
+    }
+}

@@ -1,0 +1,216 @@
+//! What can go wrong, one enum per operation: what happened, whose doing it was, and with dials every address tried.
+
+use std::io;
+
+use carrick_session::{Code, NegotiateError, SecureError, Violation};
+use carrick_wire::{Multiaddr, PeerId, ProtocolId};
+
+pub use carrick_swarm::{AttemptError, DialError};
+
+/// Why a connection is over, or takes no new streams.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionError {
+    /// We closed it, or it was idle.
+    #[error("the connection was closed")]
+    Closed,
+    /// One side has said that it closes; open streams may still finish.
+    #[error("the connection is closing")]
+    Closing,
+    /// The peer closed it.
+    #[error("the peer closed the connection")]
+    ClosedByPeer,
+    /// The peer did not answer, or did not read, for too long.
+    #[error("the peer does not answer any more")]
+    TimedOut,
+    /// The peer broke the muxer's protocol.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// A record was changed on the way.
+    #[error(transparent)]
+    Secure(#[from] SecureError),
+    /// The transport failed.
+    #[error("the transport failed: {0}")]
+    Io(io::ErrorKind),
+}
+
+impl From<io::Error> for ConnectionError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.kind())
+    }
+}
+
+/// Why reading from or writing to a stream failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// The peer reset the stream.
+    #[error("the peer reset the stream: {0}")]
+    Reset(Code),
+    /// We reset or stopped the stream.
+    #[error("the stream was reset locally: {0}")]
+    ResetLocally(Code),
+    /// The write side is finished.
+    #[error("the write side is finished")]
+    Finished,
+    /// The connection is gone.
+    #[error("the connection was lost: {0}")]
+    ConnectionLost(ConnectionError),
+    /// The peer finished before all that was asked for had come.
+    #[error("the peer ended the stream early")]
+    EndedEarly,
+    /// The peer sent more than the reader was willing to take.
+    #[error("the peer sent more than {limit} bytes")]
+    TooLong {
+        /// The most that was allowed.
+        limit: usize,
+    },
+    /// The peer does not support the protocol after all.
+    #[error("{0}")]
+    Unsupported(NegotiateError),
+}
+
+impl From<NegotiateError> for StreamError {
+    fn from(error: NegotiateError) -> Self {
+        Self::Unsupported(error)
+    }
+}
+
+impl From<StreamError> for io::Error {
+    fn from(error: StreamError) -> Self {
+        let kind = match &error {
+            StreamError::Reset(_) | StreamError::ResetLocally(_) => io::ErrorKind::ConnectionReset,
+            StreamError::Finished => io::ErrorKind::BrokenPipe,
+            StreamError::ConnectionLost(_) => io::ErrorKind::NotConnected,
+            StreamError::EndedEarly => io::ErrorKind::UnexpectedEof,
+            StreamError::TooLong { .. } => io::ErrorKind::InvalidData,
+            StreamError::Unsupported(_) => io::ErrorKind::Unsupported,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Why no stream was opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// There is no connection to the peer, and none came about.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The peer supports none of the protocols.
+    #[error("peer {peer} does not support {}", protocols.iter().map(ProtocolId::as_str).collect::<Vec<_>>().join(", "))]
+    Unsupported {
+        /// Who refused.
+        peer: PeerId,
+        /// What was asked for.
+        protocols: Vec<ProtocolId>,
+    },
+    /// The peer did not agree to a protocol in time.
+    #[error("peer {peer} did not answer within {seconds} s")]
+    TimedOut {
+        /// Who did not answer.
+        peer: PeerId,
+        /// How long it was waited for, seconds.
+        seconds: u64,
+    },
+    /// The stream or its connection failed while it was being opened.
+    #[error("the stream failed while it was opened: {0}")]
+    Stream(StreamError),
+    /// What was given does not name a peer or a protocol.
+    #[error(transparent)]
+    Invalid(#[from] TargetError),
+}
+
+/// What was given does not name a peer, an address or a protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Neither a multiaddr nor a peer id.
+    #[error(
+        "{text:?} is neither a multiaddr nor a peer id ({reason}); an address looks like \
+         /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"
+    )]
+    Address {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The addresses name more than one peer.
+    #[error("the addresses name two peers, {0} and {1}")]
+    TwoPeers(PeerId, PeerId),
+    /// No peer and no address.
+    #[error("no address was given")]
+    Empty,
+    /// Not a protocol id.
+    #[error("{text:?} is not a protocol id ({reason}); one looks like /echo/1.0.0")]
+    Protocol {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Why a node does not listen on an address, or was not spawned.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ListenError {
+    /// No transport of the node handles this address.
+    #[error("no transport for {0}; TCP is /ip4/0.0.0.0/tcp/4001 or /ip6/::/tcp/4001")]
+    NoTransport(Multiaddr),
+    /// The operating system refused.
+    #[error("cannot listen on {address}: {reason}{}", hint(*.kind))]
+    Io {
+        /// Where.
+        address: Multiaddr,
+        /// The operating system's error.
+        kind: io::ErrorKind,
+        /// Its text.
+        reason: String,
+    },
+    /// The address does not parse.
+    #[error(transparent)]
+    Invalid(#[from] TargetError),
+    /// A protocol was given two handlers.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+    /// The identity's private key cannot sign.
+    #[error("the identity key cannot be used to sign")]
+    Identity,
+    /// The node was closed.
+    #[error("the node is closed")]
+    Closed,
+}
+
+fn hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "; choose another port, or 0 for a free one",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        _ => "",
+    }
+}
+
+/// Why a protocol cannot be accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcceptError {
+    /// Somebody accepts it already; the protocol is free again once that one is dropped.
+    #[error("the protocol {0} is already registered")]
+    AlreadyRegistered(ProtocolId),
+    /// Not a protocol id.
+    #[error(transparent)]
+    Invalid(#[from] TargetError),
+}
+
+/// Why a ping has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PingError {
+    /// There is no ping stream to the peer.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The ping stream failed.
+    #[error("the ping stream failed: {0}")]
+    Stream(StreamError),
+    /// The answer is not what was sent.
+    #[error(transparent)]
+    Protocol(#[from] carrick_protocols::ping::PingError),
+    /// No answer came in time.
+    #[error("the ping was not answered within 10 s")]
+    TimedOut,
+}

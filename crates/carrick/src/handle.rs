@@ -1,0 +1,132 @@
+//! The handle on one connection.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use carrick_session::Summary;
+use carrick_swarm::Direction;
+use carrick_wire::{Multiaddr, PeerId, PublicKey, key};
+
+use crate::{
+    ConnectionError, Info, IntoProtocols, OpenError, PingError, Stream, builtin,
+    connection::{Shared, State},
+    node::{Inner, open_on},
+};
+
+/// One connection to a peer. While a handle or a stream of it lives, the connection is not idle.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::Node;
+///
+/// let server = Node::builder().listen("/ip4/127.0.0.1/tcp/0")?.spawn().await?;
+/// let client = Node::spawn().await?;
+/// let connection = client.dial(server.address()).await?;
+/// assert_eq!(connection.peer(), server.id());
+/// println!("{} in {} round trip(s)", connection.summary().muxer, connection.summary().round_trips);
+/// println!("ping: {:?}", connection.ping().await?);
+/// connection.close().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Connection {
+    node: Arc<Inner>,
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    pub(crate) fn new(node: Arc<Inner>, shared: Arc<Shared>) -> Self {
+        shared.with(State::hold);
+        Self { node, shared }
+    }
+
+    /// Who is on the other end.
+    pub fn peer(&self) -> PeerId {
+        self.shared.peer
+    }
+
+    /// The peer's identity key.
+    pub fn key(&self) -> &PublicKey {
+        &self.shared.key
+    }
+
+    /// The kind of the peer's identity key, such as `Ed25519`.
+    pub fn key_type(&self) -> &'static str {
+        key::kind(&self.shared.key)
+    }
+
+    /// The peer's address, as dialed or as seen.
+    pub fn address(&self) -> &Multiaddr {
+        &self.shared.address
+    }
+
+    /// Who dialed.
+    pub fn direction(&self) -> Direction {
+        self.shared.direction
+    }
+
+    /// What was negotiated.
+    pub fn summary(&self) -> &Summary {
+        &self.shared.summary
+    }
+
+    /// The streams that live on it, ours and the peer's, built-in ones included.
+    pub fn streams(&self) -> usize {
+        self.shared.streams()
+    }
+
+    /// Why the connection is over, if it is.
+    pub fn lost(&self) -> Option<ConnectionError> {
+        self.shared.lost()
+    }
+
+    /// Opens a stream on this connection. See [`Node::open_stream`](crate::Node::open_stream).
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_stream(&self, protocols: impl IntoProtocols) -> Result<Stream, OpenError> {
+        open_on(&self.node, &self.shared, protocols.into_protocols()?).await
+    }
+
+    /// One round trip with the ping protocol.
+    ///
+    /// # Errors
+    /// See [`PingError`].
+    pub async fn ping(&self) -> Result<Duration, PingError> {
+        builtin::ping(&self.node, &self.shared).await
+    }
+
+    /// What the peer says of itself; waits until it has, which takes one round trip after connecting. `None` if the
+    /// connection ended before, or the peer does not speak identify. Cancel-safe.
+    pub async fn info(&self) -> Option<Arc<Info>> {
+        let mut info = self.shared.info.subscribe();
+        let told =
+            tokio::time::timeout(builtin::IDENTIFY_TIMEOUT, info.wait_for(Option::is_some)).await;
+        told.ok()?.ok()?.clone()
+    }
+
+    /// Closes the connection and waits until it is gone, at most a few seconds. What was written is sent before;
+    /// streams that are still open are lost.
+    pub async fn close(self) {
+        self.shared.close();
+        self.shared.wait_gone().await;
+    }
+}
+
+impl Clone for Connection {
+    fn clone(&self) -> Self {
+        Self::new(self.node.clone(), self.shared.clone())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.with(State::unhold);
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}

@@ -1,0 +1,269 @@
+//! Which protocol goes where: to a handler, into a queue, or to ourselves; and the negotiation of inbound streams.
+//!
+//! Invariant: a protocol is confirmed to the peer only when there is room for its stream, so a negotiated stream is never
+//! dropped: a full queue holds the peer back, a protocol that nobody accepts any more is refused.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use carrick_protocols::{identify, ping};
+use carrick_session::{
+    Code, Key,
+    negotiate::{Listener, Request},
+};
+use carrick_wire::ProtocolId;
+use futures::future::BoxFuture;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
+use tracing::debug;
+
+use crate::{AcceptError, Stream, StreamError, builtin, connection::Shared, node::Inner};
+
+/// Handler tasks of one protocol that run at once; further streams wait before they are confirmed.
+const HANDLERS_MAX: usize = 4096;
+/// Streams of one protocol that wait for [`Incoming::next`]; further ones wait before they are confirmed.
+pub(crate) const QUEUE_MAX: usize = 256;
+/// How long the peer and our queues together may take to agree on a protocol.
+pub(crate) const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a handler's future may end in.
+pub trait Outcome: Send {
+    /// The error to log, if it failed.
+    fn error(self) -> Option<String>;
+}
+
+impl Outcome for () {
+    fn error(self) -> Option<String> {
+        None
+    }
+}
+
+impl<T: Send, E: fmt::Display + Send> Outcome for Result<T, E> {
+    fn error(self) -> Option<String> {
+        self.err().map(|error| error.to_string())
+    }
+}
+
+type Handler = Arc<dyn Fn(Stream) -> BoxFuture<'static, Option<String>> + Send + Sync>;
+
+/// Where the streams of one protocol go.
+#[derive(Clone)]
+enum Route {
+    Handler(Handler, Arc<Semaphore>),
+    Queue(mpsc::Sender<Stream>),
+    Ping,
+    Identify,
+    IdentifyPush,
+}
+
+/// Room for one stream, reserved before the protocol is confirmed.
+enum Place {
+    Handler(Handler, OwnedSemaphorePermit),
+    Queue(mpsc::OwnedPermit<Stream>),
+    Ping,
+    Identify,
+    IdentifyPush,
+}
+
+pub(crate) struct Router {
+    routes: RwLock<BTreeMap<ProtocolId, Route>>,
+}
+
+impl Router {
+    /// Knows the protocols that every node serves.
+    pub(crate) fn new() -> Self {
+        let routes = [
+            (ping::PROTOCOL, Route::Ping),
+            (identify::PROTOCOL, Route::Identify),
+            (identify::PUSH_PROTOCOL, Route::IdentifyPush),
+        ];
+        Self {
+            routes: RwLock::new(routes.into()),
+        }
+    }
+
+    pub(crate) fn handle<F, R>(&self, protocol: ProtocolId, handler: F) -> Result<(), AcceptError>
+    where
+        F: Fn(Stream) -> R + Send + Sync + 'static,
+        R: Future<Output: Outcome> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |stream| {
+            let handled = handler(stream);
+            Box::pin(async move { handled.await.error() })
+        });
+        self.add(
+            vec![protocol],
+            &Route::Handler(handler, Arc::new(Semaphore::new(HANDLERS_MAX))),
+        )
+    }
+
+    /// Registers all protocols or none; one queue for all of them.
+    pub(crate) fn accept(
+        &self,
+        protocols: Vec<ProtocolId>,
+    ) -> Result<mpsc::Receiver<Stream>, AcceptError> {
+        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+        self.add(protocols, &Route::Queue(sender))?;
+        Ok(receiver)
+    }
+
+    pub(crate) fn remove(&self, protocols: &[ProtocolId]) {
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        protocols
+            .iter()
+            .for_each(|protocol| drop(routes.remove(protocol)));
+    }
+
+    /// Ends every queue and forgets every handler.
+    pub(crate) fn clear(&self) {
+        self.routes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// What we accept, for identify and `ls`.
+    pub(crate) fn protocols(&self) -> Vec<ProtocolId> {
+        self.routes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    fn add(&self, protocols: Vec<ProtocolId>, route: &Route) -> Result<(), AcceptError> {
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = protocols
+            .iter()
+            .find(|protocol| routes.contains_key(*protocol))
+        {
+            return Err(AcceptError::AlreadyRegistered(taken.clone()));
+        }
+        routes.extend(
+            protocols
+                .into_iter()
+                .map(|protocol| (protocol, route.clone())),
+        );
+        Ok(())
+    }
+
+    /// Waits for room; `None` when nobody accepts the protocol (any more).
+    async fn reserve(&self, protocol: &ProtocolId) -> Option<Place> {
+        let route = self
+            .routes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(protocol)?
+            .clone();
+        Some(match route {
+            Route::Handler(handler, permits) => {
+                Place::Handler(handler, permits.acquire_owned().await.ok()?)
+            }
+            Route::Queue(sender) => Place::Queue(sender.reserve_owned().await.ok()?),
+            Route::Ping => Place::Ping,
+            Route::Identify => Place::Identify,
+            Route::IdentifyPush => Place::IdentifyPush,
+        })
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Router").field(&self.protocols()).finish()
+    }
+}
+
+/// Negotiates a stream that the peer opened and brings it where it belongs. Runs as the stream's own task: a panicking
+/// handler ends its stream and nothing else.
+pub(crate) async fn serve(node: Arc<Inner>, shared: Arc<Shared>, key: Key) {
+    let mut stream = Stream::inbound(shared, node.clone(), key, UNNEGOTIATED);
+    let place = match timeout(NEGOTIATION_TIMEOUT, negotiate(&node.router, &mut stream)).await {
+        Ok(Ok(Some(place))) => place,
+        Ok(Ok(None)) => return,
+        Ok(Err(error)) => {
+            debug!(peer = %stream.peer(), %error, "an inbound stream was not negotiated");
+            return stream.reset(Code::NEGOTIATION_FAILED);
+        }
+        Err(_) => {
+            debug!(peer = %stream.peer(), "an inbound stream was not negotiated in time");
+            return stream.reset(Code::NEGOTIATION_FAILED);
+        }
+    };
+    match place {
+        Place::Handler(handler, _permit) => {
+            let (peer, protocol) = (stream.peer(), stream.protocol().clone());
+            if let Some(error) = handler(stream).await {
+                debug!(%peer, %protocol, %error, "a handler failed");
+            }
+        }
+        Place::Queue(permit) => drop(permit.send(stream)),
+        Place::Ping => builtin::serve_ping(stream).await,
+        Place::Identify => builtin::serve_identify(&node, stream).await,
+        Place::IdentifyPush => builtin::serve_push(&node, stream).await,
+    }
+}
+
+const UNNEGOTIATED: ProtocolId = ProtocolId::from_static("(not negotiated)");
+
+/// `None`: the peer went away before it had chosen.
+async fn negotiate(router: &Router, stream: &mut Stream) -> Result<Option<Place>, StreamError> {
+    let mut listener = Listener::new();
+    let mut out = Vec::new();
+    loop {
+        let Some(mut bytes) = stream.read_chunk().await? else {
+            return Ok(None);
+        };
+        while !bytes.is_empty() {
+            let (used, request) = listener.recv(&bytes)?;
+            bytes = bytes.slice(used..);
+            let place = match request {
+                Some(Request::Protocol(protocol)) => match router.reserve(&protocol).await {
+                    Some(place) => {
+                        listener.accept();
+                        Some((place, protocol))
+                    }
+                    None => {
+                        listener.refuse();
+                        None
+                    }
+                },
+                Some(Request::List) => {
+                    listener.list(router.protocols());
+                    None
+                }
+                None => None,
+            };
+            listener.poll_transmit(&mut out);
+            if let Some((place, protocol)) = place {
+                return confirm(stream, &out, place, protocol, bytes)
+                    .await
+                    .map(Some);
+            }
+        }
+        // An answer that is sent only when all that came was read: header and answer leave in one frame.
+        stream.write_all(&out).await?;
+        out.clear();
+    }
+}
+
+async fn confirm(
+    stream: &mut Stream,
+    answer: &[u8],
+    place: Place,
+    protocol: ProtocolId,
+    rest: Bytes,
+) -> Result<Place, StreamError> {
+    stream.write_all(answer).await?;
+    stream.set_protocol(protocol);
+    stream.unread(rest);
+    Ok(place)
+}

@@ -1,0 +1,397 @@
+//! A stream: bytes in order to and from one peer, for one protocol.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use carrick_session::{Code, Key, NegotiateError, Read, negotiate::Dialer};
+use carrick_wire::{PeerId, ProtocolId};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::coop,
+};
+
+use crate::{Connection, ConnectionError, StreamError, connection::Shared, node::Inner};
+
+/// A bidirectional stream to one peer.
+///
+/// It implements tokio's `AsyncRead` and `AsyncWrite`; the methods here do the same with typed errors. Three ends look
+/// different to the reader: a clean end (`Ok(None)` or 0 bytes), a reset ([`StreamError::Reset`]) and a lost connection
+/// ([`StreamError::ConnectionLost`]). Dropping a stream that was not [`finish`](Self::finish)ed resets it.
+///
+/// When the peer is known to speak the protocol, a stream is opened without waiting for its consent: header, protocol and
+/// first data leave together. Should it refuse after all, the first read fails with [`StreamError::Unsupported`].
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::{Node, Stream};
+///
+/// let server = Node::builder()
+///     .handle("/shout/1.0.0", |mut stream: Stream| async move {
+///         let text = stream.read_to_end(1024).await?;
+///         stream.write_all(&text.to_ascii_uppercase()).await?;
+///         stream.finish().await
+///     })
+///     .listen("/ip4/127.0.0.1/tcp/0")?
+///     .spawn()
+///     .await?;
+/// let client = Node::spawn().await?;
+/// let mut stream = client.open_stream(server.address(), "/shout/1.0.0").await?;
+/// stream.write_all(b"hello").await?;
+/// stream.finish().await?;
+/// assert_eq!(stream.read_to_end(1024).await?, "HELLO");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Stream {
+    shared: Arc<Shared>,
+    node: Arc<Inner>,
+    key: Key,
+    protocol: ProtocolId,
+    /// Words of the negotiation that have not left yet; they go with the first data.
+    head: Vec<u8>,
+    /// The negotiation, while the peer's answer is still to come.
+    unconfirmed: Option<Box<Dialer>>,
+    /// Received and not read yet.
+    chunk: Bytes,
+    held: bool,
+}
+
+impl Stream {
+    /// Takes charge of a stream of the muxer's; `dialer` proposes the protocol.
+    pub(crate) fn outbound(
+        shared: Arc<Shared>,
+        node: Arc<Inner>,
+        key: Key,
+        protocol: ProtocolId,
+        mut dialer: Dialer,
+    ) -> Self {
+        let mut stream = Self::new(shared, node, key, protocol);
+        dialer.poll_transmit(&mut stream.head);
+        stream.unconfirmed = Some(Box::new(dialer));
+        stream
+    }
+
+    /// Takes charge of a stream that the peer opened.
+    pub(crate) fn inbound(
+        shared: Arc<Shared>,
+        node: Arc<Inner>,
+        key: Key,
+        protocol: ProtocolId,
+    ) -> Self {
+        Self::new(shared, node, key, protocol)
+    }
+
+    fn new(shared: Arc<Shared>, node: Arc<Inner>, key: Key, protocol: ProtocolId) -> Self {
+        shared.with(super::connection::State::hold);
+        Self {
+            shared,
+            node,
+            key,
+            protocol,
+            head: Vec::new(),
+            unconfirmed: None,
+            chunk: Bytes::new(),
+            held: true,
+        }
+    }
+
+    /// Who is on the other end.
+    pub fn peer(&self) -> PeerId {
+        self.shared.peer
+    }
+
+    /// The protocol that was agreed on.
+    pub fn protocol(&self) -> &ProtocolId {
+        &self.protocol
+    }
+
+    /// The connection that carries the stream.
+    pub fn connection(&self) -> Connection {
+        Connection::new(self.node.clone(), self.shared.clone())
+    }
+
+    /// Writes all of `data`. Returns when everything is queued in the connection, which sends it at once.
+    ///
+    /// Not cancel-safe: a dropped call may have queued a part.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn write_all(&mut self, mut data: &[u8]) -> Result<(), StreamError> {
+        while !data.is_empty() {
+            let written = std::future::poll_fn(|cx| self.poll_write_some(cx, data)).await?;
+            data = &data[written..];
+        }
+        Ok(())
+    }
+
+    /// Reads the next bytes that arrived, without copying them; `None` at the clean end. Cancel-safe.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn read_chunk(&mut self) -> Result<Option<Bytes>, StreamError> {
+        std::future::poll_fn(|cx| self.poll_chunk(cx)).await?;
+        Ok(Some(std::mem::take(&mut self.chunk)).filter(|chunk| !chunk.is_empty()))
+    }
+
+    /// Fills `buf` from the stream.
+    ///
+    /// Not cancel-safe: what a dropped call had read is lost.
+    ///
+    /// # Errors
+    /// [`StreamError::EndedEarly`] if the peer finished before; see [`StreamError`] for the others.
+    pub async fn read_exact(&mut self, mut buf: &mut [u8]) -> Result<(), StreamError> {
+        while !buf.is_empty() {
+            std::future::poll_fn(|cx| self.poll_chunk(cx)).await?;
+            if self.chunk.is_empty() {
+                return Err(StreamError::EndedEarly);
+            }
+            let n = buf.len().min(self.chunk.len());
+            self.chunk.copy_to_slice(&mut buf[..n]);
+            buf = &mut buf[n..];
+        }
+        Ok(())
+    }
+
+    /// Reads until the peer finishes, at most `limit` bytes.
+    ///
+    /// Not cancel-safe: what a dropped call had read is lost.
+    ///
+    /// # Errors
+    /// [`StreamError::TooLong`] when the peer sends more than `limit` bytes; see [`StreamError`] for the others.
+    pub async fn read_to_end(&mut self, limit: usize) -> Result<Bytes, StreamError> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.read_chunk().await? {
+            if chunk.len() > limit - all.len() {
+                return Err(StreamError::TooLong { limit });
+            }
+            all.extend_from_slice(&chunk);
+        }
+        Ok(all.into())
+    }
+
+    /// Closes our write side: the peer reads everything and then a clean end. Reading goes on.
+    ///
+    /// Cancel-safe. Finishing twice is no error.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn finish(&mut self) -> Result<(), StreamError> {
+        std::future::poll_fn(|cx| self.poll_finish(cx)).await
+    }
+
+    /// Ends both directions at once and tells the peer `code`; data under way may be lost.
+    pub fn reset(self, code: Code) {
+        self.shared.with(|state| state.mux.reset(self.key, code));
+    }
+
+    /// Gives up reading: what was and will be received is discarded. Writing goes on. The peer learns of it when the
+    /// stream is dropped, since the muxers of TCP have no word for it.
+    pub fn stop(&mut self, code: Code) {
+        self.chunk.clear();
+        self.shared
+            .with(|state| state.mux.stop(std::time::Instant::now(), self.key, code));
+    }
+
+    /// Sends back everything that is received, then finishes.
+    ///
+    /// # Errors
+    /// See [`StreamError`].
+    pub async fn echo(&mut self) -> Result<(), StreamError> {
+        while let Some(chunk) = self.read_chunk().await? {
+            self.write_all(&chunk).await?;
+        }
+        self.finish().await
+    }
+
+    /// Waits until the peer has agreed to the protocol.
+    pub(crate) async fn confirm(&mut self) -> Result<(), StreamError> {
+        std::future::poll_fn(|cx| {
+            while self.unconfirmed.is_some() {
+                ready!(self.poll_recv(cx))?;
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// From here on the stream is one of ours: it does not keep the connection from being idle.
+    pub(crate) fn unhold(&mut self) {
+        if std::mem::take(&mut self.held) {
+            self.shared.with(super::connection::State::unhold);
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn set_protocol(&mut self, protocol: ProtocolId) {
+        self.protocol = protocol;
+    }
+
+    /// Gives back bytes that belong to the protocol and not to its negotiation.
+    pub(crate) fn unread(&mut self, bytes: Bytes) {
+        debug_assert!(
+            self.chunk.is_empty(),
+            "bytes are given back before anything else is read"
+        );
+        self.chunk = bytes;
+    }
+
+    /// Ready with bytes in `chunk`, or with none at the clean end.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        let coop = ready!(coop::poll_proceed(cx));
+        while self.chunk.is_empty() {
+            if !ready!(self.poll_recv(cx))? {
+                break;
+            }
+        }
+        coop.made_progress();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Receives once; false at the clean end. Words of the negotiation are taken out.
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, StreamError>> {
+        if !self.head.is_empty() {
+            // Who reads first must have asked first.
+            ready!(self.poll_write_head(cx))?;
+        }
+        let read = match ready!(self.shared.with(|state| state.poll_read(cx, self.key))) {
+            Ok(read) => read,
+            Err(error) => return Poll::Ready(Err(self.error(error))),
+        };
+        let Read::Data(mut bytes) = read else {
+            return Poll::Ready(if self.unconfirmed.is_some() {
+                Err(StreamError::EndedEarly)
+            } else {
+                Ok(false)
+            });
+        };
+        if let Some(dialer) = &mut self.unconfirmed {
+            let used = match dialer.recv(&bytes) {
+                Ok(used) => used,
+                Err(error) => return Poll::Ready(Err(self.refused(error))),
+            };
+            dialer.poll_transmit(&mut self.head);
+            bytes.advance(used);
+            if let Some(protocol) = dialer.outcome() {
+                self.protocol = protocol.clone();
+                self.shared.learn(protocol);
+                self.unconfirmed = None;
+            }
+        }
+        self.chunk = bytes;
+        Poll::Ready(Ok(true))
+    }
+
+    fn poll_write_some(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<Result<usize, StreamError>> {
+        let coop = ready!(coop::poll_proceed(cx));
+        let written = ready!(
+            self.shared
+                .with(|state| state.poll_write(cx, self.key, &self.head, data))
+        );
+        coop.made_progress();
+        let written = written.map_err(|error| self.error(error))?;
+        self.head.clear();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        while !self.head.is_empty() {
+            ready!(self.poll_write_some(cx, &[]))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        ready!(self.poll_write_head(cx))?;
+        match self.shared.with(|state| state.mux.finish(self.key)) {
+            Ok(()) | Err(carrick_session::StreamError::Finished) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(self.error(error))),
+        }
+    }
+
+    fn refused(&self, error: NegotiateError) -> StreamError {
+        if let NegotiateError::Unsupported(protocols) = &error {
+            protocols
+                .iter()
+                .for_each(|protocol| self.shared.unlearn(protocol));
+        }
+        error.into()
+    }
+
+    fn error(&self, error: carrick_session::StreamError) -> StreamError {
+        match error {
+            carrick_session::StreamError::Reset(code) => StreamError::Reset(code),
+            carrick_session::StreamError::ResetLocally(code) => StreamError::ResetLocally(code),
+            carrick_session::StreamError::Finished => StreamError::Finished,
+            carrick_session::StreamError::ConnectionLost => {
+                StreamError::ConnectionLost(self.shared.lost().unwrap_or(ConnectionError::Closed))
+            }
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_chunk(cx))?;
+        let n = buf.remaining().min(self.chunk.len());
+        buf.put_slice(&self.chunk[..n]);
+        self.chunk.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(ready!(self.poll_write_some(cx, data))?))
+    }
+
+    /// The connection sends what is queued without being asked; only an unsent negotiation is left to flush.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(ready!(self.poll_write_head(cx))?))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(ready!(self.poll_finish(cx))?))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let held = self.held;
+        self.shared.with(|state| {
+            state.release_stream(self.key);
+            if held {
+                state.unhold();
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("peer", &self.shared.peer)
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}
