@@ -31,6 +31,8 @@ mod window;
 const ACK_BACKLOG: usize = 256;
 /// Most payload bytes in one frame of ours.
 const DATA_MAX: usize = 64 << 10;
+/// A window is refilled when this part of it was read.
+const REFILL_PART: u32 = 4;
 /// Go-away codes (hashicorp/yamux).
 const NORMAL: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
@@ -538,7 +540,7 @@ impl Yamux {
         }
     }
 
-    /// Gives the peer new credit for what was read, and a larger window if the last one did not last two round trips.
+    /// Gives the peer new credit for what was read, and a larger window if the last refill did not last a round trip.
     fn refill(&mut self, now: Instant, key: Key) {
         let entry = &mut self.streams[key.0];
         if !entry.stream.is_receiving() || entry.id == 0 {
@@ -549,7 +551,7 @@ impl Yamux {
             .window_max
             .saturating_sub(entry.window)
             .saturating_sub(unread);
-        if due < entry.window_max / 2 {
+        if due < entry.window_max / REFILL_PART {
             return;
         }
         let grown = self

@@ -1,7 +1,8 @@
 //! How large receive windows may grow, and the round-trip time that decides it.
 //!
-//! A window doubles when it was used up within two round trips: then it, not the network, set the pace. All growth of one
-//! connection comes out of one budget and returns to it when streams end.
+//! A window is refilled by quarters: what waits for its refill is lost to the throughput on a long way. It doubles when
+//! a quarter was used up within one round trip: then it, not the network, soon sets the pace. All growth of one connection
+//! comes out of one budget and returns to it when streams end.
 
 use std::time::{Duration, Instant};
 
@@ -36,9 +37,7 @@ impl Windows {
         rtt: Option<Duration>,
     ) -> u32 {
         let fast = match (refilled, rtt) {
-            (Some(refilled), Some(rtt)) => {
-                now.saturating_duration_since(refilled) < rtt.saturating_mul(2)
-            }
+            (Some(refilled), Some(rtt)) => now.saturating_duration_since(refilled) < rtt,
             _ => false,
         };
         let grown = window.saturating_mul(2).min(self.stream_max);
