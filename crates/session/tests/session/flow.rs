@@ -80,12 +80,13 @@ fn windows_grow_until_the_rate_fits_the_round_trip() {
     let later = transfer(&mut pair, keys[0], Duration::from_secs(1));
     assert!(pair.ends[LISTENER].mux.rtt() == Some(Duration::from_millis(100)));
     assert!(
-        later > 4 * first,
+        2 * later > 3 * first,
         "{first} bytes in the first second, {later} in the fifth"
     );
+    let full = 10 * (8 << 20);
     assert!(
-        later <= 10 * (8 << 20) + WINDOW,
-        "at most a full window each round trip: {later}"
+        (full * 3 / 4..=full).contains(&later),
+        "a full window each round trip: {later}"
     );
 }
 
