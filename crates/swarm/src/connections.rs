@@ -156,8 +156,7 @@ impl Connections {
             "connection ids are not reused"
         );
         let (peer, now) = (connection.peer, connection.established);
-        let live = self.live(&peer).map(|(other, _)| other);
-        let full = live.count() >= self.config.connections_per_peer_max;
+        let full = self.held_count(&peer) >= self.config.connections_per_peer_max;
         if full || self.table.contains_key(&id) {
             out.counters.closed_per_peer += 1;
             let class = self.class(&connection);
@@ -189,7 +188,7 @@ impl Connections {
                 (Subnets::default(), Some(address))
             }
         };
-        let idle = true;
+        let idle = false;
         let closing = None;
         self.table.insert(
             id,
@@ -236,7 +235,6 @@ impl Connections {
 
     /// The connection has not been preferred and idle long enough.
     pub(crate) fn close_duplicate(&mut self, now: Instant, id: ConnectionId, out: &mut Outbox) {
-        out.counters.closed_duplicate += 1;
         self.close(now, id, CloseReason::Duplicate, out);
     }
 
@@ -272,6 +270,9 @@ impl Connections {
         if let Some(address) = entry.dialed {
             self.dialed.remove(&(address, id));
         }
+        if entry.closing == Some(CloseReason::Duplicate) {
+            out.counters.closed_duplicate += 1;
+        }
         let peer = entry.connection.peer;
         if let Some(of_peer) = self.peers.get_mut(&peer) {
             of_peer.connections.remove(&id);
@@ -290,9 +291,13 @@ impl Connections {
         None
     }
 
+    /// A duplicate on which a stream was opened meanwhile is taken back: see [`CloseReason::Duplicate`].
     pub(crate) fn idle(&mut self, now: Instant, id: ConnectionId, idle: bool, out: &mut Outbox) {
         if let Some(entry) = self.table.get_mut(&id) {
             entry.idle = idle;
+            if !idle && entry.closing == Some(CloseReason::Duplicate) {
+                entry.closing = None;
+            }
             let peer = entry.connection.peer;
             self.refresh(now, &peer, out);
         }
@@ -344,6 +349,17 @@ impl Connections {
         } else {
             Err(of_peer.pushes.next())
         }
+    }
+
+    /// Connections that are open, or may be again.
+    fn held_count(&self, peer: &PeerId) -> usize {
+        let ids = self
+            .peers
+            .get(peer)
+            .into_iter()
+            .flat_map(|p| &p.connections);
+        let held = |entry: &&Entry| matches!(entry.closing, None | Some(CloseReason::Duplicate));
+        ids.filter_map(|id| self.table.get(id)).filter(held).count()
     }
 
     fn live(&self, peer: &PeerId) -> impl Iterator<Item = (ConnectionId, &Entry)> {

@@ -104,7 +104,8 @@ pub enum Event {
         /// Which one.
         connection: ConnectionId,
     },
-    /// The connection has got its first user stream, or lost its last. A new connection is idle.
+    /// The connection has got its first user stream, or lost its last. A new connection counts as busy
+    /// until this says otherwise; only connections that share their peer with another need it.
     Idle {
         /// Which one.
         connection: ConnectionId,
@@ -215,7 +216,8 @@ pub enum Action {
 /// Why we close a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
-    /// Another connection to the peer is preferred, and this one was idle.
+    /// Another connection to the peer is preferred, and this one was idle. If it no longer is, do not
+    /// close it but send [`Event::Idle`] with `false`: then it stays.
     #[error("another connection to the peer is preferred")]
     Duplicate,
     /// There are as many connections as the configuration allows.

@@ -64,6 +64,8 @@ impl Pair {
         };
         self.ends[connection][at] = End::Open(id);
         self.act(at, actions);
+        let actions = self.nodes[at].idle(id, true);
+        self.act(at, actions);
     }
 
     /// What one node does, with what the other sees of it.
@@ -205,6 +207,29 @@ fn the_loser_is_closed_only_when_it_has_been_idle_for_five_seconds() {
     assert!(pair.open(1));
     pair.pass(millis(1));
     assert!(!pair.open(1) && pair.open(0));
+}
+
+#[test]
+fn a_connection_counts_as_busy_until_it_is_said_to_be_idle() {
+    let (small, large) = by_size();
+    let mut node = Node::of(large, Config::default());
+    node.inbound(peer(small), AT);
+    let (_, actions) = node.connect(None, &[AT]);
+    let (loser, _) = node.dialed(dials(&actions)[0].0, peer(small));
+    assert!(node.pass(seconds(600)).is_empty());
+    node.idle(loser, true);
+    let actions = node.pass(seconds(5));
+    assert_eq!(closes(&actions), [(loser, CloseReason::Duplicate)]);
+    assert_eq!(node.swarm.connections(&peer(small)).count(), 1);
+
+    // A stream was opened on it at that moment: it stays, and may go later.
+    node.idle(loser, false);
+    assert_eq!(node.swarm.connections(&peer(small)).count(), 2);
+    assert!(node.pass(seconds(600)).is_empty());
+    node.idle(loser, true);
+    assert_eq!(closes(&node.pass(seconds(5))).len(), 1);
+    node.closed(loser);
+    assert_eq!(node.swarm.counters().closed_duplicate, 1);
 }
 
 #[test]

@@ -222,9 +222,11 @@ pub(super) fn prefers(actions: &[Action]) -> Vec<(PeerId, Option<ConnectionId>)>
 }
 
 pub(super) fn notices(actions: &[Action]) -> Vec<&Notice> {
-    let notice = |action| match action {
-        &Action::Notice(ref notice) => Some(notice),
-        _ => None,
-    };
-    actions.iter().filter_map(notice).collect()
+    let mut notices = Vec::new();
+    for action in actions {
+        if let Action::Notice(notice) = action {
+            notices.push(notice);
+        }
+    }
+    notices
 }

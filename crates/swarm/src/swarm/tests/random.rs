@@ -305,34 +305,35 @@ impl Shell {
                 let actions = self.node.pass(millis(time));
                 self.act(actions);
             }
-            Step::Stale(id) => {
-                let id = id | 1 << 63;
-                let connection = ConnectionId(id);
-                self.event(Event::Cancel {
-                    waiter: WaiterId(id),
-                });
-                self.event(Event::AttemptFailed {
-                    attempt: AttemptId(id),
-                    error: refused(),
-                });
-                self.event(Event::PendingFailed {
-                    pending: PendingId(id),
-                });
-                self.event(Event::Closed { connection });
-                self.event(Event::Idle {
-                    connection,
-                    idle: true,
-                });
-                for origin in [
-                    Origin::Attempt(AttemptId(id)),
-                    Origin::Pending(PendingId(id)),
-                ] {
-                    self.established(peer(2), at(0), origin);
-                }
-            }
+            Step::Stale(id) => self.stale(id | 1 << 63),
             _ => {}
         }
         Some(())
+    }
+
+    fn stale(&mut self, id: u64) {
+        let connection = ConnectionId(id);
+        self.event(Event::Cancel {
+            waiter: WaiterId(id),
+        });
+        self.event(Event::AttemptFailed {
+            attempt: AttemptId(id),
+            error: refused(),
+        });
+        self.event(Event::PendingFailed {
+            pending: PendingId(id),
+        });
+        self.event(Event::Closed { connection });
+        self.event(Event::Idle {
+            connection,
+            idle: true,
+        });
+        for origin in [
+            Origin::Attempt(AttemptId(id)),
+            Origin::Pending(PendingId(id)),
+        ] {
+            self.established(peer(2), at(0), origin);
+        }
     }
 
     fn close(&mut self, connection: ConnectionId) {
@@ -344,9 +345,9 @@ impl Shell {
 
     /// Everything in the world ends, and all timers run out.
     fn end(mut self) {
-        let open: Vec<_> = self.open.keys().copied().collect();
-        open.into_iter()
-            .for_each(|connection| self.close(connection));
+        while let Some((&connection, _)) = self.open.first_key_value() {
+            self.close(connection);
+        }
         for (pending, _) in std::mem::take(&mut self.pending) {
             self.event(Event::PendingFailed { pending });
         }
