@@ -1,2 +1,189 @@
-//! placeholder
-fn main() {}
+//! The interop program on Carrick: one command line for all stacks, `listen` and `dial`. See CONTRIBUTING.md.
+
+use std::{
+    io::Write,
+    process::ExitCode,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use carrick::{Builder, Code, Config, Muxer, Node, Stream, StreamError};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, stdin},
+    sync::oneshot,
+    time::timeout,
+};
+
+mod checks;
+
+type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+const ECHO: &str = "/echo/1.0.0";
+const HASH: &str = "/interop/hash/1.0.0";
+const SOURCE: &str = "/interop/source/1.0.0";
+const LAST_SOURCE: &str = "/interop/last-source/1.0.0";
+const OBSERVE: &str = "/interop/observe/1.0.0";
+const LAST: &str = "/interop/last/1.0.0";
+const RESET: &str = "/interop/reset/1.0.0";
+/// Bytes that the source sends.
+const SOURCE_LEN: usize = 64 << 10;
+/// The most that any check sends in one stream, with room.
+const STREAM_MAX: usize = 2 << 20;
+const USAGE: &str = "usage: interop-carrick listen|dial ADDR [--muxer yamux|mplex] [--security noise] [--checks a,b]";
+
+struct Arguments {
+    address: Option<String>,
+    muxer: Muxer,
+    checks: Option<Vec<String>>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = match arguments(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("{error}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = match &arguments.address {
+        None => listen(arguments.muxer).await.map(|()| true),
+        Some(address) => {
+            let run = checks::run(address, arguments.muxer, arguments.checks.as_deref());
+            timeout(Duration::from_secs(60), run).await.unwrap_or(Err("the whole program took longer than 60 s".into()))
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
+    let mut parsed = Arguments { address: None, muxer: Muxer::Yamux, checks: None };
+    match words.next().as_deref() {
+        Some("listen") => {}
+        Some("dial") => parsed.address = Some(words.next().ok_or("dial needs an address")?),
+        _ => return Err("listen or dial?".into()),
+    }
+    while let Some(option) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{option} needs a value"))?;
+        match (option.as_str(), value.as_str()) {
+            ("--muxer", "yamux") => parsed.muxer = Muxer::Yamux,
+            ("--muxer", "mplex") => parsed.muxer = Muxer::Mplex,
+            ("--security", "noise") => {}
+            ("--checks", list) => parsed.checks = Some(list.split(',').map(str::to_owned).collect()),
+            _ => return Err(format!("unknown option {option} {value}").into()),
+        }
+    }
+    Ok(parsed)
+}
+
+fn builder(muxer: Muxer) -> Builder {
+    Node::builder().muxers([muxer]).config(Config { idle_timeout: None, ..Config::default() })
+}
+
+/// Hands the outcome of one stream to whoever asks for it.
+#[derive(Default)]
+struct Outcomes(Mutex<Option<oneshot::Receiver<String>>>);
+
+impl Outcomes {
+    fn begin(&self) -> oneshot::Sender<String> {
+        let (sender, receiver) = oneshot::channel();
+        *self.0.lock().expect("no holder panics") = Some(receiver);
+        sender
+    }
+
+    async fn last(&self) -> String {
+        let receiver = self.0.lock().expect("no holder panics").take();
+        match receiver {
+            Some(receiver) => match timeout(Duration::from_secs(5), receiver).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) | Err(_) => "unfinished".to_owned(),
+            },
+            None => "none".to_owned(),
+        }
+    }
+}
+
+async fn listen(muxer: Muxer) -> Result {
+    let (observed, sourced) = (Arc::new(Outcomes::default()), Arc::new(Outcomes::default()));
+    let (observe, source) = (observed.clone(), sourced.clone());
+    let node = builder(muxer)
+        .handle(ECHO, |mut stream: Stream| async move { stream.echo().await })
+        .handle(HASH, hash)
+        .handle(SOURCE, move |stream| {
+            let outcome = source.begin();
+            serve_source(stream, outcome)
+        })
+        .handle(LAST_SOURCE, move |stream| answer(stream, sourced.clone()))
+        .handle(OBSERVE, move |stream| {
+            let outcome = observe.begin();
+            serve_observe(stream, outcome)
+        })
+        .handle(LAST, move |stream| answer(stream, observed.clone()))
+        .handle(RESET, |mut stream: Stream| async move {
+            stream.read_chunk().await?;
+            stream.reset(Code(7));
+            Ok::<_, StreamError>(())
+        })
+        .listen("/ip4/127.0.0.1/tcp/0")?
+        .spawn()
+        .await?;
+    let mut stdout = std::io::stdout();
+    for address in node.addresses() {
+        writeln!(stdout, "listening {address}")?;
+    }
+    stdout.flush()?;
+    let mut nothing = [0; 64];
+    while stdin().read(&mut nothing).await? > 0 {}
+    node.close().await;
+    Ok(())
+}
+
+async fn hash(mut stream: Stream) -> Result {
+    let all = stream.read_to_end(STREAM_MAX).await?;
+    stream.write_all(&checks::sha256(&all)).await?;
+    stream.finish().await?;
+    Ok(())
+}
+
+async fn serve_source(mut stream: Stream, outcome: oneshot::Sender<String>) -> Result {
+    stream.write_all(&checks::pattern(SOURCE_LEN)).await?;
+    stream.finish().await?;
+    let rest = stream.read_to_end(STREAM_MAX).await?;
+    // Nobody may ask.
+    let _ = outcome.send(rest.len().to_string());
+    Ok(())
+}
+
+async fn serve_observe(mut stream: Stream, outcome: oneshot::Sender<String>) -> Result {
+    let end = match stream.read_to_end(STREAM_MAX).await {
+        Ok(all) => format!("eof {}", all.len()),
+        Err(StreamError::Reset(_)) => "reset".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let _ = outcome.send(end);
+    Ok(())
+}
+
+async fn answer(mut stream: Stream, outcomes: Arc<Outcomes>) -> Result {
+    stream.write_all(outcomes.last().await.as_bytes()).await?;
+    stream.finish().await?;
+    Ok(())
+}
+
+/// Prints one check's line.
+fn report(check: &str, outcome: &Result<checks::Verdict>) {
+    let line = match outcome {
+        Ok(checks::Verdict::Passed(detail)) => json!({"check": check, "ok": true, "detail": detail}),
+        Ok(checks::Verdict::Skipped(reason)) => json!({"check": check, "skip": reason}),
+        Err(error) => json!({"check": check, "ok": false, "detail": error.to_string()}),
+    };
+    println!("{line}");
+}
