@@ -249,6 +249,15 @@ impl Pair {
         (ours, theirs)
     }
 
+    /// Reads all that is there at one end; what follows from it stays there.
+    pub(crate) fn read_quietly(
+        &mut self,
+        end: usize,
+        key: Key,
+    ) -> (Vec<u8>, Result<Read, StreamError>) {
+        self.ends[end].read_all(self.now, key)
+    }
+
     /// Reads all that is there at one end.
     pub(crate) fn read(&mut self, end: usize, key: Key) -> (Vec<u8>, Result<Read, StreamError>) {
         let now = self.now;
