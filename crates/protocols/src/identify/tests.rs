@@ -138,10 +138,10 @@ fn ten_parts_are_read_and_an_eleventh_is_an_error() {
 fn a_stream_that_ends_early_is_an_error() {
     assert_eq!(read(&[]), Err(IdentifyError::Truncated));
     let bytes = own().encode(&keypair(2), 7, None);
-    assert_eq!(
-        read(&bytes[..bytes.len() - 1]),
-        Err(IdentifyError::Truncated)
-    );
+    let and_a_half = [bytes.as_slice(), &bytes[..9]].concat();
+    for early in [&bytes[..bytes.len() - 1], &and_a_half] {
+        assert_eq!(read(early), Err(IdentifyError::Truncated));
+    }
 }
 
 #[test]
@@ -151,6 +151,7 @@ fn addresses_and_protocols_that_are_not_valid_are_skipped_and_the_others_kept() 
             vec![0xff; 20],
             parse("/ip4/1.1.1.1/tcp/1").to_vec(),
             Vec::new(),
+            parse(&format!("/p2p/{}", peer(2))).to_vec(),
             parse(&format!("/ip4/1.1.1.1/tcp/1/p2p/{}", peer(2))).to_vec(),
             parse(&format!("/ip4/1.1.1.2/tcp/1/p2p/{}", peer(3))).to_vec(),
             parse("/ip4/1.1.1.3/tcp/1").to_vec(),

@@ -153,6 +153,18 @@ fn what_is_proven_stays_when_hearsay_floods_in() {
 }
 
 #[test]
+fn hearsay_never_replaces_proof_however_long_it_is_to_last() {
+    let mut s = Setup::new(Config {
+        addresses_connected_max: 2,
+        ..Config::default()
+    });
+    s.connect(1, Some(1));
+    s.connect(1, Some(2));
+    s.add(1, 3..100, Duration::MAX);
+    assert_eq!(s.known(1), [address(1), address(2)]);
+}
+
+#[test]
 fn the_peers_not_used_for_longest_are_forgotten_first() {
     let mut s = Setup::new(Config {
         peers_max: 3,

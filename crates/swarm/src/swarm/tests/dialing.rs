@@ -493,3 +493,39 @@ fn after_shutdown_everyone_is_answered_and_nothing_begins() {
     node.closed(open);
     node.assert_empty();
 }
+
+#[test]
+fn who_joins_a_dial_neither_hurries_nor_prolongs_it() {
+    let mut node = Node::new(Config::default());
+    let (_, actions) = node.connect(peer(2), &[A, B]);
+    assert_eq!(dials(&actions).len(), 1);
+    node.pass(millis(100));
+    let (_, actions) = node.connect(peer(2), &["/ip4/3.3.3.3/tcp/3"]);
+    assert!(actions.is_empty(), "the head start is not over");
+    assert_eq!(dials(&node.pass(millis(400))).len(), 2);
+
+    let config = Config {
+        attempt_timeout: seconds(100),
+        ..Config::default()
+    };
+    let mut node = Node::new(config);
+    node.connect(peer(2), &[A]);
+    node.pass(seconds(29));
+    node.connect(peer(2), &[A]);
+    assert_eq!(resolved(&node.pass(seconds(1))).len(), 2);
+}
+
+#[test]
+fn an_address_that_worked_is_used_again_and_one_that_led_to_another_peer_is_not() {
+    let mut node = Node::new(Config::default());
+    let (_, actions) = node.connect(peer(2), &[A]);
+    let (connection, _) = node.dialed(dials(&actions)[0].0, peer(2));
+    node.closed(connection);
+    let (_, actions) = node.connect(peer(2), &[]);
+    let [(attempt, at)] = dials(&actions).try_into().unwrap();
+    assert_eq!(at, A);
+    let (_, actions) = node.dialed(attempt, peer(3));
+    assert!(matches!(failure(&actions), DialError::Failed { .. }));
+    let (_, actions) = node.connect(peer(2), &[]);
+    assert!(matches!(failure(&actions), DialError::NoAddresses { .. }));
+}

@@ -139,6 +139,19 @@ fn a_signed_record_replaces_unsigned_addresses_and_an_older_one_is_refused() {
 }
 
 #[test]
+fn a_signed_record_does_not_replace_where_we_have_reached_the_peer() {
+    let mut node = Node::new(Config::default());
+    let (_, actions) = node.connect(peer(2), &[A]);
+    let (connection, _) = node.dialed(dials(&actions)[0].0, peer(2));
+    node.event(Event::Identified {
+        connection,
+        info: record(1, B),
+    });
+    let known = node.swarm.peer_store().addresses(&peer(2), node.now);
+    assert_eq!(known, [address(A), address(B)]);
+}
+
+#[test]
 fn an_address_that_cannot_be_reached_from_where_the_peer_is_heard_is_not_believed() {
     let all = ["/ip4/127.0.0.1/tcp/1", "/ip4/192.168.1.1/tcp/1", A];
     let said = Info {
