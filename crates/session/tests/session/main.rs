@@ -1,5 +1,7 @@
 //! Sessions end to end, without a socket or a clock: scenarios on pairs of machines.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers may fail it")]
+
 mod flow;
 mod model;
 mod mux;

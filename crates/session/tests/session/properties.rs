@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use carrick_session::{
-    Code, Config, Event,
+    Code, Config,
     negotiate::{Dialer, Listener, Request},
 };
 use carrick_wire::ProtocolId;
@@ -25,10 +25,7 @@ fn pieces(bytes: &[u8], cuts: &[Index]) -> Vec<Bytes> {
 }
 
 /// What a listening muxer makes of `input` in these pieces: events, what each stream reads, answers, verdict.
-fn observe(
-    muxer: &ProtocolId,
-    input: Vec<Bytes>,
-) -> (Vec<Event>, Vec<(Vec<u8>, String)>, Vec<u8>, String) {
+fn observe(muxer: &ProtocolId, input: Vec<Bytes>) -> impl PartialEq + std::fmt::Debug {
     let mut pair = Pair::new(muxer, &Config::default());
     let now = pair.now;
     let end = pair.listener();
@@ -37,12 +34,12 @@ fn observe(
         .try_for_each(|piece| end.mux.recv(now, piece));
     end.drain_events();
     let events = end.events.clone();
-    let keys: Vec<_> = end.incoming.iter().copied().collect();
+    let keys = std::mem::take(&mut end.incoming);
     let read = keys.into_iter().map(|key| {
         let (bytes, end) = end.read_all(now, key);
         (bytes, format!("{end:?}"))
     });
-    let read = read.collect();
+    let read: Vec<_> = read.collect();
     pair.listener().keeps_wire = true;
     pair.turn();
     let wire = std::mem::take(&mut pair.listener().wire);
