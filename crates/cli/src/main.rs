@@ -1,2 +1,132 @@
-//! placeholder
-fn main() {}
+//! The `carrick` command: arguments in, results on stdout, everything else on stderr.
+//! Invariants: exit code 0 means success; a failure is one line, its cause and what to do.
+
+use std::{
+    io::{IsTerminal, stderr},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+use failure::Failure;
+use tracing_subscriber::EnvFilter;
+
+mod address;
+mod demo;
+mod failure;
+mod id;
+mod key;
+mod listen;
+mod open;
+mod output;
+mod ping;
+
+/// libp2p from the command line: dial a peer by its id, open encrypted streams to it by protocol name.
+#[derive(Debug, Parser)]
+#[command(name = "carrick", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    /// Log more, to stderr: -v connections, -vv details, -vvv everything. RUST_LOG, when set, decides instead.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  carrick demo                                     see what it can do, on loopback, in a second
+  carrick listen                                   print the addresses of a node, and serve
+  carrick ping /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…  from elsewhere: one of those addresses";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what Carrick does: two nodes, real sockets on loopback, every step verified.
+    Demo(demo::Args),
+    /// Run a node that serves ping, identify and /echo/1.0.0 until it is interrupted.
+    Listen(listen::Args),
+    /// Measure round trips to a peer.
+    Ping(ping::Args),
+    /// Show what a peer says of itself, and what was negotiated with it.
+    Id(id::Args),
+    /// Open a stream: stdin goes to the peer, what the peer sends goes to stdout.
+    Open(open::Args),
+    /// Make or inspect a key file, which is a node's identity.
+    #[command(subcommand)]
+    Key(key::Command),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    log(cli.verbose);
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::note(&format!("error: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::new(
+                format!("cannot start threads: {error}"),
+                "check the limits of this machine",
+            )
+        })?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Demo(args) => demo::run(&args).await,
+            Command::Listen(args) => listen::run(&args).await,
+            Command::Ping(args) => ping::run(&args).await,
+            Command::Id(args) => id::run(&args).await,
+            Command::Open(args) => open::run(&args).await,
+            Command::Key(command) => key::run(&command),
+        }
+    });
+    // A thread that still reads a terminal must not hold us.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Arguments that make no sense: one line, as for every other failure. Help and version are no failures.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        // Nobody is left to tell when the terminal is gone.
+        let _ = error.print();
+    } else {
+        let text = error.to_string();
+        let paragraphs = text
+            .split("\n\n")
+            .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+            .filter(|paragraph| !paragraph.is_empty() && !paragraph.starts_with("For more"))
+            .collect::<Vec<_>>();
+        output::note(&paragraphs.join("; "));
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn log(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .init();
+}

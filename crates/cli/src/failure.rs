@@ -1,0 +1,79 @@
+//! Why a command failed, in one line: the cause, and what to do about it.
+
+use std::fmt;
+
+use carrick::{AttemptError, DialError, ListenError, OpenError, PingError, StreamError};
+
+/// The line that the user reads.
+#[derive(Debug)]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    pub(crate) fn new(cause: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+        Self(format!("{cause}; {remedy}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let remedy = match &error {
+            OpenError::Dial(error) => dial_remedy(error),
+            OpenError::Unsupported { .. } => "`carrick id ADDR` lists what it supports",
+            OpenError::TimedOut { .. } | OpenError::Stream(_) => "try again; -vv logs what happens",
+            OpenError::Invalid(_) => "see `carrick --help`",
+        };
+        Self::new(error, remedy)
+    }
+}
+
+fn dial_remedy(error: &DialError) -> &'static str {
+    let DialError::Failed { attempts, .. } = error else {
+        return "try again later";
+    };
+    let any = |test: fn(&AttemptError) -> bool| attempts.iter().any(|(_, error)| test(error));
+    if any(|error| matches!(error, AttemptError::WrongPeer { .. })) {
+        "copy the address anew from the peer that you want: another one answers there"
+    } else if any(|error| matches!(error, AttemptError::NoTransport)) {
+        "use a TCP address such as /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"
+    } else if any(|error| matches!(error, AttemptError::Upgrade(_))) {
+        "check that a libp2p node with Noise and yamux answers there"
+    } else {
+        "check that the peer is running and listens there"
+    }
+}
+
+impl From<PingError> for Failure {
+    fn from(error: PingError) -> Self {
+        match error {
+            PingError::Open(error) => error.into(),
+            error => Self::new(
+                error,
+                "check that the peer is still running; -vv logs what happens",
+            ),
+        }
+    }
+}
+
+impl From<ListenError> for Failure {
+    fn from(error: ListenError) -> Self {
+        match error {
+            // Most of its texts name the remedy themselves.
+            ListenError::Io { .. } | ListenError::NoTransport(_) | ListenError::Invalid(_) => {
+                Self(error.to_string())
+            }
+            error => Self::new(error, "try again; -vv logs what happens"),
+        }
+    }
+}
+
+impl From<StreamError> for Failure {
+    fn from(error: StreamError) -> Self {
+        Self::new(error, "what came before is complete, what follows is lost")
+    }
+}

@@ -1,0 +1,128 @@
+//! `carrick ping`: round trips, one line each, and a summary for people.
+
+use std::time::Duration;
+
+use carrick::{Multiaddr, Node, PingError};
+use serde_json::json;
+use tokio::time::{Instant, sleep_until};
+
+use crate::{address, failure::Failure, output};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  carrick ping /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo… -n 10
+  carrick ping /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo… --json     {\"seq\":1,\"rtt_us\":312}
+
+Exit code 0 if every ping was answered.")]
+pub(crate) struct Args {
+    /// The peer, a multiaddr ending in /p2p/<peer-id>.
+    #[arg(value_name = "ADDR", value_parser = address::peer)]
+    address: Multiaddr,
+    /// How many pings.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
+    count: u64,
+    /// From one ping to the next, milliseconds.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    interval_ms: u64,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
+    let node = Node::spawn().await?;
+    let connection = node.dial(&args.address).await?;
+    if !args.json {
+        output::note(&format!(
+            "connected to {} ({}, {})",
+            args.address,
+            connection.summary().security,
+            connection.summary().muxer
+        ));
+    }
+    drop(connection);
+    let mut tally = Tally::default();
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut next = Instant::now();
+    for seq in 1..=args.count {
+        let round = async {
+            sleep_until(next).await;
+            node.ping(&args.address).await
+        };
+        let outcome = tokio::select! {
+            _ = &mut interrupted => break,
+            outcome = round => outcome,
+        };
+        next = Instant::now() + Duration::from_millis(args.interval_ms);
+        output::result(&line(args.json, seq, &outcome))?;
+        tally.count(&outcome);
+    }
+    if !args.json {
+        output::result(&tally.summary())?;
+    }
+    node.close().await;
+    if tally.sent > 0 && tally.received == tally.sent {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!(
+            "{} of {} pings were not answered",
+            tally.sent - tally.received,
+            tally.sent
+        ),
+        "check that the peer is still running",
+    ))
+}
+
+fn line(json: bool, seq: u64, outcome: &Result<Duration, PingError>) -> String {
+    match (json, outcome) {
+        (true, Ok(rtt)) => json!({"seq": seq, "rtt_us": micros(*rtt)}).to_string(),
+        (true, Err(error)) => json!({"seq": seq, "error": error.to_string()}).to_string(),
+        (false, Ok(rtt)) => format!("seq={seq} rtt={} ms", millis(*rtt)),
+        (false, Err(error)) => format!("seq={seq} {}", output::plain(error)),
+    }
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    sent: u64,
+    received: u64,
+    least: Option<Duration>,
+    most: Duration,
+    total: Duration,
+}
+
+impl Tally {
+    fn count(&mut self, outcome: &Result<Duration, PingError>) {
+        self.sent += 1;
+        if let Ok(rtt) = *outcome {
+            self.received += 1;
+            self.least = Some(self.least.map_or(rtt, |least| least.min(rtt)));
+            self.most = self.most.max(rtt);
+            self.total += rtt;
+        }
+    }
+
+    fn summary(&self) -> String {
+        let count = format!("{} sent, {} answered", self.sent, self.received);
+        let Some(least) = self.least else {
+            return count;
+        };
+        let mean = self.total.div_f64(self.received as f64);
+        format!(
+            "{count}; min/mean/max {}/{}/{} ms",
+            millis(least),
+            millis(mean),
+            millis(self.most)
+        )
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{:.3}", duration.as_secs_f64() * 1000.0)
+}
