@@ -20,6 +20,8 @@ pub mod negotiate;
 mod noise;
 mod outbox;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod upgrade;
 mod yamux;
 
