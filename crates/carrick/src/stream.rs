@@ -116,6 +116,21 @@ impl Stream {
         Connection::new(self.node.clone(), self.shared.clone())
     }
 
+    /// Waits until the peer has agreed to the protocol, which [`Node::open_stream`](crate::Node::open_stream) may leave
+    /// open. Reading does the same by itself. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`StreamError::Unsupported`] if the peer refuses; see [`StreamError`] for the others.
+    pub async fn confirm(&mut self) -> Result<(), StreamError> {
+        std::future::poll_fn(|cx| {
+            while self.unconfirmed.is_some() {
+                ready!(self.poll_recv(cx))?;
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
     /// Writes all of `data`. Returns when everything is queued in the connection, which sends it at once.
     ///
     /// Not cancel-safe: a dropped call may have queued a part.
@@ -209,17 +224,6 @@ impl Stream {
         self.finish().await
     }
 
-    /// Waits until the peer has agreed to the protocol.
-    pub(crate) async fn confirm(&mut self) -> Result<(), StreamError> {
-        std::future::poll_fn(|cx| {
-            while self.unconfirmed.is_some() {
-                ready!(self.poll_recv(cx))?;
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await
-    }
-
     /// From here on the stream is one of ours: it does not keep the connection from being idle.
     pub(crate) fn unhold(&mut self) {
         if std::mem::take(&mut self.held) {
@@ -295,6 +299,9 @@ impl Stream {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<Result<usize, StreamError>> {
+        if data.is_empty() && self.head.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let coop = ready!(coop::poll_proceed(cx));
         let written = ready!(
             self.shared

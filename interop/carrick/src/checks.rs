@@ -194,6 +194,8 @@ async fn reset(connection: &Connection) -> Result<Verdict> {
     };
     let mut stream = connection.open_stream(OBSERVE).await?;
     stream.write_all(&pattern(1024)).await?;
+    // A reset would overtake a negotiation that is still open.
+    stream.confirm().await?;
     stream.reset(Code(9));
     match ask(connection, LAST).await?.as_str() {
         "reset" => passed(format!("both ways; here: {seen}")),
