@@ -16,7 +16,7 @@ use crate::{failure::Failure, output};
 pub(crate) enum Command {
     /// Make a new Ed25519 key and store it in FILE, readable by its owner only.
     #[command(
-        after_help = "Example:\n  carrick key generate node.key && carrick listen --key node.key"
+        after_help = EXAMPLE
     )]
     Generate(Args),
     /// Show whose key it is; the secret is not shown.
@@ -160,5 +160,7 @@ fn mode(_: &File) -> io::Result<u32> {
 #[cfg(not(unix))]
 fn owner_only(_: &mut OpenOptions) {}
 
+pub(crate) const EXAMPLE: &str =
+    "Example:\n  carrick key generate node.key && carrick listen --key node.key";
 /// No private key is longer: RSA with 8192 bits needs less.
 const FILE_MAX: u64 = 8192;

@@ -50,7 +50,7 @@ enum Command {
     /// Open a stream: stdin goes to the peer, what the peer sends goes to stdout.
     Open(open::Args),
     /// Make or inspect a key file, which is a node's identity.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = key::EXAMPLE)]
     Key(key::Command),
 }
 

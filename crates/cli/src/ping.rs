@@ -77,7 +77,8 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
 
 fn line(json: bool, seq: u64, outcome: &Result<Duration, PingError>) -> String {
     match (json, outcome) {
-        (true, Ok(rtt)) => json!({"seq": seq, "rtt_us": micros(*rtt)}).to_string(),
+        // By hand, for the order that the documentation shows.
+        (true, Ok(rtt)) => format!(r#"{{"seq":{seq},"rtt_us":{}}}"#, rtt.as_micros()),
         (true, Err(error)) => json!({"seq": seq, "error": error.to_string()}).to_string(),
         (false, Ok(rtt)) => format!("seq={seq} rtt={} ms", millis(*rtt)),
         (false, Err(error)) => format!("seq={seq} {}", output::plain(error)),
@@ -117,10 +118,6 @@ impl Tally {
             millis(self.most)
         )
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn millis(duration: Duration) -> String {

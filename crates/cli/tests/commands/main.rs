@@ -1,0 +1,8 @@
+//! The real binary, as processes that talk to each other and to nodes of this one.
+
+mod demo;
+mod help;
+mod keys;
+mod peers;
+mod process;
+mod refusals;

@@ -1,0 +1,165 @@
+//! Runs the binary, with a deadline on everything that is waited for.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+    time::Duration,
+};
+
+/// Everything here takes milliseconds; a loaded machine may need a little longer.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    /// The lines of stdout, of a process that must have succeeded.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        let text = String::from_utf8(self.stdout.clone()).expect("stdout is text");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The JSON objects of stdout, of a process that must have succeeded.
+    pub(crate) fn objects(&self) -> Vec<serde_json::Value> {
+        let parse = |line: &String| serde_json::from_str(line).expect("each line is JSON");
+        self.lines().iter().map(parse).collect()
+    }
+
+    /// The one line on stderr of a process that must have failed without a result; `wanted` must all be in it.
+    #[track_caller]
+    pub(crate) fn refused(&self, wanted: &[&str]) {
+        assert_ne!(self.code, Some(0), "{self:?}");
+        assert!(self.code.is_some(), "killed: {self:?}");
+        assert!(self.stdout.is_empty(), "{self:?}");
+        assert!(self.stderr.starts_with("error: "), "{}", self.stderr);
+        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
+        for text in wanted {
+            assert!(self.stderr.contains(text), "no {text:?} in {}", self.stderr);
+        }
+    }
+}
+
+/// Runs the binary with these arguments and no input.
+pub(crate) fn carrick(args: &[&str]) -> Finished {
+    carrick_with(args, b"")
+}
+
+/// Runs the binary with these arguments and this input.
+pub(crate) fn carrick_with(args: &[&str], input: &[u8]) -> Finished {
+    let mut child = spawn(args);
+    let mut stdin = child.stdin.take().expect("stdin is a pipe");
+    let input = input.to_vec();
+    // A process that refuses its arguments does not read.
+    thread::spawn(move || stdin.write_all(&input).ok());
+    finish(child)
+}
+
+fn finish(mut child: Child) -> Finished {
+    let stdout = collect(child.stdout.take().expect("stdout is a pipe"));
+    let stderr = collect(child.stderr.take().expect("stderr is a pipe"));
+    let (Ok(stdout), Ok(stderr)) = (stdout.recv_timeout(DEADLINE), stderr.recv_timeout(DEADLINE))
+    else {
+        child.kill().expect("the process can be killed");
+        panic!("the process did not end in time");
+    };
+    Finished {
+        code: child.wait().expect("the process has ended").code(),
+        stdout,
+        stderr: String::from_utf8(stderr).expect("stderr is text"),
+    }
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = sync_channel(1);
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        pipe.read_to_end(&mut all).expect("the pipe is readable");
+        sender.send(all)
+    });
+    receiver
+}
+
+fn spawn(args: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_carrick"))
+        .args(args)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs")
+}
+
+/// A running `carrick listen`.
+pub(crate) struct Listener {
+    child: Option<Child>,
+    /// What it printed first, without the word before it.
+    pub(crate) address: String,
+}
+
+impl Listener {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut child = spawn(&[&["listen"], args].concat());
+        let (sender, receiver) = sync_channel(1);
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        thread::spawn(move || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).expect("stdout is text");
+            sender.send((line, stdout))
+        });
+        let line = receiver.recv_timeout(DEADLINE);
+        let mut listener = Self {
+            child: Some(child),
+            address: String::new(),
+        };
+        let (line, stdout) = line.expect("it listens in time");
+        let address = line.trim_end().strip_prefix("listening ");
+        address
+            .expect("the first line is an address")
+            .clone_into(&mut listener.address);
+        if let Some(child) = &mut listener.child {
+            child.stdout = Some(stdout.into_inner());
+        }
+        listener
+    }
+
+    pub(crate) fn peer(&self) -> &str {
+        let id = self.address.rsplit_once("/p2p/").map(|(_, id)| id);
+        id.expect("the address names the peer")
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub(crate) fn terminate(mut self) -> Finished {
+        let child = self.child.take().expect("it is there until it ends");
+        let kill = format!("kill -TERM {}", child.id());
+        let killed = Command::new("sh").args(["-c", &kill]).status();
+        assert!(killed.expect("there is a shell").success());
+        finish(child)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.kill().expect("the process can be killed");
+            child.wait().expect("the process has ended");
+        }
+    }
+}
+
+/// An empty folder for one test.
+pub(crate) fn folder(test: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("the folder can be made");
+    folder
+}
