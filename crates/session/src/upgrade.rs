@@ -371,6 +371,3 @@ impl Negotiation {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -545,3 +545,35 @@ fn what_a_peer_that_does_not_read_can_make_us_queue_is_bounded() {
         assert!((16_000..100_000).contains(&queued), "{queued}");
     });
 }
+
+#[test]
+fn two_honest_ends_that_let_go_of_everything_at_once_do_not_block_each_other() {
+    each(&Config::default(), |mut pair| {
+        let mut keys = [vec![], vec![]];
+        for _ in 0..2048 {
+            for opener in [DIALER, LISTENER] {
+                let key = pair.ends[opener].mux.open().unwrap();
+                pair.ends[opener].write_all(key, b"x");
+                keys[opener].push(key);
+                pair.pump();
+                let theirs = pair.ends[1 - opener].incoming.pop_back().unwrap();
+                pair.ends[1 - opener].write_all(theirs, b"y");
+                keys[1 - opener].push(theirs);
+                pair.pump();
+            }
+        }
+        pair.ends.iter_mut().for_each(|end| end.stuck = true);
+        for end in [DIALER, LISTENER] {
+            for key in std::mem::take(&mut keys[end]) {
+                let _ = pair.read(end, key);
+                pair.finish(end, key);
+                pair.ends[end].mux.reset(key, Code::NONE);
+                pair.release(end, key);
+            }
+            assert!(!pair.ends[end].mux.is_congested());
+        }
+        pair.ends.iter_mut().for_each(|end| end.stuck = false);
+        pair.pump();
+        assert_eq!(pair.streams(), [0, 0]);
+    });
+}
