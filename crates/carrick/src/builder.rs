@@ -25,6 +25,8 @@ pub struct Config {
     /// Close a connection when no stream and no [`Connection`](crate::Connection) handle of it has lived for this long;
     /// `None`: never.
     pub idle_timeout: Option<Duration>,
+    /// How long the peer and our queues together may take to agree on a stream's protocol.
+    pub negotiation_timeout: Duration,
     /// How long [`Node::close`] lets open streams finish.
     pub drain_timeout: Duration,
 }
@@ -35,6 +37,7 @@ impl Default for Config {
             session: carrick_session::Config::default(),
             swarm: carrick_swarm::Config::default(),
             idle_timeout: Some(Duration::from_secs(60)),
+            negotiation_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),
         }
     }

@@ -1,6 +1,6 @@
 //! What can go wrong, one enum per operation: what happened, whose doing it was, and with dials every address tried.
 
-use std::io;
+use std::{io, time::Duration};
 
 use carrick_session::{Code, NegotiateError, SecureError, Violation};
 use carrick_wire::{Multiaddr, PeerId, ProtocolId};
@@ -103,12 +103,12 @@ pub enum OpenError {
         protocols: Vec<ProtocolId>,
     },
     /// The peer did not agree to a protocol in time.
-    #[error("peer {peer} did not answer within {seconds} s")]
+    #[error("peer {peer} did not answer within {after:?}")]
     TimedOut {
         /// Who did not answer.
         peer: PeerId,
-        /// How long it was waited for, seconds.
-        seconds: u64,
+        /// How long it was waited for.
+        after: Duration,
     },
     /// The stream or its connection failed while it was being opened.
     #[error("the stream failed while it was opened: {0}")]

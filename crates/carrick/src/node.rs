@@ -25,7 +25,7 @@ use crate::{
     IntoProtocols, IntoTarget, ListenError, NodeEvent, OpenError, PingError, Stream, StreamError,
     connection::Shared,
     control::Message,
-    router::{NEGOTIATION_TIMEOUT, Outcome, Router},
+    router::{Outcome, Router},
     target::Target,
     transport::Transport,
 };
@@ -431,12 +431,10 @@ pub(crate) async fn open_on(
         }
         Ok(stream)
     };
-    let opened = timeout(NEGOTIATION_TIMEOUT, open).await;
+    let after = node.config.negotiation_timeout;
+    let opened = timeout(after, open).await;
     let peer = shared.peer;
-    let result = opened.map_err(|_| OpenError::TimedOut {
-        peer,
-        seconds: NEGOTIATION_TIMEOUT.as_secs(),
-    })?;
+    let result = opened.map_err(|_| OpenError::TimedOut { peer, after })?;
     result.map_err(|error| match error {
         StreamError::Unsupported(NegotiateError::Unsupported(_)) => {
             OpenError::Unsupported { peer, protocols }

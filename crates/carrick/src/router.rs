@@ -8,7 +8,6 @@ use std::{
     fmt,
     future::Future,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -31,8 +30,6 @@ use crate::{AcceptError, Stream, StreamError, builtin, connection::Shared, node:
 const HANDLERS_MAX: usize = 4096;
 /// Streams of one protocol that wait for [`Incoming::next`]; further ones wait before they are confirmed.
 pub(crate) const QUEUE_MAX: usize = 256;
-/// How long the peer and our queues together may take to agree on a protocol.
-pub(crate) const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a handler's future may end in.
 pub trait Outcome: Send {
@@ -186,7 +183,8 @@ impl fmt::Debug for Router {
 /// handler ends its stream and nothing else.
 pub(crate) async fn serve(node: Arc<Inner>, shared: Arc<Shared>, key: Key) {
     let mut stream = Stream::inbound(shared, node.clone(), key, UNNEGOTIATED);
-    let place = match timeout(NEGOTIATION_TIMEOUT, negotiate(&node.router, &mut stream)).await {
+    let negotiated = negotiate(&node.router, &mut stream);
+    let place = match timeout(node.config.negotiation_timeout, negotiated).await {
         Ok(Ok(Some(place))) => place,
         Ok(Ok(None)) => return,
         Ok(Err(error)) => {
