@@ -14,6 +14,7 @@
 mod buffer;
 mod config;
 mod error;
+mod event;
 mod mplex;
 mod mux;
 pub mod negotiate;
@@ -30,6 +31,7 @@ pub use config::Config;
 pub use error::{
     Code, NegotiateError, OpenError, SecureError, StreamError, UpgradeError, Violation,
 };
-pub use mux::{Event, Key, Mux, Read};
+pub use event::{Event, Key, Read, Role};
+pub use mux::Mux;
 pub use noise::{NoiseIdentity, Opener, Sealer};
-pub use upgrade::{Role, Summary, Upgrade, Upgraded};
+pub use upgrade::{Summary, Upgrade, Upgraded};

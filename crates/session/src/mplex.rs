@@ -14,7 +14,7 @@ use slab::Slab;
 
 use crate::{
     Code, Config, Event, Key, Layout, OpenError, Records, StreamError, Violation,
-    mux::Read,
+    event::Read,
     outbox::Outbox,
     stream::{RecvHalf, SendHalf, Stream},
     yamux::limits::{self, Budget},

@@ -10,48 +10,9 @@ use bytes::Bytes;
 use carrick_wire::ProtocolId;
 
 use crate::{
-    Code, Config, Layout, NegotiateError, OpenError, Records, Role, StreamError, Violation,
-    mplex::Mplex, negotiate::Dialer, yamux::Yamux,
+    Code, Config, Event, Key, Layout, NegotiateError, OpenError, Read, Records, Role, StreamError,
+    Violation, mplex::Mplex, negotiate::Dialer, yamux::Yamux,
 };
-
-/// One stream of a muxer, from [`Mux::open`] or [`Event::Incoming`] until [`Mux::release`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(pub(crate) usize);
-
-impl Key {
-    /// A small number, unique among the streams that live; meant as an index into a table.
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
-
-/// What happened in the muxer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The peer opened a stream.
-    Incoming(Key),
-    /// A read that returned [`Read::Blocked`] is worth trying again.
-    Readable(Key),
-    /// A write that returned `None` is worth trying again.
-    Writable(Key),
-    /// An open that was [`OpenError::Blocked`] is worth trying again.
-    Openable,
-    /// [`Mux::is_congested`] has become false.
-    Resumed,
-    /// The peer will not accept new streams any more.
-    GoAway,
-}
-
-/// What a read found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Read {
-    /// Some bytes, at least one.
-    Data(Bytes),
-    /// The peer finished its side; there is no more.
-    End,
-    /// Nothing yet; [`Event::Readable`] follows.
-    Blocked,
-}
 
 /// Yamux or mplex, perhaps with the peer's answer to an optimistic proposal of it still under way.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::{StreamError, buffer::RecvQueue, mux::Read};
+use crate::{StreamError, buffer::RecvQueue, event::Read};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendHalf {

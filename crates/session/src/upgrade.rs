@@ -10,19 +10,10 @@ use bytes::{Bytes, BytesMut};
 use carrick_wire::{PeerId, ProtocolId, PublicKey};
 
 use crate::{
-    Config, Mux, NegotiateError, NoiseIdentity, Opener, Records, Sealer, UpgradeError,
+    Config, Mux, NegotiateError, NoiseIdentity, Opener, Records, Role, Sealer, UpgradeError,
     negotiate::{Dialer, Listener, Request},
     noise::{self, Handshake, Secured},
 };
-
-/// Which end of the pipe we are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// We dialed.
-    Dialer,
-    /// We accepted.
-    Listener,
-}
 
 /// The machine that turns a pipe into a session.
 #[derive(Debug)]

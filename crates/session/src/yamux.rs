@@ -19,7 +19,7 @@ use self::{
 };
 use crate::{
     Code, Config, Event, Key, Layout, OpenError, Records, Role, StreamError, Violation,
-    mux::Read,
+    event::Read,
     outbox::Outbox,
     stream::{SendHalf, Stream},
 };
