@@ -520,7 +520,7 @@ impl Control {
 
     /// No new streams; open ones may finish within a bound; then everything goes.
     async fn close(&mut self) {
-        self.node.router.clear();
+        self.node.router.close();
         self.tasks.abort_all();
         self.node
             .addresses

@@ -71,7 +71,8 @@ enum Place {
 }
 
 pub(crate) struct Router {
-    routes: RwLock<BTreeMap<ProtocolId, Route>>,
+    /// `None`: the node is closed.
+    routes: RwLock<Option<BTreeMap<ProtocolId, Route>>>,
 }
 
 impl Router {
@@ -83,7 +84,7 @@ impl Router {
             (identify::PUSH_PROTOCOL, Route::IdentifyPush),
         ];
         Self {
-            routes: RwLock::new(routes.into()),
+            routes: RwLock::new(Some(routes.into())),
         }
     }
 
@@ -114,17 +115,18 @@ impl Router {
 
     pub(crate) fn remove(&self, protocols: &[ProtocolId]) {
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        protocols
-            .iter()
-            .for_each(|protocol| drop(routes.remove(protocol)));
+        for routes in routes.iter_mut() {
+            routes.retain(|protocol, _| !protocols.contains(protocol));
+        }
     }
 
-    /// Ends every queue and forgets every handler.
-    pub(crate) fn clear(&self) {
-        self.routes
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+    /// Ends every queue and forgets every handler, also those still to come.
+    pub(crate) fn close(&self) {
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let ended = routes.take();
+        // A handler may own what comes back here when it is dropped.
+        drop(routes);
+        drop(ended);
     }
 
     /// What we accept, for identify and `ls`.
@@ -132,13 +134,18 @@ impl Router {
         self.routes
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .keys()
+            .iter()
+            .flat_map(BTreeMap::keys)
             .cloned()
             .collect()
     }
 
     fn add(&self, protocols: Vec<ProtocolId>, route: &Route) -> Result<(), AcceptError> {
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        // On a closed node a queue ends at once, since nobody holds its other end.
+        let Some(routes) = routes.as_mut() else {
+            return Ok(());
+        };
         if let Some(taken) = protocols
             .iter()
             .find(|protocol| routes.contains_key(*protocol))
@@ -159,6 +166,7 @@ impl Router {
             .routes
             .read()
             .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()?
             .get(protocol)?
             .clone();
         Some(match route {
@@ -221,7 +229,15 @@ async fn negotiate(router: &Router, stream: &mut Stream) -> Result<Option<Place>
             return Ok(None);
         };
         while !bytes.is_empty() {
-            let (used, request) = listener.recv(&bytes)?;
+            let (used, request) = match listener.recv(&bytes) {
+                Ok(received) => received,
+                Err(error) => {
+                    // Data that followed a proposal at once makes no sense here; its sender must still hear that the
+                    // proposal was refused.
+                    stream.write_all(&out).await?;
+                    return Err(error.into());
+                }
+            };
             bytes = bytes.slice(used..);
             let place = match request {
                 Some(Request::Protocol(protocol)) => match router.reserve(&protocol).await {
