@@ -4,11 +4,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use carrick_session::NoiseIdentity;
 use carrick_wire::{Keypair, Multiaddr, ProtocolId};
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
 use crate::{
     AcceptError, IntoAddress, ListenError, Node, Stream, TargetError, builtin,
     control::{Control, MESSAGES_MAX},
+    events::EVENTS_MAX,
     node::{Inner, Parts},
     router::{Outcome, Router},
     target::parse_protocol,
@@ -187,6 +188,7 @@ impl Builder {
         let noise = NoiseIdentity::new(&self.keypair, rand::random(), early)
             .ok_or(ListenError::Identity)?;
         let (control, messages) = mpsc::channel(MESSAGES_MAX);
+        let events = broadcast::Sender::new(EVENTS_MAX);
         let parts = Parts {
             keypair: self.keypair,
             noise,
@@ -199,9 +201,10 @@ impl Builder {
             transports: self.transports,
             router,
             control,
+            events: events.downgrade(),
         };
         let inner = Arc::new(Inner::new(parts));
-        tokio::spawn(Control::new(inner.clone(), messages).run());
+        tokio::spawn(Control::new(inner.clone(), messages, events).run());
         let node = Node::new(inner);
         for address in self.listen {
             node.listen(address).await?;

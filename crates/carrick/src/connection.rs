@@ -51,10 +51,13 @@ pub(crate) struct State {
     reader: Option<Waker>,
     writer: Option<Waker>,
     /// Streams and handles that users hold, and since when there was none.
-    users: usize,
+    streams: usize,
+    handles: usize,
     idle_since: Option<Instant>,
     /// Who waits for the last of them to go.
     drain: Option<Waker>,
+    /// A writer that waits for the pipe; woken only when the connection is lost.
+    blocked: Option<Waker>,
     phase: Phase,
     /// Reader and writer must look at the phase.
     wake_tasks: bool,
@@ -108,9 +111,11 @@ impl Shared {
             openers: Vec::new(),
             reader: None,
             writer: None,
-            users: 0,
+            streams: 0,
+            handles: 0,
             idle_since: Some(Instant::now()),
             drain: None,
+            blocked: None,
             phase: Phase::Open,
             wake_tasks: false,
         };
@@ -187,7 +192,7 @@ impl Shared {
         self.with(|state| state.mux.go_away());
         std::future::poll_fn(|cx| {
             self.with(|state| {
-                if state.users == 0 || matches!(state.phase, Phase::Lost(_)) {
+                if state.streams == 0 || matches!(state.phase, Phase::Lost(_)) {
                     return Poll::Ready(());
                 }
                 wait(&mut state.drain, cx);
@@ -199,13 +204,18 @@ impl Shared {
 
     /// Says go-away; the writer shuts the pipe down once everything is sent. Streams that are still open are lost.
     pub(crate) fn close(&self) {
+        self.with(State::close);
+    }
+
+    /// As [`close`](Self::close), if no user has held the connection since `since`. Tells whether that is so.
+    pub(crate) fn close_idle(&self, since: Instant) -> bool {
         self.with(|state| {
-            if state.phase == Phase::Open {
-                state.mux.go_away();
-                state.phase = Phase::Closing;
-                state.wake_tasks = true;
+            let idle = state.idle_since.is_some_and(|idle| idle <= since);
+            if idle {
+                state.close();
             }
-        });
+            idle
+        })
     }
 
     /// The pipe is gone: every stream and every waiting open hears of it. The first reason counts.
@@ -289,18 +299,55 @@ impl State {
         self.waiting[key.index()] = Waiting::default();
     }
 
-    /// A user, with a stream or a handle on the connection, keeps it from being idle.
+    fn close(&mut self) {
+        if self.phase == Phase::Open {
+            self.mux.go_away();
+            self.phase = Phase::Closing;
+            self.wake_tasks = true;
+        }
+    }
+
+    /// A user's stream keeps the connection from being idle, and its end is waited for when the node closes.
     pub(crate) fn hold(&mut self) {
-        self.users += 1;
+        self.streams += 1;
         self.idle_since = None;
     }
 
-    /// A user is gone.
+    /// A user's stream is gone.
     pub(crate) fn unhold(&mut self) {
-        self.users -= 1;
-        if self.users == 0 {
-            self.idle_since = Some(Instant::now());
+        self.streams -= 1;
+        if self.streams == 0 {
             self.drain.take().into_iter().for_each(Waker::wake);
+        }
+        self.check_idle();
+    }
+
+    /// A user's handle keeps the connection from being idle.
+    pub(crate) fn hold_handle(&mut self) {
+        self.handles += 1;
+        self.idle_since = None;
+    }
+
+    /// A user's handle is gone.
+    pub(crate) fn unhold_handle(&mut self) {
+        self.handles -= 1;
+        self.check_idle();
+    }
+
+    fn check_idle(&mut self) {
+        if self.streams + self.handles == 0 {
+            self.idle_since = Some(Instant::now());
+        }
+    }
+
+    /// Ready when the connection is lost, for a writer that waits for the pipe.
+    fn poll_lost(&mut self, cx: &Context<'_>) -> Poll<ConnectionError> {
+        match &self.phase {
+            Phase::Lost(error) => Poll::Ready(error.clone()),
+            Phase::Open | Phase::Closing => {
+                wait(&mut self.blocked, cx);
+                Poll::Pending
+            }
         }
     }
 
@@ -390,6 +437,7 @@ impl State {
         if std::mem::take(&mut self.wake_tasks) {
             wakers.add(self.reader.take());
             wakers.add(self.writer.take());
+            wakers.add(self.blocked.take());
         } else if self.writer.is_some() && self.mux.wants_transmit() {
             wakers.add(self.writer.take());
         }

@@ -1,26 +1,26 @@
 //! The control task: the one owner of the swarm. Messages in, the swarm's actions out; no user byte passes here.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 use carrick_protocols::identify;
 use carrick_swarm::{
-    Action, AttemptId, ConnectionId, DialError, Direction, Event, Notice, Origin, PendingId, Swarm,
+    Action, AttemptId, CloseReason, ConnectionId, DialError, Direction, Event, Notice, Origin, PendingId, Swarm,
     WaiterId,
 };
 use carrick_wire::{Multiaddr, PeerId};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{broadcast, mpsc, oneshot},
     task::{AbortHandle, JoinSet},
     time::{sleep_until, timeout},
 };
 use tracing::{Instrument, debug, debug_span};
 
 use crate::{
-    AttemptError, ListenError, NodeEvent, builtin,
+    AttemptError, Connection, ListenError, NodeEvent, builtin,
     connection::{self, Shared, reader::Reader, writer},
     dial::{self, Session},
     node::Inner,
@@ -41,7 +41,7 @@ pub(crate) enum Message {
     Connect {
         waiter: WaiterId,
         target: crate::target::Target,
-        reply: oneshot::Sender<Result<Arc<Shared>, DialError>>,
+        reply: oneshot::Sender<Result<Connection, DialError>>,
     },
     Cancel {
         waiter: WaiterId,
@@ -94,9 +94,10 @@ pub(crate) struct Control {
     node: Arc<Inner>,
     swarm: Swarm,
     messages: mpsc::Receiver<Message>,
+    events: broadcast::Sender<NodeEvent>,
     connections: BTreeMap<ConnectionId, Arc<Shared>>,
     next_connection: u64,
-    waiters: BTreeMap<WaiterId, oneshot::Sender<Result<Arc<Shared>, DialError>>>,
+    waiters: BTreeMap<WaiterId, oneshot::Sender<Result<Connection, DialError>>>,
     dials: BTreeMap<AttemptId, AbortHandle>,
     /// Everything spawned but connections and handlers; ends with the control task.
     tasks: JoinSet<()>,
@@ -106,12 +107,17 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(node: Arc<Inner>, messages: mpsc::Receiver<Message>) -> Self {
+    pub(crate) fn new(
+        node: Arc<Inner>,
+        messages: mpsc::Receiver<Message>,
+        events: broadcast::Sender<NodeEvent>,
+    ) -> Self {
         let swarm = Swarm::new(node.config.swarm.clone(), node.id);
         Self {
             node,
             swarm,
             messages,
+            events,
             connections: BTreeMap::new(),
             next_connection: 0,
             waiters: BTreeMap::new(),
@@ -248,12 +254,7 @@ impl Control {
                     }
                 }
                 Action::Resolve { waiter, result } => self.resolve(waiter, result),
-                Action::Close { connection, reason } => {
-                    if let Some(shared) = self.connections.get(&connection) {
-                        debug!(peer = %shared.peer, %reason, "closing a connection");
-                        shared.close();
-                    }
-                }
+                Action::Close { connection, reason } => self.close_connection(connection, reason),
                 Action::Identify { connection } => {
                     self.on_connection(connection, builtin::identify)
                 }
@@ -286,10 +287,30 @@ impl Control {
         let Some(reply) = self.waiters.remove(&waiter) else {
             return;
         };
-        let connection =
-            result.and_then(|id| self.connections.get(&id).cloned().ok_or(DialError::Closed));
+        // From here on it is held: it cannot become idle before the waiter has opened its stream.
+        let connection = result.and_then(|id| {
+            let shared = self.connections.get(&id).ok_or(DialError::Closed)?;
+            Ok(Connection::new(self.node.clone(), shared.clone()))
+        });
         // Whoever dropped its future has no use for the outcome.
         let _ = reply.send(connection);
+    }
+
+    fn close_connection(&mut self, connection: ConnectionId, reason: CloseReason) {
+        let Some(shared) = self.connections.get(&connection) else {
+            return;
+        };
+        if reason != CloseReason::Duplicate {
+            shared.close();
+        } else if !shared.close_idle(Instant::now()) {
+            // A stream was opened on it since it was last asked: it stays.
+            self.duplicates.insert(connection, false);
+            let idle = false;
+            return self
+                .swarm
+                .handle_event(Instant::now(), Event::Idle { connection, idle });
+        }
+        debug!(peer = %shared.peer, %reason, "closing a connection");
     }
 
     fn on_connection<F>(
@@ -316,15 +337,11 @@ impl Control {
             None => drop(peers.remove(&peer)),
         }
         drop(peers);
-        let all: Vec<_> = self
-            .connections
-            .values()
-            .filter(|shared| shared.peer == peer && shared.is_open())
-            .collect();
+        let all: Vec<_> = self.swarm.connections(&peer).map(|(id, _)| id).collect();
         if all.len() > 1 {
-            let ids: BTreeSet<_> = all.iter().map(|shared| shared.id).collect();
-            self.duplicates
-                .extend(ids.into_iter().map(|id| (id, false)));
+            for id in all {
+                self.duplicates.entry(id).or_insert(false);
+            }
         }
     }
 
@@ -374,7 +391,7 @@ impl Control {
             }
         };
         // Nobody may be listening.
-        let _ = self.node.events.send(event);
+        let _ = self.events.send(event);
     }
 
     fn listen(
@@ -521,7 +538,7 @@ impl Control {
     /// No new streams; open ones may finish within a bound; then everything goes.
     async fn close(&mut self) {
         self.node.router.close();
-        self.tasks.abort_all();
+        self.tasks.shutdown().await;
         self.node
             .addresses
             .write()
@@ -542,13 +559,8 @@ impl Control {
                 let Some(message) = self.messages.recv().await else {
                     return;
                 };
-                if let Message::Ended { connection } = message {
-                    self.connections
-                        .remove(&connection)
-                        .into_iter()
-                        .for_each(|shared| {
-                            shared.gone.send_replace(true);
-                        });
+                if let ended @ Message::Ended { .. } = message {
+                    self.handle(ended);
                 }
             }
         };

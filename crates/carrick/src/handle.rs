@@ -36,8 +36,12 @@ pub struct Connection {
 
 impl Connection {
     pub(crate) fn new(node: Arc<Inner>, shared: Arc<Shared>) -> Self {
-        shared.with(State::hold);
+        shared.with(State::hold_handle);
         Self { node, shared }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Who is on the other end.
@@ -121,7 +125,7 @@ impl Clone for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.shared.with(State::unhold);
+        self.shared.with(State::unhold_handle);
     }
 }
 

@@ -75,7 +75,8 @@ pub(crate) struct Inner {
     pub(crate) peers: RwLock<HashMap<PeerId, Arc<Shared>>>,
     /// Where we listen.
     pub(crate) addresses: RwLock<Vec<Multiaddr>>,
-    pub(crate) events: broadcast::Sender<NodeEvent>,
+    /// The control task's: events end with it.
+    events: broadcast::WeakSender<NodeEvent>,
     pub(crate) control: mpsc::Sender<Message>,
     waiters: AtomicU64,
     /// Numbers our signed records; it starts with the clock, so that it grows over restarts.
@@ -112,6 +113,7 @@ pub(crate) struct Parts {
     pub(crate) transports: Vec<Box<dyn Transport>>,
     pub(crate) router: Router,
     pub(crate) control: mpsc::Sender<Message>,
+    pub(crate) events: broadcast::WeakSender<NodeEvent>,
 }
 
 impl Inner {
@@ -128,7 +130,7 @@ impl Inner {
             router: parts.router,
             peers: RwLock::default(),
             addresses: RwLock::default(),
-            events: broadcast::Sender::new(crate::events::EVENTS_MAX),
+            events: parts.events,
             control: parts.control,
             waiters: AtomicU64::new(0),
             record_seq: AtomicU64::new(0),
@@ -174,7 +176,7 @@ impl Inner {
     }
 
     /// A connection to the target: an existing one, or what a dial brings.
-    async fn connect(&self, target: Target) -> Result<Arc<Shared>, DialError> {
+    async fn connect(&self, target: Target) -> Result<Connection, DialError> {
         let waiter = WaiterId(self.waiters.fetch_add(1, Ordering::Relaxed));
         let (reply, outcome) = oneshot::channel();
         let mut guard = CancelDial {
@@ -280,12 +282,30 @@ impl Node {
     /// See [`DialError`]: every address that was tried, and why it failed.
     pub async fn dial(&self, target: impl IntoTarget) -> Result<Connection, OpenError> {
         let target = target.into_target()?;
-        let connected = target.peer.and_then(|peer| self.inner.connected(&peer));
-        let shared = match connected {
-            Some(shared) => shared,
-            None => self.inner.connect(target).await?,
-        };
-        Ok(Connection::new(self.inner.clone(), shared))
+        let mut connection = self.connect(target.clone()).await?;
+        for _ in 0..RETRIES_MAX {
+            if connection.shared().is_open() {
+                break;
+            }
+            connection = self.reconnect(connection, target.clone()).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn connect(&self, target: Target) -> Result<Connection, DialError> {
+        match target.peer.and_then(|peer| self.inner.connected(&peer)) {
+            Some(shared) => Ok(Connection::new(self.inner.clone(), shared)),
+            None => self.inner.connect(target).await,
+        }
+    }
+
+    /// Another connection than this one, which is ending; it is the peer's only one, or it would not have been taken.
+    async fn reconnect(&self, ending: Connection, target: Target) -> Result<Connection, DialError> {
+        let shared = ending.shared().clone();
+        drop(ending);
+        // Whatever comes of it, the next step has deadlines of its own.
+        let _ = timeout(self.inner.config.negotiation_timeout, shared.wait_gone()).await;
+        self.connect(target).await
     }
 
     /// Opens a stream to the target for one of `protocols`, the first that the peer supports; dials if there is no
@@ -299,16 +319,16 @@ impl Node {
         protocols: impl IntoProtocols,
     ) -> Result<Stream, OpenError> {
         let (target, protocols) = (target.into_target()?, protocols.into_protocols()?);
-        let connected = target.peer.and_then(|peer| self.inner.connected(&peer));
-        if let Some(shared) = connected {
-            match open_on(&self.inner, &shared, protocols.clone()).await {
-                // It ended under our hands. Another connection will do.
+        let mut connection = self.connect(target.clone()).await?;
+        for _ in 0..RETRIES_MAX {
+            match open_on(&self.inner, connection.shared(), protocols.clone()).await {
+                // It ended under our hands; the peer has not taken the stream. Another connection will do.
                 Err(OpenError::Stream(StreamError::ConnectionLost(_))) => {}
                 outcome => return outcome,
             }
+            connection = self.reconnect(connection, target.clone()).await?;
         }
-        let shared = self.inner.connect(target).await?;
-        open_on(&self.inner, &shared, protocols).await
+        open_on(&self.inner, connection.shared(), protocols).await
     }
 
     /// Accepts inbound streams of the protocols, until the [`Incoming`] is dropped.
@@ -380,7 +400,8 @@ impl Node {
 
     /// What happens from now on.
     pub fn events(&self) -> Events {
-        Events(self.inner.events.subscribe())
+        let events = self.inner.events.upgrade();
+        Events(events.map_or_else(|| broadcast::channel(1).1, |events| events.subscribe()))
     }
 
     /// Closes the node: no new streams, open ones may finish for [`Config::drain_timeout`], then every connection is
@@ -392,6 +413,9 @@ impl Node {
         let _ = closed.await;
     }
 }
+
+/// How often opening starts again because its connection has ended meanwhile.
+const RETRIES_MAX: usize = 3;
 
 /// Opens a stream on this connection.
 pub(crate) async fn open_on(

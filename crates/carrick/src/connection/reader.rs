@@ -22,6 +22,8 @@ use crate::{
 
 /// The timers are looked at this often at least.
 const TICK: Duration = Duration::from_secs(30);
+/// And not more often than this for the sake of a short idle timeout.
+const TICK_MIN: Duration = Duration::from_millis(10);
 /// After we said that we close, how long the peer has to close its side, too.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -56,7 +58,8 @@ impl<F: FnMut(Key) + Send> Reader<F> {
             opener,
             blocks: Blocks::new(leftover),
             plain: Vec::new(),
-            alarm: Alarm::new(),
+            // Idleness is found out a quarter of its timeout late at most, without waking the reader when it begins.
+            alarm: Alarm::new(idle_timeout.map_or(TICK, |idle| (idle / 4).clamp(TICK_MIN, TICK))),
         };
         let error = input.run(idle_timeout, incoming).await;
         shared.lose(error);
@@ -170,8 +173,8 @@ impl Input<'_> {
             .idle_since()
             .zip(idle_timeout)
             .map(|(since, timeout)| since + timeout);
-        if idle_by.is_some_and(|idle_by| idle_by <= now) {
-            self.shared.close();
+        if let Some(since) = idle_timeout.and_then(|timeout| now.checked_sub(timeout)) {
+            self.shared.close_idle(since);
         }
         let deadline = self.shared.with(|state| {
             state
@@ -194,14 +197,16 @@ impl Input<'_> {
 /// The reader's one timer. It is moved only to ring earlier; ringing too early costs one look at the deadlines.
 struct Alarm {
     sleep: Pin<Box<Sleep>>,
+    tick: Duration,
     at: Instant,
     close_by: Option<Instant>,
 }
 
 impl Alarm {
-    fn new() -> Self {
-        let at = Instant::now() + TICK;
+    fn new(tick: Duration) -> Self {
+        let at = Instant::now() + tick;
         Self {
+            tick,
             sleep: Box::pin(sleep_until(at.into())),
             at,
             close_by: None,
@@ -209,7 +214,7 @@ impl Alarm {
     }
 
     fn set(&mut self, deadline: Option<Instant>, now: Instant) {
-        let tick = now + TICK;
+        let tick = now + self.tick;
         self.at = deadline
             .into_iter()
             .chain(self.close_by)

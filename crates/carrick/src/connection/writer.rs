@@ -3,7 +3,14 @@
 //! Batching is adaptive: while a write is under way, frames pile up and go together; when the writer is idle, a small
 //! message leaves at once.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use carrick_session::{Records, Sealer};
 use tokio::{
@@ -46,17 +53,28 @@ async fn write(
         match next.await {
             Transmit::Send => {
                 sealer.seal(&mut records)?;
-                let sent = timeout(WRITE_TIMEOUT, writer.write_all(records.as_slice())).await;
-                sent.map_err(|_| ConnectionError::TimedOut)??;
+                send(shared, writer.write_all(records.as_slice())).await?;
                 records.clear();
             }
             Transmit::Shutdown => {
-                timeout(WRITE_TIMEOUT, writer.shutdown())
-                    .await
-                    .map_err(|_| ConnectionError::TimedOut)??;
-                return Ok(());
+                return send(shared, writer.shutdown()).await;
             }
             Transmit::Stop => return Ok(()),
         }
     }
+}
+
+/// Waits for the pipe, but not longer than the peer may take or the connection lives.
+async fn send(
+    shared: &Shared,
+    sending: impl Future<Output = io::Result<()>>,
+) -> Result<(), ConnectionError> {
+    let mut sending = pin!(sending);
+    let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
+        Poll::Ready(sent) => Poll::Ready(sent.map_err(ConnectionError::from)),
+        Poll::Pending => shared.with(|state| state.poll_lost(cx)).map(Err),
+    });
+    timeout(WRITE_TIMEOUT, sent)
+        .await
+        .map_err(|_| ConnectionError::TimedOut)?
 }
