@@ -5,7 +5,7 @@
 //! connection's budget; at most 256 of our streams are unacknowledged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -54,6 +54,8 @@ pub(crate) struct Yamux {
     empty_frames: Budget,
     lingering: BTreeSet<(Instant, Key)>,
     linger: Duration,
+    /// Streams whose first frame waits for the ack backlog, in the order in which they came; all of them live.
+    parked: VecDeque<Key>,
     going: Going,
 }
 
@@ -63,6 +65,8 @@ struct Entry {
     id: u32,
     ours: bool,
     acked: bool,
+    /// Its first frame waits for the ack backlog.
+    parked: bool,
     stream: Stream,
     /// How much the peer lets us send.
     credit: u32,
@@ -79,6 +83,7 @@ struct Counts {
     inbound_max: usize,
     outbound: usize,
     outbound_max: usize,
+    /// Streams of ours that the peer has been sent and has not answered.
     unacked: usize,
     /// Streams of ours that have no id yet.
     unsent: u64,
@@ -130,6 +135,7 @@ impl Yamux {
             empty_frames: Budget::new(limits::EMPTY_FRAMES, now),
             lingering: BTreeSet::new(),
             linger: config.linger,
+            parked: VecDeque::new(),
             going: Going::On,
         }
     }
@@ -163,7 +169,6 @@ impl Yamux {
             self.counts.open_wanted = true;
             return Err(OpenError::Blocked);
         }
-        self.counts.unacked += 1;
         self.counts.unsent += 1;
         self.counts.outbound += 1;
         Ok(Key(self.streams.insert(Entry::new(0, true))))
@@ -179,6 +184,12 @@ impl Yamux {
         entry.stream.check_writable()?;
         if head.is_empty() && data.is_empty() {
             return Ok(Some(0));
+        }
+        if entry.ours && entry.id == 0 && self.counts.unacked >= ACK_BACKLOG {
+            if !std::mem::replace(&mut entry.parked, true) {
+                self.parked.push_back(key);
+            }
+            return Ok(None);
         }
         let room = (entry.credit as usize)
             .min(DATA_MAX)
@@ -346,6 +357,7 @@ impl Yamux {
                 u32::try_from(self.next_id).expect("open() leaves an id for each unsent stream");
             self.next_id += 2;
             self.counts.unsent -= 1;
+            self.counts.unacked += 1;
             self.ids.insert(entry.id, key.0);
             Flags::SYN
         } else if !entry.ours && !entry.acked {
@@ -503,6 +515,7 @@ impl Yamux {
         let entry = &mut self.streams[key.0];
         if entry.ours && !std::mem::replace(&mut entry.acked, true) {
             self.counts.unacked -= 1;
+            self.unpark();
             self.openable();
         }
     }
@@ -535,7 +548,8 @@ impl Yamux {
         if std::mem::take(&mut stream.wants_read) {
             self.outbox.event(Event::Readable(key));
         }
-        if std::mem::take(&mut stream.wants_write) || stream.stalled {
+        let waits = std::mem::take(&mut stream.wants_write) || stream.stalled;
+        if waits || self.streams[key.0].parked {
             self.outbox.event(Event::Writable(key));
         }
     }
@@ -591,11 +605,27 @@ impl Yamux {
         self.windows.give_back(entry.window_max);
         if entry.ours {
             self.counts.outbound -= 1;
-            self.counts.unacked -= usize::from(!entry.acked);
+            if entry.parked {
+                self.parked.retain(|parked| *parked != key);
+            }
+            self.counts.unacked -= usize::from(entry.id != 0 && !entry.acked);
             self.counts.unsent -= u64::from(entry.id == 0);
+            self.unpark();
             self.openable();
         } else {
             self.counts.inbound -= 1;
+        }
+    }
+
+    /// Lets as many streams try their first frame again as the ack backlog has room for; those that do not use it must
+    /// not keep the others waiting.
+    fn unpark(&mut self) {
+        for _ in self.counts.unacked..ACK_BACKLOG {
+            let Some(key) = self.parked.pop_front() else {
+                return;
+            };
+            self.streams[key.0].parked = false;
+            self.outbox.event(Event::Writable(key));
         }
     }
 
@@ -612,6 +642,7 @@ impl Entry {
             id,
             ours,
             acked: false,
+            parked: false,
             stream: Stream::new(),
             credit: INITIAL_WINDOW,
             window: INITIAL_WINDOW,

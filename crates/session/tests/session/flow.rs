@@ -194,9 +194,38 @@ fn at_most_256_streams_wait_for_an_answer() {
     pair.pump();
     assert!(pair.dialer().saw(Event::Openable));
     for _ in 0..4 {
-        pair.dialer().mux.open().unwrap();
+        let key = pair.dialer().mux.open().unwrap();
+        pair.dialer().write_all(key, b"x");
     }
     assert_eq!(pair.dialer().mux.open(), Err(OpenError::Blocked));
+}
+
+#[test]
+fn streams_that_were_not_sent_yet_do_not_count_as_unanswered_and_their_first_frame_waits() {
+    let mut pair = Pair::new(&YAMUX, &Config::default());
+    let keys: Vec<_> = (0..300)
+        .map(|_| pair.dialer().mux.open().unwrap())
+        .collect();
+    let mut waiting = Vec::new();
+    for key in keys {
+        if pair.dialer().mux.write(key, b"x", &[]).unwrap().is_none() {
+            waiting.push(key);
+        }
+    }
+    assert_eq!(waiting.len(), 300 - 256);
+    pair.pump();
+    assert_eq!(pair.listener().incoming.len(), 256);
+    // The first that waited gives up; the place goes to the next.
+    let now = pair.now;
+    pair.dialer().mux.release(now, waiting[0]);
+    let answered = pair.listener().incoming[0];
+    pair.listener().write_all(answered, b"y");
+    pair.pump();
+    assert!(pair.dialer().saw(Event::Writable(waiting[1])));
+    assert!(!pair.dialer().saw(Event::Writable(waiting[2])));
+    let written = pair.dialer().mux.write(waiting[1], b"x", &[]);
+    assert_eq!(written, Ok(Some(0)));
+    assert_eq!(pair.dialer().mux.write(waiting[2], b"x", &[]), Ok(None));
 }
 
 #[test]
