@@ -74,6 +74,9 @@ impl From<ListenError> for Failure {
 
 impl From<StreamError> for Failure {
     fn from(error: StreamError) -> Self {
-        Self::new(error, "what came before is complete, what follows is lost")
+        Self::new(
+            error,
+            "what was printed arrived intact; the log of the peer may say why",
+        )
     }
 }

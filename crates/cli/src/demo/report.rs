@@ -106,7 +106,12 @@ impl Report {
         } else {
             self.paint.red("✗")
         };
-        let took = format!("{:>8.2} ms", took.as_secs_f64() * 1000.0);
+        // A step that only looks at what an earlier one brought about has no time worth telling.
+        let took = if took < SHOWN_MIN {
+            " ".repeat(11)
+        } else {
+            format!("{:>8.2} ms", took.as_secs_f64() * 1000.0)
+        };
         for (at, line) in fact.lines.iter().map(plain).enumerate() {
             output::result(&if at == 0 {
                 format!("{mark} {name:<12}{}  {line}", self.paint.faint(&took))
@@ -120,3 +125,4 @@ impl Report {
 
 /// Each step takes milliseconds; after this long something is stuck.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+const SHOWN_MIN: Duration = Duration::from_micros(50);

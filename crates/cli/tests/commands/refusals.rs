@@ -68,7 +68,7 @@ fn somebody_who_does_not_speak_libp2p() {
     let answering = std::thread::spawn(move || {
         let (mut stream, _) = server.accept().expect("somebody connects");
         stream
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .write_all(b"\x06hello\n")
             .expect("the other side is there");
         // Closing before all is read would be a reset.
         std::io::copy(&mut stream, &mut std::io::sink())
