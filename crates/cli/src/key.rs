@@ -44,7 +44,8 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
     };
     let (peer, kind) = (
         keypair.public().to_peer_id(),
-        keypair.key_type().to_string(),
+        // As `carrick id` and the specs write it.
+        keypair.key_type().to_string().replace("Ecdsa", "ECDSA"),
     );
     output::result(&if args.json {
         json!({"peer": peer.to_string(), "key_type": kind, "file": args.file}).to_string()
