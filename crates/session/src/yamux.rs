@@ -456,8 +456,13 @@ impl Yamux {
         if self.ids.contains_key(&id) {
             return Err(Violation("a stream id that is in use"));
         }
-        if self.going == Going::Away || self.counts.inbound >= self.counts.inbound_max {
-            self.send(Kind::WindowUpdate, Flags::RST, id, Code::LIMIT.0);
+        let refusal = if self.going == Going::Away {
+            Some(Code::SHUTDOWN)
+        } else {
+            (self.counts.inbound >= self.counts.inbound_max).then_some(Code::LIMIT)
+        };
+        if let Some(code) = refusal {
+            self.send(Kind::WindowUpdate, Flags::RST, id, code.0);
             return Ok(());
         }
         self.counts.inbound += 1;

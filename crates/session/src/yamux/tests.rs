@@ -783,3 +783,23 @@ fn years_of_traffic_overflow_nothing() {
         machine.sent();
     }
 }
+
+#[test]
+fn a_refused_stream_is_told_why() {
+    let config = Config {
+        inbound_streams_max: 0,
+        ..Config::default()
+    };
+    for (away, code) in [(false, Code::LIMIT), (true, Code::SHUTDOWN)] {
+        let mut machine = Machine::with(&config);
+        if away {
+            machine.yamux.go_away();
+            machine.sent();
+        }
+        machine
+            .recv(&frame(Kind::WindowUpdate, Flags::SYN, 1, 0))
+            .unwrap();
+        let reset = header(Kind::WindowUpdate, Flags::RST, 1, code.0);
+        assert_eq!(machine.sent(), [reset]);
+    }
+}
