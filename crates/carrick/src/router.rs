@@ -7,7 +7,9 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
+    pin::pin,
     sync::{Arc, PoisonError, RwLock},
+    task::Poll,
 };
 
 use bytes::Bytes;
@@ -62,7 +64,7 @@ enum Route {
 }
 
 /// Room for one stream, reserved before the protocol is confirmed.
-enum Place {
+pub(crate) enum Place {
     Handler(Handler, OwnedSemaphorePermit),
     Queue(mpsc::OwnedPermit<Stream>),
     Ping,
@@ -161,7 +163,7 @@ impl Router {
     }
 
     /// Waits for room; `None` when nobody accepts the protocol (any more).
-    async fn reserve(&self, protocol: &ProtocolId) -> Option<Place> {
+    pub(crate) async fn reserve(&self, protocol: &ProtocolId) -> Option<Place> {
         let route = self
             .routes
             .read()
@@ -185,99 +187,4 @@ impl fmt::Debug for Router {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Router").field(&self.protocols()).finish()
     }
-}
-
-/// Negotiates a stream that the peer opened and brings it where it belongs. Runs as the stream's own task: a panicking
-/// handler ends its stream and nothing else.
-pub(crate) async fn serve(node: Arc<Inner>, shared: Arc<Shared>, key: Key) {
-    let mut stream = Stream::inbound(shared, node.clone(), key, UNNEGOTIATED);
-    let negotiated = negotiate(&node.router, &mut stream);
-    let place = match timeout(node.config.negotiation_timeout, negotiated).await {
-        Ok(Ok(Some(place))) => place,
-        Ok(Ok(None)) => return,
-        Ok(Err(error)) => {
-            debug!(peer = %stream.peer(), %error, "an inbound stream was not negotiated");
-            return stream.reset(Code::NEGOTIATION_FAILED);
-        }
-        Err(_) => {
-            debug!(peer = %stream.peer(), "an inbound stream was not negotiated in time");
-            return stream.reset(Code::NEGOTIATION_FAILED);
-        }
-    };
-    match place {
-        Place::Handler(handler, _permit) => {
-            let (peer, protocol) = (stream.peer(), stream.protocol().clone());
-            if let Some(error) = handler(stream).await {
-                debug!(%peer, %protocol, %error, "a handler failed");
-            }
-        }
-        Place::Queue(permit) => drop(permit.send(stream)),
-        Place::Ping => builtin::serve_ping(stream).await,
-        Place::Identify => builtin::serve_identify(&node, stream).await,
-        Place::IdentifyPush => builtin::serve_push(&node, stream).await,
-    }
-}
-
-const UNNEGOTIATED: ProtocolId = ProtocolId::from_static("(not negotiated)");
-
-/// `None`: the peer went away before it had chosen.
-async fn negotiate(router: &Router, stream: &mut Stream) -> Result<Option<Place>, StreamError> {
-    let mut listener = Listener::new();
-    let mut out = Vec::new();
-    loop {
-        let Some(mut bytes) = stream.read_chunk().await? else {
-            return Ok(None);
-        };
-        while !bytes.is_empty() {
-            let (used, request) = match listener.recv(&bytes) {
-                Ok(received) => received,
-                Err(error) => {
-                    // Data that followed a proposal at once makes no sense here; its sender must still hear that the
-                    // proposal was refused.
-                    stream.write_all(&out).await?;
-                    return Err(error.into());
-                }
-            };
-            bytes = bytes.slice(used..);
-            let place = match request {
-                Some(Request::Protocol(protocol)) => match router.reserve(&protocol).await {
-                    Some(place) => {
-                        listener.accept();
-                        Some((place, protocol))
-                    }
-                    None => {
-                        listener.refuse();
-                        None
-                    }
-                },
-                Some(Request::List) => {
-                    listener.list(router.protocols());
-                    None
-                }
-                None => None,
-            };
-            listener.poll_transmit(&mut out);
-            if let Some((place, protocol)) = place {
-                return confirm(stream, &out, place, protocol, bytes)
-                    .await
-                    .map(Some);
-            }
-        }
-        // An answer that is sent only when all that came was read: header and answer leave in one frame.
-        stream.write_all(&out).await?;
-        out.clear();
-    }
-}
-
-async fn confirm(
-    stream: &mut Stream,
-    answer: &[u8],
-    place: Place,
-    protocol: ProtocolId,
-    rest: Bytes,
-) -> Result<Place, StreamError> {
-    stream.write_all(answer).await?;
-    stream.set_protocol(protocol);
-    stream.unread(rest);
-    Ok(place)
 }
