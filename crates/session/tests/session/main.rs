@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers may fail it")]
 
-mod corpus;
 mod flow;
 mod model;
 mod mux;

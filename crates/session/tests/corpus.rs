@@ -1,6 +1,6 @@
 //! Replays the fuzzers' corpus: every committed input through the function that fuzzes its machine.
 
-#[path = "../../../../fuzz/src/session.rs"]
+#[path = "../../../fuzz/src/session.rs"]
 pub mod session;
 
 use std::{fs, path::Path};
