@@ -1,48 +1,21 @@
 //! How a node is made.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use carrick_session::NoiseIdentity;
 use carrick_wire::{Keypair, Multiaddr, ProtocolId};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::{
-    AcceptError, IntoAddress, ListenError, Node, Stream, TargetError, builtin,
+    AcceptError, Config, IntoAddress, ListenError, Node, Stream, TargetError,
     control::{Control, MESSAGES_MAX},
+    core::{Core, Parts},
     events::EVENTS_MAX,
-    node::{Inner, Parts},
+    identify,
     router::{Outcome, Router},
     target::parse_protocol,
     transport::{MemoryTransport, TcpTransport, Transport},
 };
-
-/// Limits and timings of a node; `Config { idle_timeout: None, ..Config::default() }` changes one.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Upgrade, muxer and stream limits of each connection.
-    pub session: carrick_session::Config,
-    /// Connection, dial and peer store limits.
-    pub swarm: carrick_swarm::Config,
-    /// Close a connection when no stream and no [`Connection`](crate::Connection) handle of it has lived for this long;
-    /// `None`: never.
-    pub idle_timeout: Option<Duration>,
-    /// How long the peer and our queues together may take to agree on a stream's protocol.
-    pub negotiation_timeout: Duration,
-    /// How long [`Node::close`] lets open streams finish.
-    pub drain_timeout: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            session: carrick_session::Config::default(),
-            swarm: carrick_swarm::Config::default(),
-            idle_timeout: Some(Duration::from_secs(60)),
-            negotiation_timeout: Duration::from_secs(10),
-            drain_timeout: Duration::from_secs(5),
-        }
-    }
-}
 
 /// A stream multiplexer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,21 +168,36 @@ impl Builder {
             config: self.config,
             muxers,
             agent: self.agent.map_or_else(
-                || builtin::AGENT.to_owned(),
-                |agent| format!("{agent} {}", builtin::AGENT),
+                || identify::AGENT.to_owned(),
+                |agent| format!("{agent} {}", identify::AGENT),
             ),
             transports: self.transports,
             router,
             control,
             events: events.downgrade(),
         };
-        let inner = Arc::new(Inner::new(parts));
+        let inner = Arc::new(Core::new(parts));
         tokio::spawn(Control::new(inner.clone(), messages, events).run());
         let node = Node::new(inner);
         for address in self.listen {
             node.listen(address).await?;
         }
         Ok(node)
+    }
+}
+
+impl Node {
+    /// A builder with a fresh Ed25519 identity, TCP, and no listener.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// A node that dials but does not listen, with a fresh identity.
+    ///
+    /// # Errors
+    /// Only if there is no entropy.
+    pub async fn spawn() -> Result<Self, ListenError> {
+        Self::builder().spawn().await
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicUsize},
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use carrick_session::{Event, Key, Mux, OpenError as MuxOpenError, Read, Records, Summary};
@@ -16,7 +16,7 @@ use carrick_swarm::{ConnectionId, Direction};
 use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
 use tokio::sync::watch;
 
-use crate::{ConnectionError, builtin::PingStream, info::Info};
+use crate::{ConnectionError, info::Info};
 
 pub(crate) mod reader;
 pub(crate) mod writer;
@@ -35,7 +35,10 @@ pub(crate) struct Shared {
     pub(crate) info: watch::Sender<Option<Arc<Info>>>,
     /// Set once the connection is gone and the control task knows.
     pub(crate) gone: watch::Sender<bool>,
-    pub(crate) ping: tokio::sync::Mutex<Option<PingStream>>,
+    /// The ping stream of ours between two pings.
+    pub(crate) ping: tokio::sync::Mutex<Option<Key>>,
+    /// How long a stream's negotiation may take.
+    pub(crate) negotiation_timeout: Duration,
     pub(crate) inbound_pings: AtomicUsize,
     /// Streams that we hold open at once towards a peer that bears as many as we do.
     pub(crate) outbound_max: usize,
@@ -95,6 +98,7 @@ pub(crate) struct Origin {
     pub(crate) address: Multiaddr,
     pub(crate) direction: Direction,
     pub(crate) outbound_max: usize,
+    pub(crate) negotiation_timeout: Duration,
 }
 
 impl Shared {
@@ -130,6 +134,7 @@ impl Shared {
             info: watch::Sender::new(None),
             gone: watch::Sender::new(false),
             ping: tokio::sync::Mutex::default(),
+            negotiation_timeout: origin.negotiation_timeout,
             inbound_pings: AtomicUsize::new(0),
             outbound_max: origin.outbound_max,
             state: Mutex::new(state),

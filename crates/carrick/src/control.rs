@@ -6,10 +6,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use carrick_protocols::identify;
 use carrick_swarm::{
-    Action, AttemptId, CloseReason, ConnectionId, DialError, Direction, Event, Notice, Origin, PendingId, Swarm,
-    WaiterId,
+    Action, AttemptId, CloseReason, ConnectionId, DialError, Direction, Event, Notice, Origin,
+    Swarm, WaiterId,
 };
 use carrick_wire::{Multiaddr, PeerId};
 use tokio::{
@@ -20,11 +19,11 @@ use tokio::{
 use tracing::{Instrument, debug, debug_span};
 
 use crate::{
-    AttemptError, Connection, ListenError, NodeEvent, builtin,
+    Connection, ListenError, NodeEvent,
     connection::{self, Shared, reader::Reader, writer},
-    dial::{self, Session},
-    node::Inner,
-    router,
+    core::Core,
+    dial, identify, inbound,
+    message::{Message, Session},
     transport::{Listener, Pipe},
 };
 
@@ -35,63 +34,9 @@ const DUPLICATE_CHECK: Duration = Duration::from_secs(1);
 /// How long an address that a user gave is remembered.
 const ADDRESS_TTL: Duration = Duration::from_secs(3600);
 
-/// What the node's parts tell the control task.
-#[derive(Debug)]
-pub(crate) enum Message {
-    Connect {
-        waiter: WaiterId,
-        target: crate::target::Target,
-        reply: oneshot::Sender<Result<Connection, DialError>>,
-    },
-    Cancel {
-        waiter: WaiterId,
-    },
-    Addresses {
-        peer: PeerId,
-        addresses: Vec<Multiaddr>,
-    },
-    Listen {
-        address: Multiaddr,
-        reply: oneshot::Sender<Result<Vec<Multiaddr>, ListenError>>,
-    },
-    Bound {
-        result: Result<Box<dyn Listener>, ListenError>,
-        reply: oneshot::Sender<Result<Vec<Multiaddr>, ListenError>>,
-    },
-    ListenerEnded {
-        addresses: Vec<Multiaddr>,
-    },
-    Accepted {
-        pipe: Pipe,
-        remote: Multiaddr,
-    },
-    Dialed {
-        attempt: AttemptId,
-        address: Multiaddr,
-        result: Result<Box<Session>, AttemptError>,
-    },
-    Upgraded {
-        pending: PendingId,
-        remote: Multiaddr,
-        result: Result<Box<Session>, AttemptError>,
-    },
-    Ended {
-        connection: ConnectionId,
-    },
-    Identified {
-        connection: ConnectionId,
-        info: identify::Info,
-        push: bool,
-    },
-    ProtocolsChanged,
-    Close {
-        done: Option<oneshot::Sender<()>>,
-    },
-}
-
 /// The control task's state.
 pub(crate) struct Control {
-    node: Arc<Inner>,
+    node: Arc<Core>,
     swarm: Swarm,
     messages: mpsc::Receiver<Message>,
     events: broadcast::Sender<NodeEvent>,
@@ -108,7 +53,7 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) fn new(
-        node: Arc<Inner>,
+        node: Arc<Core>,
         messages: mpsc::Receiver<Message>,
         events: broadcast::Sender<NodeEvent>,
     ) -> Self {
@@ -255,12 +200,8 @@ impl Control {
                 }
                 Action::Resolve { waiter, result } => self.resolve(waiter, result),
                 Action::Close { connection, reason } => self.close_connection(connection, reason),
-                Action::Identify { connection } => {
-                    self.on_connection(connection, builtin::identify)
-                }
-                Action::PushIdentify { connection } => {
-                    self.on_connection(connection, builtin::push)
-                }
+                Action::Identify { connection } => self.spawn_on(connection, identify::ask),
+                Action::PushIdentify { connection } => self.spawn_on(connection, identify::push),
                 Action::Prefer { peer, connection } => self.prefer(peer, connection),
                 Action::Notice(notice) => self.notice(notice),
             }
@@ -290,7 +231,7 @@ impl Control {
         // From here on it is held: it cannot become idle before the waiter has opened its stream.
         let connection = result.and_then(|id| {
             let shared = self.connections.get(&id).ok_or(DialError::Closed)?;
-            Ok(Connection::new(self.node.clone(), shared.clone()))
+            Ok(Connection::new(shared.clone()))
         });
         // Whoever dropped its future has no use for the outcome.
         let _ = reply.send(connection);
@@ -313,11 +254,8 @@ impl Control {
         debug!(peer = %shared.peer, %reason, "closing a connection");
     }
 
-    fn on_connection<F>(
-        &self,
-        connection: ConnectionId,
-        run: impl FnOnce(Arc<Inner>, Arc<Shared>) -> F,
-    ) where
+    fn spawn_on<F>(&self, connection: ConnectionId, run: impl FnOnce(Arc<Core>, Arc<Shared>) -> F)
+    where
         F: Future<Output = ()> + Send + 'static,
     {
         if let Some(shared) = self.connections.get(&connection) {
@@ -483,12 +421,13 @@ impl Control {
         let peer = upgraded.peer;
         let mut mux = upgraded.mux;
         let outbound_max = self.node.config.session.outbound_streams_max;
-        mux.set_outbound_max(outbound_max.min(builtin::FOREIGN_STREAMS_MAX));
+        mux.set_outbound_max(outbound_max.min(identify::FOREIGN_STREAMS_MAX));
         let details = connection::Origin {
             id,
             address: address.clone(),
             direction,
             outbound_max,
+            negotiation_timeout: self.node.config.negotiation_timeout,
         };
         let shared = Arc::new(Shared::new(
             details,
@@ -510,7 +449,7 @@ impl Control {
             leftover: upgraded.leftover,
             idle_timeout: self.node.config.idle_timeout,
             incoming: move |key| {
-                drop(tokio::spawn(router::serve(
+                drop(tokio::spawn(inbound::serve(
                     node.clone(),
                     owner.clone(),
                     key,

@@ -12,23 +12,17 @@ use tokio::{
 
 use crate::{
     AttemptError, ListenError,
-    node::Inner,
+    core::Core,
+    message::Session,
     transport::{Listener, Pipe, Transport},
 };
 
 /// Handshake messages are small; more than this at once is the peer's first frames.
 const READ_SIZE: usize = 4096;
 
-/// A pipe and what its upgrade made.
-#[derive(Debug)]
-pub(crate) struct Session {
-    pub(crate) pipe: Pipe,
-    pub(crate) upgraded: Upgraded,
-}
-
 /// Dials one address. The swarm has the deadline, and aborts the task.
 pub(crate) async fn dial(
-    node: &Inner,
+    node: &Core,
     address: Multiaddr,
     expected: Option<PeerId>,
 ) -> Result<Session, AttemptError> {
@@ -42,13 +36,13 @@ pub(crate) async fn dial(
 }
 
 /// Upgrades a pipe that was accepted.
-pub(crate) async fn upgrade_inbound(node: &Inner, pipe: Pipe) -> Result<Session, AttemptError> {
+pub(crate) async fn upgrade_inbound(node: &Core, pipe: Pipe) -> Result<Session, AttemptError> {
     upgrade(node, pipe, Role::Listener, None).await
 }
 
 /// Binds a listener.
 pub(crate) async fn listen(
-    node: &Inner,
+    node: &Core,
     address: Multiaddr,
 ) -> Result<Box<dyn Listener>, ListenError> {
     let bare = without_peer(address.clone());
@@ -62,7 +56,7 @@ pub(crate) async fn listen(
     })
 }
 
-fn transport<'a>(node: &'a Inner, address: &Multiaddr) -> Option<&'a dyn Transport> {
+fn transport<'a>(node: &'a Core, address: &Multiaddr) -> Option<&'a dyn Transport> {
     node.transports
         .iter()
         .find(|transport| transport.can_handle(address))
@@ -77,7 +71,7 @@ fn without_peer(mut address: Multiaddr) -> Multiaddr {
 }
 
 async fn upgrade(
-    node: &Inner,
+    node: &Core,
     mut pipe: Pipe,
     role: Role,
     expected: Option<PeerId>,

@@ -214,3 +214,9 @@ pub enum PingError {
     #[error("the ping was not answered within 10 s")]
     TimedOut,
 }
+
+impl From<ConnectionError> for OpenError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Stream(StreamError::ConnectionLost(error))
+    }
+}

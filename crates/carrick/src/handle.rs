@@ -7,9 +7,9 @@ use carrick_swarm::Direction;
 use carrick_wire::{Multiaddr, PeerId, PublicKey, key};
 
 use crate::{
-    ConnectionError, Info, IntoProtocols, OpenError, PingError, Stream, builtin,
+    ConnectionError, Info, IntoProtocols, OpenError, PingError, Stream,
     connection::{Shared, State},
-    node::{Inner, open_on},
+    open, ping,
 };
 
 /// One connection to a peer. While a handle or a stream of it lives, the connection is not idle.
@@ -30,14 +30,13 @@ use crate::{
 /// # }
 /// ```
 pub struct Connection {
-    node: Arc<Inner>,
     shared: Arc<Shared>,
 }
 
 impl Connection {
-    pub(crate) fn new(node: Arc<Inner>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         shared.with(State::hold_handle);
-        Self { node, shared }
+        Self { shared }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -89,7 +88,7 @@ impl Connection {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open_stream(&self, protocols: impl IntoProtocols) -> Result<Stream, OpenError> {
-        open_on(&self.node, &self.shared, protocols.into_protocols()?).await
+        open::open(&self.shared, protocols.into_protocols()?).await
     }
 
     /// One round trip with the ping protocol.
@@ -97,15 +96,14 @@ impl Connection {
     /// # Errors
     /// See [`PingError`].
     pub async fn ping(&self) -> Result<Duration, PingError> {
-        builtin::ping(&self.node, &self.shared).await
+        ping::ping(&self.shared).await
     }
 
     /// What the peer says of itself; waits until it has, which takes one round trip after connecting. `None` if the
     /// connection ended before, or the peer does not speak identify. Cancel-safe.
     pub async fn info(&self) -> Option<Arc<Info>> {
         let mut info = self.shared.info.subscribe();
-        let told =
-            tokio::time::timeout(builtin::IDENTIFY_TIMEOUT, info.wait_for(Option::is_some)).await;
+        let told = tokio::time::timeout(INFO_TIMEOUT, info.wait_for(Option::is_some)).await;
         told.ok()?.ok()?.clone()
     }
 
@@ -117,9 +115,19 @@ impl Connection {
     }
 }
 
+/// How long [`Connection::info`] waits for the peer's word.
+const INFO_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Stream {
+    /// The connection that carries the stream.
+    pub fn connection(&self) -> Connection {
+        Connection::new(self.shared().clone())
+    }
+}
+
 impl Clone for Connection {
     fn clone(&self) -> Self {
-        Self::new(self.node.clone(), self.shared.clone())
+        Self::new(self.shared.clone())
     }
 }
 

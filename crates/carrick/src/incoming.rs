@@ -9,7 +9,7 @@ use std::{
 use carrick_wire::ProtocolId;
 use tokio::sync::mpsc;
 
-use crate::{Stream, control::Message, node::Inner};
+use crate::{Stream, core::Core, message::Message};
 
 /// Inbound streams of the protocols that were asked for, from all peers, in the order in which they were negotiated.
 ///
@@ -38,14 +38,14 @@ use crate::{Stream, control::Message, node::Inner};
 pub struct Incoming {
     protocols: Vec<ProtocolId>,
     streams: mpsc::Receiver<Stream>,
-    node: Arc<Inner>,
+    node: Arc<Core>,
 }
 
 impl Incoming {
     pub(crate) fn new(
         protocols: Vec<ProtocolId>,
         streams: mpsc::Receiver<Stream>,
-        node: Arc<Inner>,
+        node: Arc<Core>,
     ) -> Self {
         Self {
             protocols,

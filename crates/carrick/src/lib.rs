@@ -25,25 +25,32 @@
 
 mod buffers;
 mod builder;
-mod builtin;
+mod config;
 mod connection;
 mod control;
+mod core;
 mod dial;
 mod error;
 mod events;
 mod handle;
+mod identify;
+mod inbound;
 mod incoming;
 mod info;
+mod message;
 mod node;
+mod open;
+mod ping;
 mod router;
 mod stream;
 mod target;
 pub mod transport;
 
-pub use builder::{Builder, Config, Muxer};
+pub use builder::{Builder, Muxer};
 pub use carrick_session::{Code, Summary};
 pub use carrick_swarm::Direction;
 pub use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
+pub use config::Config;
 pub use error::{
     AcceptError, AttemptError, ConnectionError, DialError, ListenError, OpenError, PingError,
     StreamError, TargetError,

@@ -1,4 +1,4 @@
-//! Which protocol goes where: to a handler, into a queue, or to ourselves; and the negotiation of inbound streams.
+//! Which protocol goes where: to a handler, into a queue, or to ourselves.
 //!
 //! Invariant: a protocol is confirmed to the peer only when there is room for its stream, so a negotiated stream is never
 //! dropped: a full queue holds the peer back, a protocol that nobody accepts any more is refused.
@@ -7,26 +7,15 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
-    pin::pin,
     sync::{Arc, PoisonError, RwLock},
-    task::Poll,
 };
 
-use bytes::Bytes;
 use carrick_protocols::{identify, ping};
-use carrick_session::{
-    Code, Key,
-    negotiate::{Listener, Request},
-};
 use carrick_wire::ProtocolId;
 use futures::future::BoxFuture;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::timeout,
-};
-use tracing::debug;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::{AcceptError, Stream, StreamError, builtin, connection::Shared, node::Inner};
+use crate::{AcceptError, Stream};
 
 /// Handler tasks of one protocol that run at once; further streams wait before they are confirmed.
 const HANDLERS_MAX: usize = 4096;

@@ -15,7 +15,7 @@ use tokio::{
     task::coop,
 };
 
-use crate::{Connection, ConnectionError, StreamError, connection::Shared, node::Inner};
+use crate::{ConnectionError, StreamError, connection::Shared};
 
 /// A bidirectional stream to one peer.
 ///
@@ -50,7 +50,6 @@ use crate::{Connection, ConnectionError, StreamError, connection::Shared, node::
 /// ```
 pub struct Stream {
     shared: Arc<Shared>,
-    node: Arc<Inner>,
     key: Key,
     protocol: ProtocolId,
     /// Words of the negotiation that have not left yet; they go with the first data.
@@ -60,44 +59,40 @@ pub struct Stream {
     /// Received and not read yet.
     chunk: Bytes,
     held: bool,
+    /// Dropping the handle leaves the stream alone.
+    parked: bool,
 }
 
 impl Stream {
     /// Takes charge of a stream of the muxer's; `dialer` proposes the protocol.
     pub(crate) fn outbound(
         shared: Arc<Shared>,
-        node: Arc<Inner>,
         key: Key,
         protocol: ProtocolId,
         mut dialer: Dialer,
     ) -> Self {
-        let mut stream = Self::new(shared, node, key, protocol);
+        let mut stream = Self::new(shared, key, protocol);
         dialer.poll_transmit(&mut stream.head);
         stream.unconfirmed = Some(Box::new(dialer));
         stream
     }
 
     /// Takes charge of a stream that the peer opened.
-    pub(crate) fn inbound(
-        shared: Arc<Shared>,
-        node: Arc<Inner>,
-        key: Key,
-        protocol: ProtocolId,
-    ) -> Self {
-        Self::new(shared, node, key, protocol)
+    pub(crate) fn inbound(shared: Arc<Shared>, key: Key, protocol: ProtocolId) -> Self {
+        Self::new(shared, key, protocol)
     }
 
-    fn new(shared: Arc<Shared>, node: Arc<Inner>, key: Key, protocol: ProtocolId) -> Self {
+    fn new(shared: Arc<Shared>, key: Key, protocol: ProtocolId) -> Self {
         shared.with(super::connection::State::hold);
         Self {
             shared,
-            node,
             key,
             protocol,
             head: Vec::new(),
             unconfirmed: None,
             chunk: Bytes::new(),
             held: true,
+            parked: false,
         }
     }
 
@@ -109,11 +104,6 @@ impl Stream {
     /// The protocol that was agreed on.
     pub fn protocol(&self) -> &ProtocolId {
         &self.protocol
-    }
-
-    /// The connection that carries the stream.
-    pub fn connection(&self) -> Connection {
-        Connection::new(self.node.clone(), self.shared.clone())
     }
 
     /// Waits until the peer has agreed to the protocol, which [`Node::open_stream`](crate::Node::open_stream) may leave
@@ -237,6 +227,21 @@ impl Stream {
 
     pub(crate) fn set_protocol(&mut self, protocol: ProtocolId) {
         self.protocol = protocol;
+    }
+
+    /// Leaves the stream to the connection until it is [`resume`](Self::resume)d. It must be confirmed, and read out.
+    pub(crate) fn park(mut self) -> Key {
+        debug_assert!(
+            self.unconfirmed.is_none() && self.chunk.is_empty(),
+            "nothing is left in the handle"
+        );
+        self.parked = true;
+        self.key
+    }
+
+    /// Takes charge of a stream that was parked.
+    pub(crate) fn resume(shared: Arc<Shared>, key: Key, protocol: ProtocolId) -> Self {
+        Self::new(shared, key, protocol)
     }
 
     /// Gives back bytes that belong to the protocol and not to its negotiation.
@@ -384,10 +389,11 @@ impl AsyncWrite for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let held = self.held;
         self.shared.with(|state| {
-            state.release_stream(self.key);
-            if held {
+            if !self.parked {
+                state.release_stream(self.key);
+            }
+            if self.held {
                 state.unhold();
             }
         });

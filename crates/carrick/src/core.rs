@@ -1,0 +1,174 @@
+//! What the parts of a node share: identity, configuration, routes, and the way to the control task.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use carrick_protocols::identify::Own;
+use carrick_session::NoiseIdentity;
+use carrick_swarm::{DialError, WaiterId};
+use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::{
+    Config, Connection, NodeEvent, connection::Shared, message::Message, router::Router,
+    target::Target, transport::Transport,
+};
+
+/// What the node's handles, tasks and streams share.
+pub(crate) struct Core {
+    pub(crate) id: PeerId,
+    pub(crate) keypair: Keypair,
+    pub(crate) noise: Arc<NoiseIdentity>,
+    /// `config.session`, shared by all upgrades.
+    pub(crate) session_config: Arc<carrick_session::Config>,
+    pub(crate) config: Config,
+    pub(crate) muxers: Vec<ProtocolId>,
+    pub(crate) agent: String,
+    pub(crate) transports: Vec<Box<dyn Transport>>,
+    pub(crate) router: Router,
+    /// The connection that new streams to a peer use.
+    pub(crate) peers: RwLock<HashMap<PeerId, Arc<Shared>>>,
+    /// Where we listen.
+    pub(crate) addresses: RwLock<Vec<Multiaddr>>,
+    /// The control task's: events end with it.
+    pub(crate) events: broadcast::WeakSender<NodeEvent>,
+    pub(crate) control: mpsc::Sender<Message>,
+    waiters: AtomicU64,
+    /// Numbers our signed records; it starts with the clock, so that it grows over restarts.
+    pub(crate) record_seq: AtomicU64,
+}
+
+/// What a builder hands over.
+pub(crate) struct Parts {
+    pub(crate) keypair: Keypair,
+    pub(crate) noise: NoiseIdentity,
+    pub(crate) config: Config,
+    pub(crate) muxers: Vec<ProtocolId>,
+    pub(crate) agent: String,
+    pub(crate) transports: Vec<Box<dyn Transport>>,
+    pub(crate) router: Router,
+    pub(crate) control: mpsc::Sender<Message>,
+    pub(crate) events: broadcast::WeakSender<NodeEvent>,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            id: parts.keypair.public().to_peer_id(),
+            keypair: parts.keypair,
+            noise: Arc::new(parts.noise),
+            session_config: Arc::new(parts.config.session.clone()),
+            config: parts.config,
+            muxers: parts.muxers,
+            agent: parts.agent,
+            transports: parts.transports,
+            router: parts.router,
+            peers: RwLock::default(),
+            addresses: RwLock::default(),
+            events: parts.events,
+            control: parts.control,
+            waiters: AtomicU64::new(0),
+            record_seq: AtomicU64::new(0),
+        }
+    }
+
+    /// Sends a message to the control task; a closed node drops it.
+    pub(crate) async fn send(&self, message: Message) {
+        let _ = self.control.send(message).await;
+    }
+
+    /// As [`send`](Self::send), from where waiting is impossible.
+    pub(crate) fn post(&self, message: Message) {
+        post(&self.control, message);
+    }
+
+    pub(crate) fn listen_addresses(&self) -> Vec<Multiaddr> {
+        self.addresses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What we tell of ourselves, ready to send.
+    pub(crate) fn identify(&self, observed: Option<&Multiaddr>) -> Vec<u8> {
+        let own = Own {
+            protocol_version: "ipfs/0.1.0".to_owned(),
+            agent: self.agent.clone(),
+            listen_addresses: self.listen_addresses(),
+            protocols: self.router.protocols(),
+        };
+        own.encode(
+            &self.keypair,
+            self.record_seq.load(Ordering::Relaxed),
+            observed,
+        )
+    }
+
+    /// The connection that streams to `peer` use, if there is one.
+    pub(crate) fn connected(&self, peer: &PeerId) -> Option<Arc<Shared>> {
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        peers.get(peer).filter(|shared| shared.is_open()).cloned()
+    }
+
+    /// A connection to the target: an existing one, or what a dial brings.
+    pub(crate) async fn connect(&self, target: Target) -> Result<Connection, DialError> {
+        let waiter = WaiterId(self.waiters.fetch_add(1, Ordering::Relaxed));
+        let (reply, outcome) = oneshot::channel();
+        let mut guard = CancelDial {
+            node: self,
+            waiter,
+            armed: true,
+        };
+        self.send(Message::Connect {
+            waiter,
+            target,
+            reply,
+        })
+        .await;
+        let outcome = outcome.await.unwrap_or(Err(DialError::Closed));
+        guard.armed = false;
+        outcome
+    }
+}
+
+/// Tells the swarm that a waiter has gone, so that a dial nobody waits for ends.
+struct CancelDial<'a> {
+    node: &'a Core,
+    waiter: WaiterId,
+    armed: bool,
+}
+
+impl Drop for CancelDial<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.node.post(Message::Cancel {
+                waiter: self.waiter,
+            });
+        }
+    }
+}
+
+/// Sends a message from where waiting is impossible.
+pub(crate) fn post(control: &mpsc::Sender<Message>, message: Message) {
+    if let Err(mpsc::error::TrySendError::Full(message)) = control.try_send(message) {
+        let control = control.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            // A closed node needs no message.
+            runtime.spawn(async move { control.send(message).await.ok() });
+        }
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,122 @@
+//! The identify protocol's streams (specs/identify): asking, telling, and pushing what has changed. What they say is decided
+//! in `carrick-protocols`.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use carrick_protocols::identify::{self, Collector};
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::{Stream, connection::Shared, core::Core, info::Info, message::Message, open};
+
+/// How long an identify exchange may take.
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Streams that a peer of unknown make is asked to bear: some stacks end the connection at 512.
+pub(crate) const FOREIGN_STREAMS_MAX: usize = 480;
+/// How agents of this stack are known.
+pub(crate) const AGENT: &str = concat!("carrick/", env!("CARGO_PKG_VERSION"));
+
+/// Tells the peer who we are.
+pub(crate) async fn serve(node: &Core, mut stream: Stream) {
+    stream.unhold();
+    tell(node, &mut stream).await;
+}
+
+async fn tell(node: &Core, stream: &mut Stream) {
+    let message = node.identify(Some(&stream.shared().address));
+    let told = timeout(IDENTIFY_TIMEOUT, async {
+        stream.write_all(&message).await?;
+        stream.finish().await
+    });
+    if let Ok(Err(error)) = told.await {
+        debug!(peer = %stream.peer(), %error, "identify was not sent");
+    }
+}
+
+/// Asks the peer who it is.
+pub(crate) async fn ask(node: Arc<Core>, shared: Arc<Shared>) {
+    let ask = async {
+        let stream = open::open(&shared, vec![identify::PROTOCOL])
+            .await
+            .map_err(|error| error.to_string())?;
+        collect(stream).await
+    };
+    match timeout(IDENTIFY_TIMEOUT, ask).await {
+        Ok(Ok(info)) => {
+            learn(&shared, Info::new(shared.peer, &shared.key, &info));
+            node.send(Message::Identified {
+                connection: shared.id,
+                info,
+                push: false,
+            })
+            .await;
+        }
+        Ok(Err(error)) => debug!(peer = %shared.peer, %error, "the peer was not identified"),
+        Err(_) => debug!(peer = %shared.peer, "the peer was not identified in time"),
+    }
+}
+
+/// Tells the peer what has changed.
+pub(crate) async fn push(node: Arc<Core>, shared: Arc<Shared>) {
+    // Peers that do not know the push are not told; that is no failure.
+    if let Ok(mut stream) = open::open(&shared, vec![identify::PUSH_PROTOCOL]).await {
+        stream.unhold();
+        tell(&node, &mut stream).await;
+    }
+}
+
+/// Hears what has changed.
+pub(crate) async fn serve_push(node: &Core, stream: Stream) {
+    let shared = stream.shared().clone();
+    match timeout(IDENTIFY_TIMEOUT, collect(stream)).await {
+        Ok(Ok(push)) => {
+            let known = shared.info.borrow().clone();
+            if let Some(known) = known {
+                learn(&shared, known.updated(&push));
+            }
+            node.send(Message::Identified {
+                connection: shared.id,
+                info: push,
+                push: true,
+            })
+            .await;
+        }
+        Ok(Err(error)) => {
+            debug!(peer = %shared.peer, %error, "an identify push was not understood")
+        }
+        Err(_) => debug!(peer = %shared.peer, "an identify push did not end in time"),
+    }
+}
+
+async fn collect(mut stream: Stream) -> Result<identify::Info, String> {
+    stream.unhold();
+    // Nothing of ours is left to say. A peer that cannot take the end of our side still tells us what we asked.
+    let _ = stream.finish().await;
+    let mut collector = Collector::new(stream.peer());
+    while let Some(bytes) = stream
+        .read_chunk()
+        .await
+        .map_err(|error| error.to_string())?
+    {
+        collector.recv(&bytes).map_err(|error| error.to_string())?;
+    }
+    collector.finish().map_err(|error| error.to_string())
+}
+
+fn learn(shared: &Shared, info: Info) {
+    *shared
+        .spoken
+        .write()
+        .unwrap_or_else(PoisonError::into_inner) = info.protocols.iter().cloned().collect();
+    if info
+        .agent
+        .as_deref()
+        .is_some_and(|agent| agent.contains("carrick/"))
+    {
+        shared.with(|state| state.mux.set_outbound_max(shared.outbound_max));
+    }
+    shared.info.send_replace(Some(Arc::new(info)));
+}

@@ -1,0 +1,132 @@
+//! The negotiation of inbound streams: from the peer's first word to a handler, a queue, or ourselves.
+
+use std::{pin::pin, sync::Arc, task::Poll};
+
+use bytes::Bytes;
+use carrick_session::{
+    Code, Key,
+    negotiate::{Listener, Request},
+};
+use carrick_wire::ProtocolId;
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::{
+    Stream, StreamError,
+    connection::Shared,
+    core::Core,
+    identify, ping,
+    router::{Place, Router},
+};
+
+/// Negotiates a stream that the peer opened and brings it where it belongs. Runs as the stream's own task: a panicking
+/// handler ends its stream and nothing else.
+pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, key: Key) {
+    let mut stream = Stream::inbound(shared, key, UNNEGOTIATED);
+    let negotiated = negotiate(&node.router, &mut stream);
+    let place = match timeout(node.config.negotiation_timeout, negotiated).await {
+        Ok(Ok(Some(place))) => place,
+        Ok(Ok(None)) => return,
+        Ok(Err(error)) => {
+            debug!(peer = %stream.peer(), %error, "an inbound stream was not negotiated");
+            return stream.reset(Code::NEGOTIATION_FAILED);
+        }
+        Err(_) => {
+            debug!(peer = %stream.peer(), "an inbound stream was not negotiated in time");
+            return stream.reset(Code::NEGOTIATION_FAILED);
+        }
+    };
+    match place {
+        Place::Handler(handler, _permit) => {
+            let (peer, protocol) = (stream.peer(), stream.protocol().clone());
+            if let Some(error) = handler(stream).await {
+                debug!(%peer, %protocol, %error, "a handler failed");
+            }
+        }
+        Place::Queue(permit) => drop(permit.send(stream)),
+        Place::Ping => ping::serve(stream).await,
+        Place::Identify => identify::serve(&node, stream).await,
+        Place::IdentifyPush => identify::serve_push(&node, stream).await,
+    }
+}
+
+const UNNEGOTIATED: ProtocolId = ProtocolId::from_static("(not negotiated)");
+
+/// `None`: the peer went away before it had chosen.
+async fn negotiate(router: &Router, stream: &mut Stream) -> Result<Option<Place>, StreamError> {
+    let mut listener = Listener::new();
+    let mut out = Vec::new();
+    loop {
+        let Some(mut bytes) = stream.read_chunk().await? else {
+            return Ok(None);
+        };
+        while !bytes.is_empty() {
+            let (used, request) = match listener.recv(&bytes) {
+                Ok(received) => received,
+                Err(error) => {
+                    // Data that followed a proposal at once makes no sense here; its sender must still hear that the
+                    // proposal was refused.
+                    stream.write_all(&out).await?;
+                    return Err(error.into());
+                }
+            };
+            bytes = bytes.slice(used..);
+            let place = match request {
+                Some(Request::Protocol(protocol)) => {
+                    listener.poll_transmit(&mut out);
+                    let place = reserve(router, &protocol, stream, &mut out).await?;
+                    if place.is_some() {
+                        listener.accept();
+                    } else {
+                        listener.refuse();
+                    }
+                    place.map(|place| (place, protocol))
+                }
+                Some(Request::List) => {
+                    listener.list(router.protocols());
+                    None
+                }
+                None => None,
+            };
+            listener.poll_transmit(&mut out);
+            if let Some((place, protocol)) = place {
+                return confirm(stream, &out, place, protocol, bytes)
+                    .await
+                    .map(Some);
+            }
+        }
+        // An answer that is sent only when all that came was read: header and answer leave in one frame.
+        stream.write_all(&out).await?;
+        out.clear();
+    }
+}
+
+/// A place for the stream. If it must wait for one, what there is to say is said before: streams that wait here
+/// unacknowledged would fill the peer's ack backlog and keep it from opening streams for other protocols.
+async fn reserve(
+    router: &Router,
+    protocol: &ProtocolId,
+    stream: &mut Stream,
+    out: &mut Vec<u8>,
+) -> Result<Option<Place>, StreamError> {
+    let mut place = pin!(router.reserve(protocol));
+    if let Poll::Ready(place) = futures::poll!(&mut place) {
+        return Ok(place);
+    }
+    stream.write_all(out).await?;
+    out.clear();
+    Ok(place.await)
+}
+
+async fn confirm(
+    stream: &mut Stream,
+    answer: &[u8],
+    place: Place,
+    protocol: ProtocolId,
+    rest: Bytes,
+) -> Result<Place, StreamError> {
+    stream.write_all(answer).await?;
+    stream.set_protocol(protocol);
+    stream.unread(rest);
+    Ok(place)
+}

@@ -1,0 +1,52 @@
+//! Opening a stream on a connection: optimistic where the peer is known to speak the protocol.
+
+use std::{future::poll_fn, sync::Arc};
+
+use carrick_session::{NegotiateError, negotiate::Dialer};
+use carrick_wire::ProtocolId;
+use tokio::time::timeout;
+
+use crate::{OpenError, Stream, StreamError, connection::Shared};
+
+/// Opens a stream on this connection.
+pub(crate) async fn open(
+    shared: &Arc<Shared>,
+    protocols: Vec<ProtocolId>,
+) -> Result<Stream, OpenError> {
+    let open = async {
+        let key = poll_fn(|cx| shared.poll_open(cx))
+            .await
+            .map_err(StreamError::ConnectionLost)?;
+        let known = protocols
+            .iter()
+            .find(|protocol| shared.speaks(protocol))
+            .cloned();
+        let optimistic = known.is_some();
+        let first = known.or_else(|| protocols.first().cloned());
+        let proposed = if optimistic {
+            first.iter().cloned().collect()
+        } else {
+            protocols.clone()
+        };
+        let Some(first) = first else {
+            return Err(StreamError::Unsupported(NegotiateError::Unsupported(
+                proposed,
+            )));
+        };
+        let mut stream = Stream::outbound(shared.clone(), key, first, Dialer::new(proposed));
+        if !optimistic {
+            stream.confirm().await?;
+        }
+        Ok(stream)
+    };
+    let after = shared.negotiation_timeout;
+    let opened = timeout(after, open).await;
+    let peer = shared.peer;
+    let result = opened.map_err(|_| OpenError::TimedOut { peer, after })?;
+    result.map_err(|error| match error {
+        StreamError::Unsupported(NegotiateError::Unsupported(_)) => {
+            OpenError::Unsupported { peer, protocols }
+        }
+        error => OpenError::Stream(error),
+    })
+}
