@@ -74,9 +74,16 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
                     listener: peer.clone(),
                     ..cell.clone()
                 };
+                // A defect that shows only now and then has several chances to show.
                 let run = || {
-                    let outcome = alone.run();
-                    eprintln!("xtask: {alone}: {} (for comparison)", outcome.summary());
+                    let mut outcome = alone.run();
+                    for _ in 1..CONTROL_RUNS_MAX {
+                        eprintln!("xtask: {alone}: {} (for comparison)", outcome.summary());
+                        if !outcome.all_passed() {
+                            break;
+                        }
+                        outcome = alone.run();
+                    }
                     outcome
                 };
                 controls
@@ -120,6 +127,7 @@ fn cells(carrick: &Peer, foreign: &[Peer]) -> Vec<Cell> {
     cells
 }
 
+const CONTROL_RUNS_MAX: usize = 3;
 const SECURITIES: [&str; 1] = ["noise"];
 const MUXERS: [&str; 2] = ["yamux", "mplex"];
 

@@ -46,7 +46,7 @@ impl Dialer {
     pub fn recv(&mut self, bytes: &[u8]) -> Result<usize, NegotiateError> {
         let mut used = 0;
         while !self.agreed && used < bytes.len() {
-            let (n, message) = self.decoder.next(&bytes[used..])?;
+            let (n, message) = self.decoder.next(&bytes[used..], self.header)?;
             used += n;
             if let Some(message) = message {
                 self.answer(message)?;
@@ -69,9 +69,7 @@ impl Dialer {
         match (self.header, message) {
             (false, Message::Header) => self.header = true,
             (false, _) => {
-                return Err(NegotiateError::Violation(
-                    "the first message is not the header",
-                ));
+                return Err(NOT_THE_HEADER);
             }
             (true, Message::NotAvailable) => {
                 self.proposed += 1;
@@ -137,7 +135,7 @@ impl Listener {
     pub fn recv(&mut self, bytes: &[u8]) -> Result<(usize, Option<Request>), NegotiateError> {
         let mut used = 0;
         while self.agreed.is_none() && self.pending.is_none() && used < bytes.len() {
-            let (n, message) = self.decoder.next(&bytes[used..])?;
+            let (n, message) = self.decoder.next(&bytes[used..], self.header)?;
             used += n;
             let Some(message) = message else { continue };
             if let Some(request) = self.ask(message)? {
@@ -179,9 +177,7 @@ impl Listener {
     fn ask(&mut self, message: Message) -> Result<Option<Request>, NegotiateError> {
         if !self.header {
             let Message::Header = message else {
-                return Err(NegotiateError::Violation(
-                    "the first message is not the header",
-                ));
+                return Err(NOT_THE_HEADER);
             };
             self.header = true;
             Message::Header.encode(&mut self.out);
@@ -204,6 +200,10 @@ impl Listener {
     }
 }
 
+const HEADER: &[u8] = b"\x13/multistream/1.0.0\n";
+const NOT_THE_HEADER: NegotiateError =
+    NegotiateError::Violation("the first message is not the header");
+
 /// Cuts a byte stream of any chunking into messages; holds at most one incomplete message.
 #[derive(Debug, Default)]
 struct Decoder {
@@ -211,9 +211,22 @@ struct Decoder {
 }
 
 impl Decoder {
-    /// Uses some of `bytes` and returns how many, with a message when one is complete.
-    fn next(&mut self, bytes: &[u8]) -> Result<(usize, Option<Message>), NegotiateError> {
+    /// Uses some of `bytes` and returns how many, with a message when one is complete. Before the header, the first byte
+    /// that is not its ends the negotiation: whoever speaks something else is found out at once.
+    fn next(
+        &mut self,
+        bytes: &[u8],
+        header: bool,
+    ) -> Result<(usize, Option<Message>), NegotiateError> {
         let held = self.partial.len();
+        if !header
+            && !HEADER[held..]
+                .iter()
+                .zip(bytes)
+                .all(|(expected, byte)| expected == byte)
+        {
+            return Err(NOT_THE_HEADER);
+        }
         if held == 0
             && let Some((message, used)) = Message::decode(bytes)?
         {

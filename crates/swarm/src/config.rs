@@ -64,7 +64,8 @@ impl Default for Config {
             dials_max: 128,
             dial_addresses_max: 16,
             attempts_per_peer_max: 8,
-            attempt_timeout: Duration::from_secs(10),
+            // Longer than the upgrade's own deadline, whose error says more.
+            attempt_timeout: Duration::from_secs(15),
             dial_timeout: Duration::from_secs(30),
             dial_delay: Duration::from_millis(250),
             dial_delay_local: Duration::from_millis(30),

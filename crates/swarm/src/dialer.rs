@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     error::{AttemptError, DialError},
     event::{Action, AttemptId, ConnectionId, Notice, WaiterId},
-    timers::{Outbox, Timer},
+    timers::{DialId, Outbox, Timer},
 };
 
 /// All running dials.
@@ -38,10 +38,6 @@ pub(crate) struct Dialer {
     dial_next: u64,
     attempt_next: u64,
 }
-
-/// One dial; stays inside the swarm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct DialId(u64);
 
 /// To whom.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

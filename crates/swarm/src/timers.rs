@@ -8,7 +8,6 @@ use std::{
 
 use crate::{
     config::Counters,
-    dialer::DialId,
     event::{Action, AttemptId, ConnectionId, Notice},
 };
 
@@ -29,6 +28,10 @@ impl Outbox {
         self.push(Action::Notice(notice));
     }
 }
+
+/// One dial of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DialId(pub(crate) u64);
 
 /// What can become due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -76,7 +76,17 @@ fn a_first_message_that_is_not_the_header_ends_it() {
 #[test]
 fn a_message_without_its_newline_ends_it() {
     let result = listen(b"\x12/multistream/1.0.0").0;
+    assert!(matches!(result, Err(NegotiateError::Violation(_))));
+    let result = listen(b"\x13/multistream/1.0.0\n\x04/yes").0;
     assert!(matches!(result, Err(NegotiateError::Malformed(_))));
+}
+
+#[test]
+fn somebody_who_speaks_another_protocol_is_found_out_by_the_first_byte() {
+    for word in [&b"HTTP/1.1 400 Bad Request"[..], b"H", b"\x13/m\x00", b"SSH-2.0"] {
+        assert_eq!(listen(word).0.err(), dial(&["/yes"], &[word]).err());
+        assert!(matches!(listen(word).0, Err(NegotiateError::Violation(_))));
+    }
 }
 
 #[test]
