@@ -151,10 +151,11 @@ impl Control {
             },
             Message::Ended { connection } => {
                 self.event(Event::Closed { connection });
+                self.duplicates.remove(&connection);
                 if let Some(shared) = self.connections.remove(&connection) {
                     shared.gone.send_replace(true);
+                    self.watch_duplicates(shared.peer);
                 }
-                self.duplicates.remove(&connection);
             }
             Message::Identified {
                 connection,
@@ -275,10 +276,16 @@ impl Control {
             None => drop(peers.remove(&peer)),
         }
         drop(peers);
+    }
+
+    /// Whoever shares its peer with another connection is asked from time to time whether it is idle.
+    fn watch_duplicates(&mut self, peer: PeerId) {
         let all: Vec<_> = self.swarm.connections(&peer).map(|(id, _)| id).collect();
-        if all.len() > 1 {
-            for id in all {
-                self.duplicates.entry(id).or_insert(false);
+        for id in &all {
+            if all.len() > 1 {
+                self.duplicates.entry(*id).or_insert(false);
+            } else {
+                self.duplicates.remove(id);
             }
         }
     }
@@ -472,6 +479,7 @@ impl Control {
             address,
             origin,
         });
+        self.watch_duplicates(peer);
     }
 
     /// No new streams; open ones may finish within a bound; then everything goes.
