@@ -1,0 +1,14 @@
+//! The node from the outside: what its users may rely on, over memory and over TCP. Files by subject.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod accept;
+mod idle;
+mod listen;
+mod open;
+mod optimistic;
+mod peers;
+mod shutdown;
+mod silence;
+mod stream;
