@@ -220,11 +220,11 @@ fn at_most_8_addresses_are_in_flight_and_16_are_tried() {
 }
 
 #[test]
-fn an_attempt_times_out_after_ten_seconds_and_a_dial_after_thirty() {
+fn an_attempt_times_out_after_fifteen_seconds_and_a_dial_after_thirty() {
     let mut node = Node::new(Config::default());
     let (_, actions) = node.connect(peer(2), &[A]);
     let [(attempt, _)] = dials(&actions).try_into().unwrap();
-    assert!(node.pass(millis(9_999)).is_empty());
+    assert!(node.pass(millis(14_999)).is_empty());
     let actions = node.pass(millis(1));
     assert_eq!(aborts(&actions), [attempt]);
     let DialError::Failed { attempts, .. } = failure(&actions) else {
