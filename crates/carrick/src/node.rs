@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    AcceptError, Connection, Events, Incoming, Info, IntoAddress, IntoProtocols, IntoTarget,
+    AcceptError, Code, Connection, Events, Incoming, Info, IntoAddress, IntoProtocols, IntoTarget,
     ListenError, OpenError, PingError, Stream, StreamError,
     core::{self, Core},
     message::Message,
@@ -158,7 +158,9 @@ impl Node {
         for _ in 0..RETRIES_MAX {
             match open::open(connection.shared(), protocols.clone()).await {
                 // It ended under our hands; the peer has not taken the stream. Another connection will do.
-                Err(OpenError::Stream(StreamError::ConnectionLost(_))) => {}
+                Err(OpenError::Stream(
+                    StreamError::ConnectionLost(_) | StreamError::Reset(Code::SHUTDOWN),
+                )) => {}
                 outcome => return outcome,
             }
             connection = self.reconnect(connection, target.clone()).await?;
