@@ -1,5 +1,6 @@
 //! Nothing is left over: after any mixture of opening, resetting, cancelling and closing, no task, stream, pipe or file
 //! descriptor remains. A program of its own, one test at a time, since descriptors are counted for the whole process.
+#![expect(clippy::unwrap_used, reason = "a test's helpers may fail it")]
 
 mod common;
 
@@ -156,7 +157,11 @@ async fn deal(node: Node, target: carrick::Multiaddr, deed: u32, size: usize) {
         drop(soon(node.ping(target)).await);
         return;
     }
-    let protocol = if deed % 3 == 0 { "/queue/1.0.0" } else { ECHO };
+    let protocol = if deed.is_multiple_of(3) {
+        "/queue/1.0.0"
+    } else {
+        ECHO
+    };
     let Ok(mut stream) = soon(node.open_stream(target, protocol)).await else {
         return;
     };

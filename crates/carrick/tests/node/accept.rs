@@ -82,9 +82,10 @@ fn one_queue_may_serve_several_protocols_and_the_opener_several_versions() {
         let mut incoming = server.accept(["/chat/1.1.0", CHAT]).unwrap();
         assert_eq!(incoming.protocols().len(), 2);
         let wanted = ["/chat/2.0.0", "/chat/1.1.0", CHAT];
-        let stream = soon(client.open_stream(server.address(), wanted))
+        let mut stream = soon(client.open_stream(server.address(), wanted))
             .await
             .unwrap();
+        soon(stream.confirm()).await.unwrap();
         assert_eq!(stream.protocol().as_str(), "/chat/1.1.0");
         let inbound = soon(StreamExt::next(&mut incoming)).await.unwrap();
         assert_eq!(inbound.protocol().as_str(), "/chat/1.1.0");

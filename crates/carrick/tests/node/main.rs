@@ -1,4 +1,5 @@
 //! The node from the outside: what its users may rely on, over memory and over TCP. Files by subject.
+#![expect(clippy::unwrap_used, reason = "a test's helpers may fail it")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -201,9 +201,8 @@ fn closing_from_many_places_at_once_is_one_close() {
             let node = server.clone();
             tokio::spawn(async move { node.close().await })
         });
-        for close in closes.collect::<Vec<_>>() {
-            soon(close).await.unwrap();
-        }
+        let closed = soon(futures::future::join_all(closes)).await;
+        closed.into_iter().for_each(Result::unwrap);
     });
 }
 
