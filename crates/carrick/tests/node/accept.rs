@@ -154,6 +154,8 @@ fn a_full_queue_holds_the_peer_back_and_loses_nothing() {
     on_both(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let mut incoming = server.accept(CHAT).unwrap();
+        // From a peer of unknown make 480 streams at once are the most, and these here are more.
+        identified(&client, &server).await;
         // Twice and more what the queue holds, and nobody takes them yet.
         let opens: Vec<_> = (0..600_u32)
             .map(|n| {
@@ -166,7 +168,6 @@ fn a_full_queue_holds_the_peer_back_and_loses_nothing() {
                 })
             })
             .collect();
-        soon(client.dial(server.address())).await.unwrap();
         let there = back(&server, client.id()).await;
         eventually("the queue is full", || there.streams() >= 400).await;
         // Other protocols are not held back.
