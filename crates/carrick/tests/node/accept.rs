@@ -31,7 +31,8 @@ fn a_protocol_is_accepted_once_at_a_time_over_all_clones() {
     run(async {
         let node = server("/memory/0").await;
         let first = node.accept(CHAT).unwrap();
-        let error = node.clone().accept(CHAT).unwrap_err();
+        let clone = node.clone();
+        let error = clone.accept(CHAT).unwrap_err();
         assert!(matches!(&error, AcceptError::AlreadyRegistered(p) if p.as_str() == CHAT));
         assert_eq!(
             error.to_string(),
