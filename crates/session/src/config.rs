@@ -8,7 +8,7 @@ pub struct Config {
     /// One deadline over negotiation, handshake and muxer negotiation together.
     pub upgrade_timeout: Duration,
     /// Streams that the peer may hold open at once; one more is reset. The peer may make us buffer
-    /// 256 KiB on each of them (mplex: `mplex_buffer_max`).
+    /// 256 KiB on each of them, as much as yamux lets it send unasked.(mplex: `mplex_buffer_max`).
     pub inbound_streams_max: usize,
     /// Streams that we hold open at once; further opens wait.
     pub outbound_streams_max: usize,
@@ -35,8 +35,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             upgrade_timeout: Duration::from_secs(10),
-            inbound_streams_max: 2048,
-            outbound_streams_max: 2048,
+            inbound_streams_max: 1024,
+            outbound_streams_max: 1024,
             stream_window_max: 8 << 20,
             window_budget: 16 << 20,
             send_buffer_max: 256 << 10,
