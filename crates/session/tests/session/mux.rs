@@ -550,7 +550,7 @@ fn what_a_peer_that_does_not_read_can_make_us_queue_is_bounded() {
 fn two_honest_ends_that_let_go_of_everything_at_once_do_not_block_each_other() {
     each(&Config::default(), |mut pair| {
         let mut keys = [vec![], vec![]];
-        for _ in 0..2048 {
+        for _ in 0..Config::default().outbound_streams_max {
             for opener in [DIALER, LISTENER] {
                 let key = pair.ends[opener].mux.open().unwrap();
                 pair.ends[opener].write_all(key, b"x");
