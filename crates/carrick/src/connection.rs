@@ -51,6 +51,7 @@ pub(crate) struct State {
     /// Who waits on which stream, by [`Key::index`].
     waiting: Vec<Waiting>,
     openers: Vec<Waker>,
+    outbound_max: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
     /// Streams and handles that users hold, and since when there was none.
@@ -113,6 +114,7 @@ impl Shared {
             mux,
             waiting: Vec::new(),
             openers: Vec::new(),
+            outbound_max: origin.outbound_max,
             reader: None,
             writer: None,
             streams: 0,
@@ -172,9 +174,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new stream of ours; waits while too many are open or unacknowledged.
-    pub(crate) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<Result<Key, ConnectionError>> {
-        self.with(|state| match state.mux.open() {
+    /// A new stream of ours; waits while too many are open, of which `beyond` may exceed the limit.
+    pub(crate) fn poll_open(
+        &self,
+        cx: &mut Context<'_>,
+        beyond: usize,
+    ) -> Poll<Result<Key, ConnectionError>> {
+        self.with(|state| match state.open(beyond) {
             Ok(key) => {
                 state.make_wait(key);
                 Poll::Ready(Ok(key))
@@ -292,6 +298,23 @@ impl Shared {
 }
 
 impl State {
+    fn open(&mut self, beyond: usize) -> Result<Key, MuxOpenError> {
+        if beyond == 0 {
+            return self.mux.open();
+        }
+        self.mux
+            .set_outbound_max(self.outbound_max.saturating_add(beyond));
+        let opened = self.mux.open();
+        self.mux.set_outbound_max(self.outbound_max);
+        opened
+    }
+
+    /// Sets how many streams we hold open at once.
+    pub(crate) fn set_outbound_max(&mut self, max: usize) {
+        self.outbound_max = max;
+        self.mux.set_outbound_max(max);
+    }
+
     fn make_wait(&mut self, key: Key) {
         if self.waiting.len() <= key.index() {
             self.waiting.resize_with(key.index() + 1, Waiting::default);

@@ -426,9 +426,7 @@ impl Control {
             Origin::Pending(_) => Direction::Inbound,
         };
         let peer = upgraded.peer;
-        let mut mux = upgraded.mux;
         let outbound_max = self.node.config.session.outbound_streams_max;
-        mux.set_outbound_max(outbound_max.min(identify::FOREIGN_STREAMS_MAX));
         let details = connection::Origin {
             id,
             address: address.clone(),
@@ -440,9 +438,11 @@ impl Control {
             details,
             peer,
             upgraded.key,
-            mux,
+            upgraded.mux,
             upgraded.summary,
         ));
+        let foreign_max = outbound_max.min(identify::FOREIGN_STREAMS_MAX);
+        shared.with(|state| state.set_outbound_max(foreign_max));
         self.connections.insert(id, shared.clone());
         let span = debug_span!("connection", %peer, id = id.0);
         tokio::spawn(

@@ -39,7 +39,7 @@ async fn tell(node: &Core, stream: &mut Stream) {
 /// Asks the peer who it is.
 pub(crate) async fn ask(node: Arc<Core>, shared: Arc<Shared>) {
     let ask = async {
-        let stream = open::open(&shared, vec![identify::PROTOCOL])
+        let stream = open::open_own(&shared, identify::PROTOCOL)
             .await
             .map_err(|error| error.to_string())?;
         collect(stream).await
@@ -62,7 +62,7 @@ pub(crate) async fn ask(node: Arc<Core>, shared: Arc<Shared>) {
 /// Tells the peer what has changed.
 pub(crate) async fn push(node: Arc<Core>, shared: Arc<Shared>) {
     // Peers that do not know the push are not told; that is no failure.
-    if let Ok(mut stream) = open::open(&shared, vec![identify::PUSH_PROTOCOL]).await {
+    if let Ok(mut stream) = open::open_own(&shared, identify::PUSH_PROTOCOL).await {
         stream.unhold();
         tell(&node, &mut stream).await;
     }
@@ -116,7 +116,7 @@ fn learn(shared: &Shared, info: Info) {
         .as_deref()
         .is_some_and(|agent| agent.contains("carrick/"))
     {
-        shared.with(|state| state.mux.set_outbound_max(shared.outbound_max));
+        shared.with(|state| state.set_outbound_max(shared.outbound_max));
     }
     shared.info.send_replace(Some(Arc::new(info)));
 }

@@ -8,13 +8,33 @@ use tokio::time::timeout;
 
 use crate::{OpenError, Stream, StreamError, connection::Shared};
 
-/// Opens a stream on this connection.
+/// Streams for our own protocols that may be open beyond the limit: what identify tells may raise it, so identify must not
+/// wait behind users' streams.
+const OWN_MAX: usize = 16;
+
+/// Opens a user's stream on this connection.
 pub(crate) async fn open(
     shared: &Arc<Shared>,
     protocols: Vec<ProtocolId>,
 ) -> Result<Stream, OpenError> {
+    open_beyond(shared, protocols, 0).await
+}
+
+/// Opens a stream for one of the protocols that every node speaks.
+pub(crate) async fn open_own(
+    shared: &Arc<Shared>,
+    protocol: ProtocolId,
+) -> Result<Stream, OpenError> {
+    open_beyond(shared, vec![protocol], OWN_MAX).await
+}
+
+async fn open_beyond(
+    shared: &Arc<Shared>,
+    protocols: Vec<ProtocolId>,
+    beyond: usize,
+) -> Result<Stream, OpenError> {
     let open = async {
-        let key = poll_fn(|cx| shared.poll_open(cx))
+        let key = poll_fn(|cx| shared.poll_open(cx, beyond))
             .await
             .map_err(StreamError::ConnectionLost)?;
         let known = protocols

@@ -18,7 +18,7 @@ pub(crate) async fn ping(shared: &Arc<Shared>) -> Result<Duration, PingError> {
     let mut parked = shared.ping.lock().await;
     let mut stream = match parked.take() {
         Some(key) => Stream::resume(shared.clone(), key, ping::PROTOCOL),
-        None => open::open(shared, vec![ping::PROTOCOL]).await?,
+        None => open::open_own(shared, ping::PROTOCOL).await?,
     };
     stream.unhold();
     let rtt = timeout(ping::TIMEOUT, round(&mut stream))
