@@ -113,7 +113,10 @@ async fn scenario(listen: &str, seed: u64) {
         match deed {
             8 if rng.random_range(0..4) == 0 => drop(incoming.pop()),
             8 => incoming.extend(here.accept("/queue/1.0.0")),
-            9 => tokio::time::sleep(Duration::from_micros(rng.random_range(0..30_000))).await,
+            9 => {
+                let pause = Duration::from_micros(rng.random_range(0..30_000));
+                loses_a_peer(here, pause).await;
+            }
             _ => tasks.push(tokio::spawn(deal(node, target, deed, size))),
         }
         if rng.random_range(0..4) == 0 && !tasks.is_empty() {

@@ -7,7 +7,9 @@
 
 use std::{future::Future, time::Duration};
 
-use carrick::{Config, Connection, Multiaddr, Node, OpenError, PeerId, Stream, StreamError};
+use carrick::{
+    Config, Connection, Multiaddr, Node, NodeEvent, OpenError, PeerId, Stream, StreamError,
+};
 use tokio::{runtime::Runtime, time::timeout};
 
 pub use spy::Spy;
@@ -55,13 +57,30 @@ pub fn soon<T>(what: impl Future<Output = T>) -> impl Future<Output = T> {
 /// Looks again and again until the condition holds.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let all = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(1));
         while !holds() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            looks.tick().await;
         }
     };
     timeout(Duration::from_secs(8), all)
         .await
         .unwrap_or_else(|_| panic!("never came true: {what}"));
+}
+
+/// Watches for the loss of a peer for this long; tells whether there was one.
+pub async fn loses_a_peer(node: &Node, time: Duration) -> bool {
+    let mut events = node.events();
+    let lost = async {
+        while !matches!(
+            events.next().await,
+            Some(NodeEvent::Disconnected { .. }) | None
+        ) {}
+    };
+    timeout(time, lost).await.is_ok()
+}
+
+pub async fn keeps_its_peers(node: &Node, time: Duration) {
+    assert!(!loses_a_peer(node, time).await, "a peer was lost");
 }
 
 pub async fn node_with(config: Config) -> Node {

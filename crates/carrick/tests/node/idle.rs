@@ -49,7 +49,7 @@ fn a_stream_keeps_its_connection_on_either_side() {
             let mut incoming = server.accept("/chat/1.0.0").unwrap();
             let mut stream = agreed(&client, server.address(), "/chat/1.0.0").await;
             let mut inbound = soon(incoming.next()).await.unwrap();
-            tokio::time::sleep(5 * SHORT).await;
+            keeps_its_peers(&client, 5 * SHORT).await;
             stream.write_all(b"still here").await.unwrap();
             assert_eq!(
                 soon(inbound.read_chunk()).await.unwrap().unwrap(),
@@ -72,7 +72,7 @@ fn a_handle_keeps_its_connection_and_pings_do_not() {
         );
         let connection: Connection = soon(client.dial(server.address())).await.unwrap();
         soon(connection.ping()).await.unwrap();
-        tokio::time::sleep(5 * SHORT).await;
+        keeps_its_peers(&client, 5 * SHORT).await;
         soon(connection.ping()).await.unwrap();
         assert_eq!(connection.lost(), None);
         drop(connection);
@@ -107,7 +107,7 @@ fn without_a_timeout_a_connection_stays() {
             node_with(config).await,
         );
         drop(soon(client.dial(server.address())).await.unwrap());
-        tokio::time::sleep(2 * SHORT).await;
+        keeps_its_peers(&client, 2 * SHORT).await;
         assert_eq!(client.peers(), [server.id()]);
     });
 }

@@ -344,7 +344,8 @@ fn opening_retries_when_the_connection_ends_under_its_hands() {
             let stream = opened.unwrap_or_else(|error| panic!("{round}: {error}"));
             // Where the protocol is known, the stream may be on its way when the connection ends.
             let _ = soon(echo_on(stream, b"again")).await;
-            tokio::time::sleep(Duration::from_micros(u64::from(round) * 200)).await;
+            // The next open meets the connection ever later in its short life, or after it.
+            loses_a_peer(&client, round * Duration::from_micros(200)).await;
         }
     });
 }

@@ -35,11 +35,12 @@ fn a_simultaneous_dial_ends_in_one_connection_that_both_sides_use() {
             there.unwrap();
             back.unwrap();
             let one = || spies.iter().all(|spy| spy.live() == 2);
+            let mut pace = tokio::time::interval(Duration::from_millis(100));
             while !one() {
                 // Both ways work all the time, also while the superfluous connection goes.
                 soon(echo(a, b, b"still")).await.unwrap();
                 soon(echo(b, a, b"still")).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                pace.tick().await;
             }
             soon(echo(a, b, b"one left")).await.unwrap();
             soon(echo(b, a, b"one left")).await.unwrap();
@@ -70,8 +71,9 @@ fn a_stream_on_a_superfluous_connection_is_not_cut() {
             (from_a, soon(in_b.next()).await.unwrap()),
             (from_b, soon(in_a.next()).await.unwrap()),
         ];
+        let mut pace = tokio::time::interval(Duration::from_millis(100));
         for _ in 0..15 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            pace.tick().await;
             for (here, there) in &mut pairs {
                 here.write_all(b"x").await.unwrap();
                 assert_eq!(soon(there.read_chunk()).await.unwrap().unwrap(), "x");

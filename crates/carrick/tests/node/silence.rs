@@ -245,7 +245,7 @@ fn a_connection_that_dies_without_a_word_is_noticed() {
             .await
             .unwrap();
         // Keep-alive holds a living connection.
-        tokio::time::sleep(5 * SHORT).await;
+        keeps_its_peers(&client, 5 * SHORT).await;
         stream.write_all(b"alive").await.unwrap();
         assert_eq!(soon(stream.read_chunk()).await.unwrap().unwrap(), "alive");
         spy.freeze_in();
