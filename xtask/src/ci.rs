@@ -22,6 +22,7 @@ pub(crate) fn test() -> Result<(), String> {
     let clippy = [
         "clippy",
         "--workspace",
+        "--all-features",
         "--all-targets",
         "--",
         "-D",
@@ -29,10 +30,10 @@ pub(crate) fn test() -> Result<(), String> {
     ];
     steps.run("cargo clippy", &mut cargo(&clippy))?;
     steps.run(
-        "cargo test --workspace",
-        &mut cargo(&["test", "--workspace"]),
+        "cargo test --workspace --all-features",
+        &mut cargo(&["test", "--workspace", "--all-features"]),
     )?;
-    let mut doc = cargo(&["doc", "--workspace", "--no-deps"]);
+    let mut doc = cargo(&["doc", "--workspace", "--all-features", "--no-deps"]);
     steps.run("cargo doc", doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     let skipped = deny(&mut steps)?;
 

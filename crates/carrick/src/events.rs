@@ -55,6 +55,25 @@ pub enum NodeEvent {
 pub(crate) const EVENTS_MAX: usize = 1024;
 
 /// The events of a node from the moment of [`Node::events`](crate::Node::events) on.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::{Node, NodeEvent};
+///
+/// let server = Node::builder().listen("/memory/0")?.spawn().await?;
+/// let mut events = server.events();
+/// let client = Node::spawn().await?;
+/// let _connection = client.dial(server.address()).await?;
+/// while let Some(event) = events.next().await {
+///     if let NodeEvent::Connected { peer, .. } = event {
+///         assert_eq!(peer, client.id());
+///         break;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Events(pub(crate) broadcast::Receiver<NodeEvent>);
 

@@ -17,11 +17,14 @@ use tokio::{
 
 use crate::{ConnectionError, StreamError, connection::Shared};
 
+#[cfg(feature = "futures-io")]
+mod futures_io;
+
 /// A bidirectional stream to one peer.
 ///
-/// It implements tokio's `AsyncRead` and `AsyncWrite`; the methods here do the same with typed errors. Three ends look
-/// different to the reader: a clean end (`Ok(None)` or 0 bytes), a reset ([`StreamError::Reset`]) and a lost connection
-/// ([`StreamError::ConnectionLost`]). Dropping a stream that was not [`finish`](Self::finish)ed resets it.
+/// It implements tokio's `AsyncRead` and `AsyncWrite`, and those of `futures` with the feature `futures-io`; the methods
+/// here do the same with typed errors. Three ends look different to the reader: a clean end (`Ok(None)` or 0 bytes), a
+/// reset ([`StreamError::Reset`]) and a lost connection ([`StreamError::ConnectionLost`]). Dropping a stream that was not [`finish`](Self::finish)ed resets it.
 ///
 /// When the peer is known to speak the protocol, a stream is opened without waiting for its consent: header, protocol and
 /// first data leave together. Should it refuse after all, the first read fails with [`StreamError::Unsupported`].
