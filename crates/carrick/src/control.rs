@@ -157,14 +157,14 @@ impl Control {
                     self.watch_duplicates(shared.peer);
                 }
             }
-            Message::Identified {
-                connection,
-                info,
-                push,
-            } if push => self.event(Event::Pushed { connection, info }),
-            Message::Identified {
-                connection, info, ..
-            } => self.event(Event::Identified { connection, info }),
+            Message::Identified { connection, info } => {
+                let info = *info;
+                self.event(Event::Identified { connection, info });
+            }
+            Message::Pushed { connection, info } => {
+                let info = *info;
+                self.event(Event::Pushed { connection, info });
+            }
             Message::ProtocolsChanged => self.event(Event::ProtocolsChanged),
             Message::Close { .. } => unreachable!("run() takes it out"),
         }

@@ -49,8 +49,7 @@ pub(crate) async fn ask(node: Arc<Core>, shared: Arc<Shared>) {
             learn(&shared, Info::new(shared.peer, &shared.key, &info));
             node.send(Message::Identified {
                 connection: shared.id,
-                info,
-                push: false,
+                info: Box::new(info),
             })
             .await;
         }
@@ -77,10 +76,9 @@ pub(crate) async fn serve_push(node: &Core, stream: Stream) {
             if let Some(known) = known {
                 learn(&shared, known.updated(&push));
             }
-            node.send(Message::Identified {
+            node.send(Message::Pushed {
                 connection: shared.id,
-                info: push,
-                push: true,
+                info: Box::new(push),
             })
             .await;
         }

@@ -57,8 +57,11 @@ pub(crate) enum Message {
     },
     Identified {
         connection: ConnectionId,
-        info: identify::Info,
-        push: bool,
+        info: Box<identify::Info>,
+    },
+    Pushed {
+        connection: ConnectionId,
+        info: Box<identify::Info>,
     },
     ProtocolsChanged,
     Close {
