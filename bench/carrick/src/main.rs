@@ -16,7 +16,10 @@ struct Link(carrick::Connection);
 const CONNECTIONS_MAX: usize = 10_000;
 
 fn config() -> Config {
-    let mut config = Config { idle_timeout: None, ..Config::default() };
+    let mut config = Config {
+        idle_timeout: None,
+        ..Config::default()
+    };
     config.swarm.connections_inbound_max = CONNECTIONS_MAX;
     config
 }
@@ -29,9 +32,16 @@ impl bench_harness::Stack for Carrick {
         let mut builder = Node::builder().config(config());
         if let Some(listen) = listen {
             let address = format!("/ip4/{}/tcp/{}", listen.ip(), listen.port());
-            builder = builder.handle(PROTOCOL, |stream: Stream| async move { serve(stream).await }).listen(address)?;
+            builder = builder
+                .handle(
+                    PROTOCOL,
+                    |stream: Stream| async move { serve(stream).await },
+                )
+                .listen(address)?;
         }
-        Ok(Self { node: builder.spawn().await? })
+        Ok(Self {
+            node: builder.spawn().await?,
+        })
     }
 
     fn address(&self) -> String {

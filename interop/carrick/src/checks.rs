@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use carrick::{AttemptError, Code, Connection, DialError, Keypair, Muxer, Node, OpenError, Protocol, StreamError};
+use carrick::{
+    AttemptError, Code, Connection, DialError, Keypair, Muxer, Node, OpenError, Protocol,
+    StreamError,
+};
 use futures::future::try_join_all;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::{ECHO, HASH, LAST, LAST_SOURCE, OBSERVE, RESET, Result, SOURCE, SOURCE_LEN, STREAM_MAX, builder, report};
+use super::{
+    ECHO, HASH, LAST, LAST_SOURCE, OBSERVE, RESET, Result, SOURCE, SOURCE_LEN, STREAM_MAX, builder,
+    report,
+};
 
 /// What came of a check that did not fail.
 pub(crate) enum Verdict {
@@ -45,7 +51,10 @@ pub(crate) async fn run(address: &str, muxer: Muxer, only: Option<&[String]>) ->
             return Ok(false);
         }
     };
-    for name in NAMES.into_iter().filter(|name| only.is_none_or(|only| only.iter().any(|asked| asked == name))) {
+    for name in NAMES
+        .into_iter()
+        .filter(|name| only.is_none_or(|only| only.iter().any(|asked| asked == name)))
+    {
         let check = async {
             match name {
                 "connect" => connect(&connection),
@@ -60,7 +69,9 @@ pub(crate) async fn run(address: &str, muxer: Muxer, only: Option<&[String]>) ->
                 _ => wrong_peer(&connection, muxer).await,
             }
         };
-        let outcome = timeout(CHECK_TIMEOUT, check).await.unwrap_or(Err("timed out after 10 s".into()));
+        let outcome = timeout(CHECK_TIMEOUT, check)
+            .await
+            .unwrap_or(Err("timed out after 10 s".into()));
         good &= outcome.is_ok();
         report(name, &outcome);
     }
@@ -87,15 +98,26 @@ fn connect(connection: &Connection) -> Result<Verdict> {
         "{} {}{}, {} round trip(s)",
         summary.security,
         summary.muxer,
-        if summary.early_muxer { " within the handshake" } else { "" },
+        if summary.early_muxer {
+            " within the handshake"
+        } else {
+            ""
+        },
         summary.round_trips
     ))
 }
 
 async fn identify(connection: &Connection) -> Result<Verdict> {
-    let info = connection.info().await.ok_or("the peer did not identify itself")?;
+    let info = connection
+        .info()
+        .await
+        .ok_or("the peer did not identify itself")?;
     let agent = info.agent.clone().ok_or("no agent version")?;
-    if !info.protocols.iter().any(|protocol| protocol.as_str() == "/ipfs/ping/1.0.0") {
+    if !info
+        .protocols
+        .iter()
+        .any(|protocol| protocol.as_str() == "/ipfs/ping/1.0.0")
+    {
         return Err("the protocol list lacks ping".into());
     }
     passed(format!("{agent}, {} protocols", info.protocols.len()))
@@ -162,7 +184,9 @@ async fn half_close(connection: &Connection) -> Result<Verdict> {
     stream.finish().await?;
     let count = ask(connection, LAST_SOURCE).await?;
     if count != "1024" {
-        return Err(format!("after its end the listener read {count:?} instead of 1024 bytes").into());
+        return Err(
+            format!("after its end the listener read {count:?} instead of 1024 bytes").into(),
+        );
     }
     passed("both ways")
 }
@@ -199,7 +223,9 @@ async fn reset(connection: &Connection) -> Result<Verdict> {
     stream.reset(Code(9));
     match ask(connection, LAST).await?.as_str() {
         "reset" => passed(format!("both ways; here: {seen}")),
-        "indistinct" => Ok(Verdict::Skipped("the other side's stack cannot tell a reset from an end".to_owned())),
+        "indistinct" => Ok(Verdict::Skipped(
+            "the other side's stack cannot tell a reset from an end".to_owned(),
+        )),
         other => Err(format!("our reset looks like {other:?} to the listener").into()),
     }
 }
@@ -212,13 +238,19 @@ async fn wrong_peer(connection: &Connection, muxer: Muxer) -> Result<Verdict> {
         address.pop();
     }
     match node.dial(address.with(Protocol::P2p(other))).await {
-        Err(OpenError::Dial(error @ DialError::Failed { .. })) if names_both(&error) => passed(error.to_string()),
+        Err(OpenError::Dial(error @ DialError::Failed { .. })) if names_both(&error) => {
+            passed(error.to_string())
+        }
         Err(error) => Err(format!("failed with another error: {error}").into()),
         Ok(_) => Err("the wrong peer was accepted".into()),
     }
 }
 
 fn names_both(error: &DialError) -> bool {
-    let DialError::Failed { attempts, .. } = error else { return false };
-    attempts.iter().any(|(_, error)| matches!(error, AttemptError::WrongPeer { .. }))
+    let DialError::Failed { attempts, .. } = error else {
+        return false;
+    };
+    attempts
+        .iter()
+        .any(|(_, error)| matches!(error, AttemptError::WrongPeer { .. }))
 }

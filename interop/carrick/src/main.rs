@@ -51,7 +51,9 @@ async fn main() -> ExitCode {
         None => listen(arguments.muxer).await.map(|()| true),
         Some(address) => {
             let run = checks::run(address, arguments.muxer, arguments.checks.as_deref());
-            timeout(Duration::from_secs(60), run).await.unwrap_or(Err("the whole program took longer than 60 s".into()))
+            timeout(Duration::from_secs(60), run)
+                .await
+                .unwrap_or(Err("the whole program took longer than 60 s".into()))
         }
     };
     match outcome {
@@ -65,19 +67,27 @@ async fn main() -> ExitCode {
 }
 
 fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
-    let mut parsed = Arguments { address: None, muxer: Muxer::Yamux, checks: None };
+    let mut parsed = Arguments {
+        address: None,
+        muxer: Muxer::Yamux,
+        checks: None,
+    };
     match words.next().as_deref() {
         Some("listen") => {}
         Some("dial") => parsed.address = Some(words.next().ok_or("dial needs an address")?),
         _ => return Err("listen or dial?".into()),
     }
     while let Some(option) = words.next() {
-        let value = words.next().ok_or_else(|| format!("{option} needs a value"))?;
+        let value = words
+            .next()
+            .ok_or_else(|| format!("{option} needs a value"))?;
         match (option.as_str(), value.as_str()) {
             ("--muxer", "yamux") => parsed.muxer = Muxer::Yamux,
             ("--muxer", "mplex") => parsed.muxer = Muxer::Mplex,
             ("--security", "noise") => {}
-            ("--checks", list) => parsed.checks = Some(list.split(',').map(str::to_owned).collect()),
+            ("--checks", list) => {
+                parsed.checks = Some(list.split(',').map(str::to_owned).collect())
+            }
             _ => return Err(format!("unknown option {option} {value}").into()),
         }
     }
@@ -85,7 +95,10 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
 }
 
 fn builder(muxer: Muxer) -> Builder {
-    Node::builder().muxers([muxer]).config(Config { idle_timeout: None, ..Config::default() })
+    Node::builder().muxers([muxer]).config(Config {
+        idle_timeout: None,
+        ..Config::default()
+    })
 }
 
 /// Hands the outcome of one stream to whoever asks for it.
@@ -115,7 +128,10 @@ async fn listen(muxer: Muxer) -> Result {
     let (observed, sourced) = (Arc::new(Outcomes::default()), Arc::new(Outcomes::default()));
     let (observe, source) = (observed.clone(), sourced.clone());
     let node = builder(muxer)
-        .handle(ECHO, |mut stream: Stream| async move { stream.echo().await })
+        .handle(
+            ECHO,
+            |mut stream: Stream| async move { stream.echo().await },
+        )
         .handle(HASH, hash)
         .handle(SOURCE, move |stream| {
             let outcome = source.begin();
@@ -181,7 +197,9 @@ async fn answer(mut stream: Stream, outcomes: Arc<Outcomes>) -> Result {
 /// Prints one check's line.
 fn report(check: &str, outcome: &Result<checks::Verdict>) {
     let line = match outcome {
-        Ok(checks::Verdict::Passed(detail)) => json!({"check": check, "ok": true, "detail": detail}),
+        Ok(checks::Verdict::Passed(detail)) => {
+            json!({"check": check, "ok": true, "detail": detail})
+        }
         Ok(checks::Verdict::Skipped(reason)) => json!({"check": check, "skip": reason}),
         Err(error) => json!({"check": check, "ok": false, "detail": error.to_string()}),
     };
