@@ -16,7 +16,7 @@ use crate::{
     Code, Config, Event, Key, Layout, OpenError, Records, StreamError, Violation,
     event::Read,
     outbox::Outbox,
-    stream::{RecvHalf, SendHalf, Stream},
+    stream::{RecvHalf, SendHalf, Stream, slim},
     yamux::limits::{self, Budget},
 };
 
@@ -431,6 +431,7 @@ impl Mplex {
             return;
         }
         let entry = self.streams.remove(key.0);
+        slim(&mut self.streams);
         self.ids.remove(&(entry.ours, entry.id));
         self.outbox.forget(key, &entry.stream);
         if let Some(until) = entry.stream.lingers {

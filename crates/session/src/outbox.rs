@@ -95,6 +95,8 @@ impl Outbox {
     /// Exchanges the filled buffer for `spare`; afterwards there is room.
     pub(crate) fn take(&mut self, spare: &mut Records) -> bool {
         if self.records.is_empty() {
+            // The writer comes to rest, and an idle connection keeps no buffer.
+            self.records.release();
             return false;
         }
         debug_assert!(

@@ -11,6 +11,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use slab::Slab;
+
 use crate::{StreamError, buffer::RecvQueue, event::Read};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,3 +128,13 @@ impl Stream {
         matches!(self.recv, RecvHalf::Open | RecvHalf::Discarding(_))
     }
 }
+
+/// Gives the memory of a table back that was large once and is empty now.
+pub(crate) fn slim<T>(table: &mut Slab<T>) {
+    if table.is_empty() && table.capacity() > TABLE_KEPT {
+        *table = Slab::new();
+    }
+}
+
+/// Places that an empty table keeps, so that streams opened one after the other do not allocate.
+const TABLE_KEPT: usize = 16;

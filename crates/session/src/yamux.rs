@@ -21,7 +21,7 @@ use crate::{
     Code, Config, Event, Key, Layout, OpenError, Records, Role, StreamError, Violation,
     event::Read,
     outbox::Outbox,
-    stream::{SendHalf, Stream},
+    stream::{SendHalf, Stream, slim},
 };
 
 pub(crate) mod limits;
@@ -594,6 +594,7 @@ impl Yamux {
             return;
         }
         let entry = self.streams.remove(key.0);
+        slim(&mut self.streams);
         self.ids.remove(&entry.id);
         self.outbox.forget(key, &entry.stream);
         if let Some(until) = entry.stream.lingers {

@@ -83,7 +83,12 @@ fn a_message_without_its_newline_ends_it() {
 
 #[test]
 fn somebody_who_speaks_another_protocol_is_found_out_by_the_first_byte() {
-    for word in [&b"HTTP/1.1 400 Bad Request"[..], b"H", b"\x13/m\x00", b"SSH-2.0"] {
+    for word in [
+        &b"HTTP/1.1 400 Bad Request"[..],
+        b"H",
+        b"\x13/m\x00",
+        b"SSH-2.0",
+    ] {
         assert_eq!(listen(word).0.err(), dial(&["/yes"], &[word]).err());
         assert!(matches!(listen(word).0, Err(NegotiateError::Violation(_))));
     }
