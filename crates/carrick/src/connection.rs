@@ -14,7 +14,7 @@ use std::{
 use carrick_session::{Event, Key, Mux, OpenError as MuxOpenError, Read, Records, Summary};
 use carrick_swarm::{ConnectionId, Direction};
 use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{ConnectionError, info::Info};
 
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) inbound_pings: AtomicUsize,
     /// Streams that we hold open at once towards a peer that bears as many as we do.
     pub(crate) outbound_max: usize,
+    /// Told when an open that was blocked is worth trying again.
+    openable: Notify,
     state: Mutex<State>,
 }
 
@@ -50,7 +52,6 @@ pub(crate) struct State {
     pub(crate) mux: Mux,
     /// Who waits on which stream, by [`Key::index`].
     waiting: Vec<Waiting>,
-    openers: Vec<Waker>,
     outbound_max: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -113,7 +114,6 @@ impl Shared {
         let state = State {
             mux,
             waiting: Vec::new(),
-            openers: Vec::new(),
             outbound_max: origin.outbound_max,
             reader: None,
             writer: None,
@@ -139,6 +139,7 @@ impl Shared {
             negotiation_timeout: origin.negotiation_timeout,
             inbound_pings: AtomicUsize::new(0),
             outbound_max: origin.outbound_max,
+            openable: Notify::new(),
             state: Mutex::new(state),
         }
     }
@@ -165,6 +166,9 @@ impl Shared {
         let result = f(&mut state);
         state.dispatch(&mut wakers, incoming);
         drop(state);
+        if std::mem::take(&mut wakers.openers) {
+            self.openable.notify_waiters();
+        }
         wakers.wake();
         result
     }
@@ -174,28 +178,23 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new stream of ours; waits while too many are open, of which `beyond` may exceed the limit.
-    pub(crate) fn poll_open(
-        &self,
-        cx: &mut Context<'_>,
-        beyond: usize,
-    ) -> Poll<Result<Key, ConnectionError>> {
-        self.with(|state| match state.open(beyond) {
-            Ok(key) => {
-                state.make_wait(key);
-                Poll::Ready(Ok(key))
+    /// A new stream of ours; waits while too many are open, of which `beyond` may exceed the limit. Cancel-safe.
+    pub(crate) async fn open(&self, beyond: usize) -> Result<Key, ConnectionError> {
+        loop {
+            // Made before the attempt: what becomes possible right after it is not missed.
+            let openable = self.openable.notified();
+            let opened = self.with(|state| {
+                let opened = state.open(beyond);
+                opened.inspect(|key| state.make_wait(*key))
+            });
+            match opened {
+                Ok(key) => return Ok(key),
+                Err(MuxOpenError::Blocked) => openable.await,
+                Err(MuxOpenError::Closing | MuxOpenError::Exhausted) => {
+                    return Err(self.lost().unwrap_or(ConnectionError::Closing));
+                }
             }
-            Err(MuxOpenError::Blocked) => {
-                state.openers.push(cx.waker().clone());
-                Poll::Pending
-            }
-            Err(MuxOpenError::Closing | MuxOpenError::Exhausted) => {
-                Poll::Ready(Err(match &state.phase {
-                    Phase::Lost(error) => error.clone(),
-                    Phase::Open | Phase::Closing => ConnectionError::Closing,
-                }))
-            }
-        })
+        }
     }
 
     /// Takes no more streams and waits until the users of the open ones are done, or the connection is lost.
@@ -325,6 +324,9 @@ impl State {
     pub(crate) fn release_stream(&mut self, key: Key) {
         self.mux.release(Instant::now(), key);
         self.waiting[key.index()] = Waiting::default();
+        if self.mux.streams() == 0 && self.waiting.len() > WAITING_KEPT {
+            self.waiting = Vec::new();
+        }
     }
 
     fn close(&mut self) {
@@ -457,9 +459,8 @@ impl State {
                         .get_mut(key.index())
                         .and_then(|w| w.write.take()),
                 ),
-                Event::Openable => wakers.rest.append(&mut self.openers),
+                Event::Openable | Event::GoAway => wakers.openers = true,
                 Event::Resumed => wakers.add(self.reader.take()),
-                Event::GoAway => wakers.rest.append(&mut self.openers),
             }
         }
         if std::mem::take(&mut self.wake_tasks) {
@@ -471,6 +472,9 @@ impl State {
         }
     }
 }
+
+/// Places for waiting streams that a connection keeps when all streams are gone.
+const WAITING_KEPT: usize = 16;
 
 /// What the writer does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -496,6 +500,8 @@ struct Wakers {
     first: Option<Waker>,
     second: Option<Waker>,
     rest: Vec<Waker>,
+    /// Whether those who wait to open a stream are to be told.
+    openers: bool,
 }
 
 impl Wakers {

@@ -1,6 +1,6 @@
 //! Opening a stream on a connection: optimistic where the peer is known to speak the protocol.
 
-use std::{future::poll_fn, sync::Arc};
+use std::sync::Arc;
 
 use carrick_session::{NegotiateError, negotiate::Dialer};
 use carrick_wire::ProtocolId;
@@ -34,9 +34,8 @@ async fn open_beyond(
     beyond: usize,
 ) -> Result<Stream, OpenError> {
     let open = async {
-        let key = poll_fn(|cx| shared.poll_open(cx, beyond))
-            .await
-            .map_err(StreamError::ConnectionLost)?;
+        let opened = shared.open(beyond).await;
+        let key = opened.map_err(StreamError::ConnectionLost)?;
         let known = protocols
             .iter()
             .find(|protocol| shared.speaks(protocol))

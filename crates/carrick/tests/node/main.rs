@@ -13,3 +13,4 @@ mod peers;
 mod shutdown;
 mod silence;
 mod stream;
+mod wakers;
