@@ -4,12 +4,12 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use carrick_protocols::identify::Own;
+use carrick_protocols::identify::{Own, Sealed};
 use carrick_session::NoiseIdentity;
 use carrick_swarm::{DialError, WaiterId};
 use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
@@ -42,6 +42,8 @@ pub(crate) struct Core {
     waiters: AtomicU64,
     /// Numbers our signed records; it starts with the clock, so that it grows over restarts.
     pub(crate) record_seq: AtomicU64,
+    /// What identify told last, and its signed form.
+    told: Mutex<Option<(Own, Sealed)>>,
 }
 
 /// What a builder hands over.
@@ -75,6 +77,7 @@ impl Core {
             control: parts.control,
             waiters: AtomicU64::new(0),
             record_seq: AtomicU64::new(0),
+            told: Mutex::default(),
         }
     }
 
@@ -95,7 +98,7 @@ impl Core {
             .clone()
     }
 
-    /// What we tell of ourselves, ready to send.
+    /// What we tell of ourselves, ready to send. Signed anew only when it has changed.
     pub(crate) fn identify(&self, observed: Option<&Multiaddr>) -> Vec<u8> {
         let own = Own {
             protocol_version: "ipfs/0.1.0".to_owned(),
@@ -103,11 +106,15 @@ impl Core {
             listen_addresses: self.listen_addresses(),
             protocols: self.router.protocols(),
         };
-        own.encode(
-            &self.keypair,
-            self.record_seq.load(Ordering::Relaxed),
-            observed,
-        )
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealed = match told.as_mut() {
+            Some((last, sealed)) if *last == own => sealed,
+            _ => {
+                let sealed = own.seal(&self.keypair, self.record_seq.load(Ordering::Relaxed));
+                &mut told.insert((own, sealed)).1
+            }
+        };
+        sealed.encode(observed)
     }
 
     /// The connection that streams to `peer` use, if there is one.

@@ -218,21 +218,21 @@ pub struct Own {
 }
 
 impl Own {
-    /// The message with its length, at most [`OWN_MAX`] bytes. What does not fit is left out, from
+    /// Signs it once, to be told to many. What does not fit into [`OWN_MAX`] bytes is left out, from
     /// the ends of both lists. `seq` numbers the signed record: it must grow when the addresses change.
-    /// `observed` is the other side's address as we see it.
-    pub fn encode(&self, keypair: &Keypair, seq: u64, observed: Option<&Multiaddr>) -> Vec<u8> {
+    pub fn seal(&self, keypair: &Keypair, seq: u64) -> Sealed {
         let key = keypair.public();
         let mut message = Message {
             public_key: Some(key.encode_protobuf()),
-            observed_addr: observed.map(Multiaddr::to_vec),
             protocol_version: Some(safe_text(&self.protocol_version)),
             agent_version: Some(safe_text(&self.agent)),
             ..Message::default()
         };
         let envelope = message.public_key.as_ref().map_or(0, Vec::len)
             + signature_len_max(keypair)
-            + ENVELOPE_OVERHEAD;
+            + ENVELOPE_OVERHEAD
+            + OBSERVED_MAX
+            + FIELD_OVERHEAD;
         let budget = OWN_MAX.saturating_sub(LENGTH_LEN + message.encode().len() + envelope);
         let addresses = self.fill(budget, &mut message);
         let record = PeerRecord {
@@ -241,15 +241,12 @@ impl Own {
             addresses,
         };
         message.signed_peer_record = record.seal(keypair).ok();
-        let mut body = message.encode();
-        if body.len() + LENGTH_LEN > OWN_MAX {
+        let len_max = message.encode().len() + OBSERVED_MAX + FIELD_OVERHEAD + LENGTH_LEN;
+        if len_max > OWN_MAX {
             // Only the largest RSA keys come here, with nothing in the lists.
             message.signed_peer_record = None;
-            body = message.encode();
         }
-        let mut out = Vec::with_capacity(body.len() + LENGTH_LEN);
-        varint::encode_prefixed(&body, &mut out);
-        out
+        Sealed { message }
     }
 
     /// Puts addresses and protocols in turn as long as they fit; gives the addresses for the record.
@@ -282,6 +279,25 @@ impl Own {
     }
 }
 
+/// What we say of ourselves, signed and cut to size.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    message: Message,
+}
+
+impl Sealed {
+    /// The message with its length, at most [`OWN_MAX`] bytes. `observed` is the other side's address
+    /// as we see it; one longer than 256 bytes is not told.
+    pub fn encode(&self, observed: Option<&Multiaddr>) -> Vec<u8> {
+        let mut message = self.message.clone();
+        let observed = observed.filter(|address| address.len() <= OBSERVED_MAX);
+        message.observed_addr = observed.map(Multiaddr::to_vec);
+        let mut out = Vec::new();
+        varint::encode_prefixed(&message.encode(), &mut out);
+        out
+    }
+}
+
 fn signature_len_max(keypair: &Keypair) -> usize {
     match keypair.key_type() {
         KeyType::Ed25519 => 64,
@@ -290,6 +306,8 @@ fn signature_len_max(keypair: &Keypair) -> usize {
     }
 }
 
+/// Longest observed address that is told, in bytes.
+const OBSERVED_MAX: usize = 256;
 /// A field's tag and the length of a value below 16 KiB.
 const FIELD_OVERHEAD: usize = 3;
 /// The length of a message below 16 KiB.

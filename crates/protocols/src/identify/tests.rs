@@ -46,7 +46,7 @@ fn own() -> Own {
 #[test]
 fn what_one_side_says_the_other_reads_in_any_chunking() {
     let observed = parse("/ip4/3.3.3.3/tcp/3");
-    let bytes = own().encode(&keypair(2), 7, Some(&observed));
+    let bytes = own().seal(&keypair(2), 7).encode(Some(&observed));
     for size in 1..=bytes.len() {
         let mut collector = Collector::new(peer(2));
         bytes
@@ -67,7 +67,7 @@ fn what_one_side_says_the_other_reads_in_any_chunking() {
 
 #[test]
 fn a_key_of_another_peer_than_the_connections_is_an_error_that_names_it() {
-    let error = read(&own().encode(&keypair(3), 7, None)).unwrap_err();
+    let error = read(&own().seal(&keypair(3), 7).encode(None)).unwrap_err();
     assert_eq!(error, IdentifyError::WrongPeer(peer(3)));
     assert!(error.to_string().contains(&peer(3).to_string()));
 }
@@ -137,7 +137,7 @@ fn ten_parts_are_read_and_an_eleventh_is_an_error() {
 #[test]
 fn a_stream_that_ends_early_is_an_error() {
     assert_eq!(read(&[]), Err(IdentifyError::Truncated));
-    let bytes = own().encode(&keypair(2), 7, None);
+    let bytes = own().seal(&keypair(2), 7).encode(None);
     let and_a_half = [bytes.as_slice(), &bytes[..9]].concat();
     for early in [&bytes[..bytes.len() - 1], &and_a_half] {
         assert_eq!(read(early), Err(IdentifyError::Truncated));
@@ -269,7 +269,7 @@ fn our_own_message_is_cut_to_four_kibibytes_and_stays_whole() {
                     .collect(),
             };
             let observed = parse(&format!("/dns/{}/tcp/1", "a".repeat(200)));
-            let bytes = own.encode(&keypair, u64::MAX >> 1, Some(&observed));
+            let bytes = own.seal(&keypair, u64::MAX >> 1).encode(Some(&observed));
             assert!(bytes.len() <= OWN_MAX, "{}", bytes.len());
             let mut collector = Collector::new(peer);
             collector.recv(&bytes).unwrap();
