@@ -52,7 +52,6 @@ pub(crate) struct State {
     pub(crate) mux: Mux,
     /// Who waits on which stream, by [`Key::index`].
     waiting: Vec<Waiting>,
-    outbound_max: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
     /// Streams and handles that users hold, and since when there was none.
@@ -114,7 +113,6 @@ impl Shared {
         let state = State {
             mux,
             waiting: Vec::new(),
-            outbound_max: origin.outbound_max,
             reader: None,
             writer: None,
             streams: 0,
@@ -184,7 +182,7 @@ impl Shared {
             // Made before the attempt: what becomes possible right after it is not missed.
             let openable = self.openable.notified();
             let opened = self.with(|state| {
-                let opened = state.open(beyond);
+                let opened = state.mux.open_beyond(beyond);
                 opened.inspect(|key| state.make_wait(*key))
             });
             match opened {
@@ -297,23 +295,6 @@ impl Shared {
 }
 
 impl State {
-    fn open(&mut self, beyond: usize) -> Result<Key, MuxOpenError> {
-        if beyond == 0 {
-            return self.mux.open();
-        }
-        self.mux
-            .set_outbound_max(self.outbound_max.saturating_add(beyond));
-        let opened = self.mux.open();
-        self.mux.set_outbound_max(self.outbound_max);
-        opened
-    }
-
-    /// Sets how many streams we hold open at once.
-    pub(crate) fn set_outbound_max(&mut self, max: usize) {
-        self.outbound_max = max;
-        self.mux.set_outbound_max(max);
-    }
-
     fn make_wait(&mut self, key: Key) {
         if self.waiting.len() <= key.index() {
             self.waiting.resize_with(key.index() + 1, Waiting::default);

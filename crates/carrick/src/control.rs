@@ -442,7 +442,7 @@ impl Control {
             upgraded.summary,
         ));
         let foreign_max = outbound_max.min(identify::FOREIGN_STREAMS_MAX);
-        shared.with(|state| state.set_outbound_max(foreign_max));
+        shared.with(|state| state.mux.set_outbound_max(foreign_max));
         self.connections.insert(id, shared.clone());
         let span = debug_span!("connection", %peer, id = id.0);
         tokio::spawn(

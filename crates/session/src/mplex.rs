@@ -106,14 +106,14 @@ impl Mplex {
         Ok(())
     }
 
-    pub(crate) fn open(&mut self) -> Result<Key, OpenError> {
+    pub(crate) fn open_beyond(&mut self, beyond: usize) -> Result<Key, OpenError> {
         if self.away {
             return Err(OpenError::Closing);
         }
         if self.next_id > ID_MAX {
             return Err(OpenError::Exhausted);
         }
-        if self.streams.len() - self.inbound >= self.outbound_max {
+        if self.streams.len() - self.inbound >= self.outbound_max.saturating_add(beyond) {
             self.open_wanted = true;
             return Err(OpenError::Blocked);
         }

@@ -92,7 +92,15 @@ impl Mux {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(&mut self) -> Result<Key, OpenError> {
-        each!(mut self, mux => mux.open())
+        self.open_beyond(0)
+    }
+
+    /// As [`open`](Self::open), for streams that matter more than others: `beyond` more than the limit may be open.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_beyond(&mut self, beyond: usize) -> Result<Key, OpenError> {
+        each!(mut self, mux => mux.open_beyond(beyond))
     }
 
     /// Queues `head` and as much of `data` as window and buffer allow, in one frame, and returns how much of `data`

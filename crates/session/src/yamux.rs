@@ -158,14 +158,15 @@ impl Yamux {
         Ok(())
     }
 
-    pub(crate) fn open(&mut self) -> Result<Key, OpenError> {
+    pub(crate) fn open_beyond(&mut self, beyond: usize) -> Result<Key, OpenError> {
         if self.going == Going::Away {
             return Err(OpenError::Closing);
         }
         if self.next_id + 2 * self.counts.unsent > u64::from(u32::MAX) {
             return Err(OpenError::Exhausted);
         }
-        if self.counts.unacked >= ACK_BACKLOG || self.counts.outbound >= self.counts.outbound_max {
+        let max = self.counts.outbound_max.saturating_add(beyond);
+        if self.counts.unacked >= ACK_BACKLOG || self.counts.outbound >= max {
             self.counts.open_wanted = true;
             return Err(OpenError::Blocked);
         }

@@ -3,19 +3,26 @@
 use std::{
     future::Future,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
 };
 
 use carrick::Config;
+use carrick_session::Role;
+use tokio::task::JoinHandle;
 
-use crate::common::*;
+use crate::common::{raw::Raw, *};
 
-/// Its strong count tells how many copies of the waker are kept somewhere.
-struct Idle;
+/// Counts its wake-ups; its strong count tells how many copies of the waker are kept somewhere.
+struct Idle(AtomicUsize);
 
 impl Wake for Idle {
-    fn wake(self: Arc<Self>) {}
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 #[test]
@@ -27,7 +34,7 @@ fn an_open_that_waits_keeps_one_waker_however_often_it_is_polled_and_none_when_d
         let connection = identified(&client, &server).await;
         settled(&connection).await;
         let stream = soon(connection.open_stream(ECHO)).await.unwrap();
-        let idle = Arc::new(Idle);
+        let idle = Arc::new(Idle(AtomicUsize::new(0)));
         let waker = Waker::from(idle.clone());
         {
             let mut open = pin!(connection.open_stream(ECHO));
@@ -49,5 +56,32 @@ fn an_open_that_waits_keeps_one_waker_however_often_it_is_polled_and_none_when_d
         tokio::task::yield_now().await;
         drop(stream);
         soon(waiting).await.unwrap();
+    });
+}
+
+#[test]
+fn an_open_of_our_own_that_must_wait_sleeps() {
+    run(async {
+        let (listener, address) = silent().await;
+        let client = client().await;
+        let dialer = client.clone();
+        let dial = tokio::spawn(async move { dialer.dial(address).await });
+        let (socket, _) = soon(listener.accept()).await.unwrap();
+        let _mute = soon(Raw::upgrade(socket, Role::Listener)).await;
+        let connection = soon(dial).await.unwrap().unwrap();
+        // The peer acknowledges nothing: together with identify's these fill the ack backlog.
+        let opens: Vec<_> = (0..256)
+            .map(|_| {
+                let connection = connection.clone();
+                tokio::spawn(async move { connection.open_stream(ECHO).await })
+            })
+            .collect();
+        eventually("the backlog is full", || connection.streams() >= 256).await;
+        let idle = Arc::new(Idle(AtomicUsize::new(0)));
+        let waker = Waker::from(idle.clone());
+        let mut ping = pin!(connection.ping());
+        assert!(ping.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(idle.0.load(Ordering::SeqCst), 0);
+        opens.iter().for_each(JoinHandle::abort);
     });
 }

@@ -109,7 +109,7 @@ fn opening_an_id_that_is_open_is_refused() {
 #[test]
 fn the_same_id_opened_by_both_sides_names_two_streams() {
     let mut machine = Machine::new();
-    let ours = machine.mplex.open().unwrap();
+    let ours = machine.mplex.open_beyond(0).unwrap();
     machine.mplex.write(ours, b"", b"x").unwrap();
     let theirs = machine.incoming(0);
     machine.recv(&message(MESSAGE, 0, b"theirs")).unwrap();
@@ -261,9 +261,9 @@ fn an_id_may_be_used_again_and_the_new_stream_owes_nothing_to_the_old() {
 fn used_up_ids_are_a_clean_error() {
     let mut machine = Machine::new();
     machine.mplex.next_id = ID_MAX;
-    let key = machine.mplex.open().unwrap();
+    let key = machine.mplex.open_beyond(0).unwrap();
     machine.mplex.write(key, b"", b"x").unwrap();
-    assert_eq!(machine.mplex.open(), Err(OpenError::Exhausted));
+    assert_eq!(machine.mplex.open_beyond(0), Err(OpenError::Exhausted));
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_stream_released_in_the_middle_of_a_message_leaves_the_rest_to_nobody() {
     let bytes = message(MESSAGE, 1, &[1; 1000]);
     machine.recv(&bytes[..500]).unwrap();
     machine.mplex.release(machine.now, key);
-    let next = machine.mplex.open().unwrap();
+    let next = machine.mplex.open_beyond(0).unwrap();
     assert_eq!(next, key);
     machine.recv(&bytes[500..]).unwrap();
     assert_eq!(machine.read(next), Ok(Read::Blocked));

@@ -62,7 +62,7 @@ impl Machine {
 
     /// A stream of ours that the peer has acknowledged, and its id.
     fn outgoing(&mut self) -> (Key, u32) {
-        let key = self.yamux.open().unwrap();
+        let key = self.yamux.open_beyond(0).unwrap();
         self.yamux.write(key, b"", b"x").unwrap();
         let id = self.yamux.streams[key.0].id;
         self.recv(&frame(Kind::WindowUpdate, Flags::ACK, id, 0))
@@ -437,7 +437,7 @@ fn a_stream_opened_and_reset_in_one_frame_is_dead_on_arrival() {
 #[test]
 fn acknowledging_twice_or_what_was_never_opened_changes_no_count() {
     let mut machine = Machine::new();
-    let unwritten = machine.yamux.open().unwrap();
+    let unwritten = machine.yamux.open_beyond(0).unwrap();
     let (_, id) = machine.outgoing();
     machine.incoming(1);
     for id in [id, id, 1, 4, 6, 100] {
@@ -526,7 +526,7 @@ fn after_the_peers_go_away_streams_finish_and_none_opens() {
         .recv(&frame(Kind::GoAway, Flags::EMPTY, 0, 0))
         .unwrap();
     assert_eq!(machine.events(), [Event::GoAway]);
-    assert_eq!(machine.yamux.open(), Err(OpenError::Closing));
+    assert_eq!(machine.yamux.open_beyond(0), Err(OpenError::Closing));
     machine.recv(&data(Flags::FIN, id, b"rest")).unwrap();
     assert_eq!(machine.read(ours), Ok(Read::Data("rest".into())));
     assert_eq!(machine.read(ours), Ok(Read::End));
@@ -590,19 +590,19 @@ fn a_flood_of_tiny_frames_is_gathered() {
 fn used_up_ids_are_a_clean_error() {
     let mut machine = Machine::new();
     machine.yamux.next_id = u64::from(u32::MAX - 5);
-    let keys: Vec<_> = std::iter::from_fn(|| machine.yamux.open().ok()).collect();
-    assert_eq!(machine.yamux.open(), Err(OpenError::Exhausted));
+    let keys: Vec<_> = std::iter::from_fn(|| machine.yamux.open_beyond(0).ok()).collect();
+    assert_eq!(machine.yamux.open_beyond(0), Err(OpenError::Exhausted));
     for key in keys.iter().rev() {
         machine.yamux.write(*key, b"", b"x").unwrap();
     }
     let ids: Vec<_> = machine.sent().iter().map(|header| header.stream).collect();
     assert_eq!(ids, [u32::MAX - 5, u32::MAX - 3, u32::MAX - 1]);
-    assert_eq!(machine.yamux.open(), Err(OpenError::Exhausted));
+    assert_eq!(machine.yamux.open_beyond(0), Err(OpenError::Exhausted));
     for key in keys {
         machine.yamux.release(machine.now, key);
     }
     assert_eq!(
-        machine.yamux.open(),
+        machine.yamux.open_beyond(0),
         Err(OpenError::Exhausted),
         "ids are not used twice"
     );
@@ -613,8 +613,8 @@ fn an_id_kept_for_a_stream_that_was_never_sent_is_free_again() {
     let mut machine = Machine::new();
     machine.yamux.next_id = u64::from(u32::MAX - 1);
     for _ in 0..3 {
-        let key = machine.yamux.open().unwrap();
-        assert_eq!(machine.yamux.open(), Err(OpenError::Exhausted));
+        let key = machine.yamux.open_beyond(0).unwrap();
+        assert_eq!(machine.yamux.open_beyond(0), Err(OpenError::Exhausted));
         machine.yamux.release(machine.now, key);
     }
 }
@@ -744,7 +744,7 @@ fn a_stream_released_in_the_middle_of_a_frame_leaves_the_rest_to_nobody() {
     machine.yamux.release(machine.now, key);
     assert!(machine.is_reset(1));
     // Its slot has a new owner when the rest arrives.
-    let next = machine.yamux.open().unwrap();
+    let next = machine.yamux.open_beyond(0).unwrap();
     assert_eq!(next, key);
     machine.recv(&bytes[500..]).unwrap();
     assert_eq!(machine.read(next), Ok(Read::Blocked));
