@@ -71,6 +71,8 @@ pub(crate) struct State {
 struct Waiting {
     read: Option<Waker>,
     write: Option<Waker>,
+    /// The reader waits to write the negotiation's words. Another task may wait to write meanwhile.
+    head: Option<Waker>,
 }
 
 /// How far the connection is in its life.
@@ -377,6 +379,22 @@ impl State {
         }
     }
 
+    /// Queues the negotiation's words for who wants to read, or leaves a waker.
+    pub(crate) fn poll_write_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: Key,
+        head: &[u8],
+    ) -> Poll<Result<(), carrick_session::StreamError>> {
+        match self.mux.write(key, head, &[]).transpose() {
+            Some(written) => Poll::Ready(written.map(|_| ())),
+            None => {
+                wait(&mut self.waiting[key.index()].head, cx);
+                Poll::Pending
+            }
+        }
+    }
+
     /// Queues bytes to send, or leaves a waker.
     pub(crate) fn poll_write(
         &mut self,
@@ -435,11 +453,12 @@ impl State {
                         .get_mut(key.index())
                         .and_then(|w| w.read.take()),
                 ),
-                Event::Writable(key) => wakers.add(
-                    self.waiting
-                        .get_mut(key.index())
-                        .and_then(|w| w.write.take()),
-                ),
+                Event::Writable(key) => {
+                    if let Some(waiting) = self.waiting.get_mut(key.index()) {
+                        wakers.add(waiting.write.take());
+                        wakers.add(waiting.head.take());
+                    }
+                }
                 Event::Openable | Event::GoAway => wakers.openers = true,
                 Event::Resumed => wakers.add(self.reader.take()),
             }

@@ -272,7 +272,10 @@ impl Stream {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, StreamError>> {
         if !self.head.is_empty() {
             // Who reads first must have asked first.
-            ready!(self.poll_write_head(cx))?;
+            let (shared, head) = (&self.shared, &self.head);
+            let written = shared.with(|state| state.poll_write_head(cx, self.key, head));
+            ready!(written).map_err(|error| self.error(error))?;
+            self.head.clear();
         }
         let read = match ready!(self.shared.with(|state| state.poll_read(cx, self.key))) {
             Ok(read) => read,

@@ -8,11 +8,15 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 
-use carrick::Config;
+use carrick::{Config, Node};
 use carrick_session::Role;
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinHandle,
+};
 
 use crate::common::{raw::Raw, *};
 
@@ -84,4 +88,49 @@ fn an_open_of_our_own_that_must_wait_sleeps() {
         assert_eq!(idle.0.load(Ordering::SeqCst), 0);
         opens.iter().for_each(JoinHandle::abort);
     });
+}
+
+#[test]
+fn the_halves_of_a_stream_that_wait_for_room_at_once_are_both_woken() {
+    on_both(|listen| async move {
+        let (server, spy) = (server(listen).await, Spy::default());
+        let client = Node::builder().transport(spy.clone()).spawn().await.unwrap();
+        let connection = identified(&client, &server).await;
+        spy.freeze_out();
+        // Fills the connection's buffers. Nothing but their being full makes a write wait.
+        let mut first = soon(connection.open_stream(ECHO)).await.unwrap();
+        let mut second = soon(connection.open_stream(ECHO)).await.unwrap();
+        for stream in [&mut first, &mut second] {
+            let fill = stream.write_all(&[0; 1 << 20]);
+            assert!(tokio::time::timeout(Duration::from_millis(50), fill).await.is_err());
+        }
+        // What it said was not heard yet, so it asks when it first reads or writes.
+        let stream = soon(connection.open_stream(ECHO)).await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let reading = waiting(async move {
+            let mut answer = [0; 4];
+            reader.read_exact(&mut answer).await.map(|_| answer)
+        });
+        let reading = reading.await;
+        let writing = waiting(async move { writer.write_all(b"echo").await.map(|()| writer) });
+        let writing = writing.await;
+        spy.thaw();
+        assert_eq!(&soon(reading).await.unwrap().unwrap(), b"echo");
+        drop(soon(writing).await.unwrap().unwrap());
+    });
+}
+
+/// Runs `wait` as a task of its own and returns once it waits.
+async fn waiting<T: Send + 'static>(
+    wait: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    let (waits, told) = tokio::sync::oneshot::channel();
+    let task = tokio::spawn(async move {
+        let mut wait = pin!(wait);
+        assert!(futures::poll!(&mut wait).is_pending());
+        waits.send(()).unwrap();
+        wait.await
+    });
+    soon(told).await.unwrap();
+    task
 }
