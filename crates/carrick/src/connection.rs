@@ -6,17 +6,18 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicUsize},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
+use carrick_protocols::{identify::PushLimiter, ping};
 use carrick_session::{Event, Key, Mux, OpenError as MuxOpenError, Read, Records, Summary};
 use carrick_swarm::{ConnectionId, Direction};
 use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::{ConnectionError, info::Info};
+use crate::{ConnectionError, identify, info::Info};
 
 pub(crate) mod reader;
 pub(crate) mod writer;
@@ -39,7 +40,12 @@ pub(crate) struct Shared {
     pub(crate) ping: tokio::sync::Mutex<Option<Key>>,
     /// How long a stream's negotiation may take.
     pub(crate) negotiation_timeout: Duration,
-    pub(crate) inbound_pings: AtomicUsize,
+    /// How many streams of the peer's for our own protocols are served at once.
+    pub(crate) inbound_pings: Semaphore,
+    pub(crate) inbound_identifies: Semaphore,
+    /// The pace of the peer's pushes, and whether one that came too early is already being made up for.
+    pub(crate) pushes: Mutex<PushLimiter>,
+    pub(crate) refresh: Semaphore,
     /// Streams that we hold open at once towards a peer that bears as many as we do.
     pub(crate) outbound_max: usize,
     /// Told when an open that was blocked is worth trying again.
@@ -137,7 +143,10 @@ impl Shared {
             gone: watch::Sender::new(false),
             ping: tokio::sync::Mutex::default(),
             negotiation_timeout: origin.negotiation_timeout,
-            inbound_pings: AtomicUsize::new(0),
+            inbound_pings: Semaphore::new(ping::INBOUND_MAX),
+            inbound_identifies: Semaphore::new(identify::INBOUND_MAX),
+            pushes: Mutex::new(PushLimiter::new(Instant::now())),
+            refresh: Semaphore::new(1),
             outbound_max: origin.outbound_max,
             openable: Notify::new(),
             state: Mutex::new(state),

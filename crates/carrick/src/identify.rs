@@ -3,11 +3,12 @@
 
 use std::{
     sync::{Arc, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use carrick_protocols::identify::{self, Collector};
-use tokio::time::timeout;
+use carrick_session::Code;
+use tokio::time::{timeout, timeout_at};
 use tracing::debug;
 
 use crate::{Stream, connection::Shared, core::Core, info::Info, message::Message, open};
@@ -16,12 +17,18 @@ use crate::{Stream, connection::Shared, core::Core, info::Info, message::Message
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams that a peer of unknown make is asked to bear: some stacks end the connection at 512.
 pub(crate) const FOREIGN_STREAMS_MAX: usize = 480;
+/// Streams on which one peer may ask at once.
+pub(crate) const INBOUND_MAX: usize = 4;
 /// How agents of this stack are known.
 pub(crate) const AGENT: &str = concat!("carrick/", env!("CARGO_PKG_VERSION"));
 
 /// Tells the peer who we are.
 pub(crate) async fn serve(node: &Core, mut stream: Stream) {
     stream.unhold();
+    let shared = stream.shared().clone();
+    let Ok(_permit) = shared.inbound_identifies.try_acquire() else {
+        return stream.reset(Code::LIMIT);
+    };
     tell(node, &mut stream).await;
 }
 
@@ -67,9 +74,20 @@ pub(crate) async fn push(node: Arc<Core>, shared: Arc<Shared>) {
     }
 }
 
-/// Hears what has changed.
-pub(crate) async fn serve_push(node: &Core, stream: Stream) {
+/// Hears what has changed. A push that comes too early is not read; what it said is asked for later.
+pub(crate) async fn serve_push(node: Arc<Core>, mut stream: Stream) {
+    stream.unhold();
     let shared = stream.shared().clone();
+    if let Err(next) = allow_push(&shared) {
+        stream.reset(Code::LIMIT);
+        let Ok(_permit) = shared.refresh.try_acquire() else {
+            return;
+        };
+        if timeout_at(next.into(), shared.wait_gone()).await.is_err() {
+            ask(node, shared.clone()).await;
+        }
+        return;
+    }
     match timeout(IDENTIFY_TIMEOUT, collect(stream)).await {
         Ok(Ok(push)) => {
             let known = shared.info.borrow().clone();
@@ -87,6 +105,15 @@ pub(crate) async fn serve_push(node: &Core, stream: Stream) {
         }
         Err(_) => debug!(peer = %shared.peer, "an identify push did not end in time"),
     }
+}
+
+/// Counts a push; the time of the next one when it is one too many.
+fn allow_push(shared: &Shared) -> Result<(), Instant> {
+    let mut pushes = shared.pushes.lock().unwrap_or_else(PoisonError::into_inner);
+    pushes
+        .allow(Instant::now())
+        .then_some(())
+        .ok_or_else(|| pushes.next())
 }
 
 async fn collect(mut stream: Stream) -> Result<identify::Info, String> {

@@ -46,7 +46,7 @@ pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, key: Key) {
         Place::Queue(permit) => drop(permit.send(stream)),
         Place::Ping => ping::serve(stream).await,
         Place::Identify => identify::serve(&node, stream).await,
-        Place::IdentifyPush => identify::serve_push(&node, stream).await,
+        Place::IdentifyPush => identify::serve_push(node, stream).await,
     }
 }
 

@@ -2,24 +2,34 @@
 //! peer's. What they say is decided in `carrick-protocols`.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use carrick_protocols::ping::{self, Pinger, Responder};
-use carrick_session::Code;
+use carrick_session::{Code, Key};
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::{PingError, Stream, StreamError, connection::Shared, open};
 
-/// One round trip on the connection's ping stream, which is opened when it is first needed.
+/// One round trip on the connection's ping stream, which is opened when it is first needed and when the peer has ended it:
+/// many stacks do so after some seconds without a ping.
 pub(crate) async fn ping(shared: &Arc<Shared>) -> Result<Duration, PingError> {
-    let mut parked = shared.ping.lock().await;
-    let mut stream = match parked.take() {
-        Some(key) => Stream::resume(shared.clone(), key, ping::PROTOCOL),
-        None => open::open_own(shared, ping::PROTOCOL).await?,
-    };
+    // Whoever is before us has deadlines, but may have stopped looking at them.
+    let parked = timeout(2 * ping::TIMEOUT, shared.ping.lock()).await;
+    let mut parked = parked.map_err(|_| PingError::TimedOut)?;
+    if let Some(key) = parked.take() {
+        let stream = Stream::resume(shared.clone(), key, ping::PROTOCOL);
+        match round_on(stream, &mut parked).await {
+            Err(PingError::Stream(StreamError::Reset(_) | StreamError::EndedEarly)) => {}
+            outcome => return outcome,
+        }
+    }
+    round_on(open::open_own(shared, ping::PROTOCOL).await?, &mut parked).await
+}
+
+async fn round_on(mut stream: Stream, parked: &mut Option<Key>) -> Result<Duration, PingError> {
     stream.unhold();
     let rtt = timeout(ping::TIMEOUT, round(&mut stream))
         .await
@@ -48,12 +58,12 @@ async fn round(stream: &mut Stream) -> Result<Duration, PingError> {
 pub(crate) async fn serve(mut stream: Stream) {
     stream.unhold();
     let shared = stream.shared().clone();
-    if shared.inbound_pings.fetch_add(1, Ordering::Relaxed) >= ping::INBOUND_MAX {
-        stream.reset(Code::LIMIT);
-    } else if let Err(error) = echo_pings(&mut stream).await {
+    let Ok(_permit) = shared.inbound_pings.try_acquire() else {
+        return stream.reset(Code::LIMIT);
+    };
+    if let Err(error) = echo_pings(&mut stream).await {
         debug!(peer = %shared.peer, %error, "an inbound ping stream failed");
     }
-    shared.inbound_pings.fetch_sub(1, Ordering::Relaxed);
 }
 
 async fn echo_pings(stream: &mut Stream) -> Result<(), PingError> {

@@ -7,6 +7,7 @@ use carrick::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId};
 use carrick_session::{
     Event, Key, Mux, NoiseIdentity, Opener, Read, Records, Role, Sealer, StreamError, Upgrade,
 };
+use carrick_wire::multistream::Message;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -21,6 +22,14 @@ pub async fn socket(address: &Multiaddr) -> TcpStream {
     TcpStream::connect(("127.0.0.1", port.expect("a TCP address")))
         .await
         .expect("connect")
+}
+
+/// Header and proposal.
+pub fn proposal(protocol: &'static str) -> Vec<u8> {
+    let mut first = Vec::new();
+    Message::Header.encode(&mut first);
+    Message::Protocol(ProtocolId::from_static(protocol)).encode(&mut first);
+    first
 }
 
 pub struct Raw {
@@ -40,11 +49,14 @@ impl Raw {
         Self::upgrade(socket(address).await, Role::Dialer).await
     }
 
-    pub async fn upgrade(mut socket: TcpStream, role: Role) -> Self {
+    pub async fn upgrade(socket: TcpStream, role: Role) -> Self {
+        Self::upgrade_as(socket, role, &Keypair::generate_ed25519()).await
+    }
+
+    pub async fn upgrade_as(mut socket: TcpStream, role: Role, keypair: &Keypair) -> Self {
         socket.set_nodelay(true).expect("nodelay");
-        let keypair = Keypair::generate_ed25519();
         let muxers = vec![ProtocolId::from_static("/yamux/1.0.0")];
-        let noise = NoiseIdentity::new(&keypair, [7; 32], muxers.clone()).expect("an identity");
+        let noise = NoiseIdentity::new(keypair, [7; 32], muxers.clone()).expect("an identity");
         let (config, now) = (Arc::default(), Instant::now());
         let mut upgrade = Upgrade::new(role, config, Arc::new(noise), muxers, None, now, [8; 32])
             .expect("upgrade");
@@ -80,6 +92,27 @@ impl Raw {
         self.mux.write(key, &[], first).expect("write");
         self.flush().await;
         key
+    }
+
+    /// Opens a stream, proposes `protocol` and sends `data` without waiting for the answer, as long as that is possible.
+    pub async fn ask(&mut self, protocol: &'static str, data: &[u8]) -> Key {
+        let mut first = proposal(protocol);
+        first.extend_from_slice(data);
+        self.open(&first).await
+    }
+
+    /// Sends whatever this is past the muxer; false when the other side has closed.
+    pub async fn send(&mut self, plain: &[u8]) -> bool {
+        let mut records = Records::new(Sealer::LAYOUT);
+        records.push(plain);
+        self.sealer.seal(&mut records).expect("seal");
+        self.socket.write_all(records.as_slice()).await.is_ok()
+    }
+
+    /// Discards what comes until the other side has closed.
+    pub async fn until_closed(&mut self) {
+        let mut part = vec![0; 64 << 10];
+        while matches!(self.socket.read(&mut part).await, Ok(n) if n > 0) {}
     }
 
     pub async fn flush(&mut self) {

@@ -5,6 +5,7 @@
 mod common;
 
 mod accept;
+mod hostile;
 mod idle;
 mod listen;
 mod open;

@@ -84,7 +84,11 @@ fn an_open_of_our_own_that_must_wait_sleeps() {
         let idle = Arc::new(Idle(AtomicUsize::new(0)));
         let waker = Waker::from(idle.clone());
         let mut ping = pin!(connection.ping());
-        assert!(ping.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(
+            ping.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
         assert_eq!(idle.0.load(Ordering::SeqCst), 0);
         opens.iter().for_each(JoinHandle::abort);
     });
@@ -94,7 +98,11 @@ fn an_open_of_our_own_that_must_wait_sleeps() {
 fn the_halves_of_a_stream_that_wait_for_room_at_once_are_both_woken() {
     on_both(|listen| async move {
         let (server, spy) = (server(listen).await, Spy::default());
-        let client = Node::builder().transport(spy.clone()).spawn().await.unwrap();
+        let client = Node::builder()
+            .transport(spy.clone())
+            .spawn()
+            .await
+            .unwrap();
         let connection = identified(&client, &server).await;
         spy.freeze_out();
         // Fills the connection's buffers. Nothing but their being full makes a write wait.
@@ -102,7 +110,11 @@ fn the_halves_of_a_stream_that_wait_for_room_at_once_are_both_woken() {
         let mut second = soon(connection.open_stream(ECHO)).await.unwrap();
         for stream in [&mut first, &mut second] {
             let fill = stream.write_all(&[0; 1 << 20]);
-            assert!(tokio::time::timeout(Duration::from_millis(50), fill).await.is_err());
+            assert!(
+                tokio::time::timeout(Duration::from_millis(50), fill)
+                    .await
+                    .is_err()
+            );
         }
         // What it said was not heard yet, so it asks when it first reads or writes.
         let stream = soon(connection.open_stream(ECHO)).await.unwrap();

@@ -1,0 +1,370 @@
+//! Peers that mean harm: floods, and words that must not be answered. The node bears them and serves everybody else.
+
+use std::time::{Duration, Instant};
+
+use carrick::{Config, Keypair, Node, NodeEvent};
+use carrick_protocols::{identify, ping};
+use carrick_session::{Key, Read, Role, StreamError};
+use carrick_wire::{
+    identify::Message,
+    varint,
+    yamux::{Flags, Header, Kind},
+};
+
+use crate::common::{
+    raw::{Raw, proposal, socket},
+    *,
+};
+
+/// One frame's header; the peer's streams have odd ids.
+fn frame(kind: Kind, flags: Flags, stream: u32, length: u32) -> [u8; 12] {
+    Header {
+        kind,
+        flags,
+        stream,
+        length,
+    }
+    .encode()
+}
+
+/// `count` streams, each made by `each` from its id.
+fn streams(count: u32, each: impl Fn(u32, &mut Vec<u8>)) -> Vec<u8> {
+    let mut all = Vec::new();
+    (0..count).for_each(|n| each(2 * n + 1, &mut all));
+    all
+}
+
+/// Others are served as ever, while the hostile one is still there.
+async fn serves_others(server: &Node) {
+    soon(echo(&client().await, server, b"as ever"))
+        .await
+        .unwrap();
+}
+
+/// Reads to the end of the stream.
+async fn read_to_end(raw: &mut Raw, key: Key) -> Result<Vec<u8>, StreamError> {
+    let mut all = Vec::new();
+    loop {
+        match soon(raw.read(key)).await? {
+            Read::Data(bytes) => all.extend_from_slice(&bytes),
+            Read::End => return Ok(all),
+            Read::Blocked => unreachable!("it waits"),
+        }
+    }
+}
+
+fn push(agent: &str) -> Vec<u8> {
+    let message = Message {
+        agent_version: Some(agent.to_owned()),
+        ..Message::default()
+    };
+    let (body, mut out) = (message.encode(), Vec::new());
+    varint::encode(body.len() as u64, &mut out);
+    out.extend_from_slice(&body);
+    out
+}
+
+#[test]
+fn a_flood_of_streams_is_held_to_the_limit() {
+    run(async {
+        let mut config = Config::default();
+        config.session.inbound_streams_max = 100;
+        let server = server_with(TCP, config).await;
+        let mut raw = Raw::connect(&server.address()).await;
+        let there = back(&server, raw.id).await;
+        let flood = streams(5000, |id, all| {
+            all.extend(frame(Kind::WindowUpdate, Flags::SYN, id, 0));
+        });
+        assert!(raw.send(&flood).await);
+        eventually("all that may come are there", || there.streams() >= 100).await;
+        // One more may be identify's.
+        assert!(there.streams() <= 101);
+        serves_others(&server).await;
+        drop(raw);
+        eventually("all is released", || there.streams() == 0).await;
+    });
+}
+
+#[test]
+fn streams_that_are_reset_as_soon_as_they_are_opened_leave_nothing_behind() {
+    run(async {
+        let server = server(TCP).await;
+        let mut raw = Raw::connect(&server.address()).await;
+        let there = back(&server, raw.id).await;
+        let hello = proposal(ECHO);
+        let flood = streams(20_000, |id, all| {
+            all.extend(frame(Kind::Data, Flags::SYN, id, hello.len() as u32));
+            all.extend(&hello);
+            all.extend(frame(Kind::WindowUpdate, Flags::RST, id, 0));
+        });
+        for part in flood.chunks(64 << 10) {
+            // It may be told to go away.
+            if !raw.send(part).await {
+                break;
+            }
+        }
+        serves_others(&server).await;
+        eventually("nothing but identify is left", || there.streams() <= 1).await;
+    });
+}
+
+#[test]
+fn pings_whose_answers_are_not_read_stop_being_read_and_hurt_nobody() {
+    run(async {
+        let server = server(TCP).await;
+        let mut raw = Raw::connect(&server.address()).await;
+        let mut flood = Vec::new();
+        (0..5000).for_each(|n| flood.extend(frame(Kind::Ping, Flags::SYN, 0, n)));
+        // 100 MB would be answers of 100 MB.
+        let mut sent = 0;
+        while sent < 100 << 20 {
+            match tokio::time::timeout(Duration::from_millis(200), raw.send(&flood)).await {
+                Ok(true) => sent += flood.len(),
+                Ok(false) | Err(_) => break,
+            }
+        }
+        assert!(sent < 100 << 20, "it is held back by what it does not read");
+        serves_others(&server).await;
+    });
+}
+
+#[test]
+fn pushes_beyond_their_pace_are_not_read() {
+    run(async {
+        let server = server(TCP).await;
+        let mut raw = Raw::connect(&server.address()).await;
+        let mut events = server.events();
+        // So that pushes are known to be changes: who it is.
+        let mut told = false;
+        while !told {
+            for key in std::mem::take(&mut raw.incoming) {
+                let mut answer = proposal("/ipfs/id/1.0.0");
+                answer.extend(push("agent 0"));
+                raw.mux.write(key, &[], &answer).unwrap();
+                raw.mux.finish(key).unwrap();
+                told = true;
+            }
+            raw.flush().await;
+            if !told {
+                assert!(soon(raw.recv()).await);
+            }
+        }
+        let mut refused = 0;
+        for n in 1..=50 {
+            let key = raw
+                .ask("/ipfs/id/push/1.0.0", &push(&format!("agent {n}")))
+                .await;
+            raw.mux.finish(key).unwrap();
+            raw.flush().await;
+            refused += u32::from(read_to_end(&mut raw, key).await.is_err());
+        }
+        assert_eq!(refused, 40);
+        let agent = server.peer(&raw.id).and_then(|info| info.agent.clone());
+        assert_eq!(agent.as_deref(), Some("agent 10"));
+        let mut identified = 0;
+        while let Ok(event) = tokio::time::timeout(Duration::from_millis(50), events.next()).await {
+            identified += u32::from(matches!(event, Some(NodeEvent::Identified { .. })));
+        }
+        assert!(identified <= 11);
+    });
+}
+
+#[test]
+fn a_thousand_questions_who_we_are_are_answered_a_few_at_a_time() {
+    run(async {
+        let server = server(TCP).await;
+        let mut raw = Raw::connect(&server.address()).await;
+        let there = back(&server, raw.id).await;
+        // No credit: no answer can leave, so all of them are asked at once.
+        let hello = proposal("/ipfs/id/1.0.0");
+        let flood = streams(1000, |id, all| {
+            all.extend(frame(Kind::Data, Flags::SYN, id, hello.len() as u32));
+            all.extend(&hello);
+        });
+        assert!(raw.send(&flood).await);
+        serves_others(&server).await;
+        drop(raw);
+        eventually("all is released", || there.streams() == 0).await;
+    });
+}
+
+#[test]
+fn an_identify_bomb_is_cut_to_what_is_kept() {
+    run(async {
+        let server = server(TCP).await;
+        let mut raw = Raw::connect(&server.address()).await;
+        let bomb = Message {
+            agent_version: Some("x".repeat(1000)),
+            protocols: (0..1000).map(|n| format!("/{n}")).collect(),
+            ..Message::default()
+        };
+        let body = bomb.encode();
+        assert!(body.len() <= identify::PART_MAX);
+        let mut answer = proposal("/ipfs/id/1.0.0");
+        (0..identify::PARTS_MAX).for_each(|_| {
+            varint::encode(body.len() as u64, &mut answer);
+            answer.extend_from_slice(&body);
+        });
+        while raw.incoming.is_empty() {
+            assert!(soon(raw.recv()).await);
+        }
+        let key = raw.incoming[0];
+        let mut rest = &answer[..];
+        while !rest.is_empty() {
+            let written = raw.mux.write(key, &[], rest).unwrap().unwrap();
+            rest = &rest[written..];
+            raw.flush().await;
+        }
+        raw.mux.finish(key).unwrap();
+        raw.flush().await;
+        eventually("it is identified", || server.peer(&raw.id).is_some()).await;
+        let info = server.peer(&raw.id).unwrap();
+        assert_eq!(info.protocols.len(), identify::PROTOCOLS_MAX);
+        assert_eq!(info.agent.as_ref().unwrap().len(), identify::AGENT_MAX);
+    });
+}
+
+#[test]
+fn more_ping_streams_than_two_are_refused() {
+    run(async {
+        let server = server(TCP).await;
+        let mut raw = Raw::connect(&server.address()).await;
+        let payload = [7; ping::PAYLOAD_LEN];
+        let mut keys = Vec::new();
+        for _ in 0..ping::INBOUND_MAX {
+            let key = raw.ask("/ipfs/ping/1.0.0", &payload).await;
+            let mut all = Vec::new();
+            while !all.ends_with(&payload) {
+                let Ok(Read::Data(bytes)) = soon(raw.read(key)).await else {
+                    panic!("ended")
+                };
+                all.extend_from_slice(&bytes);
+            }
+            keys.push(key);
+        }
+        let surplus = raw.ask("/ipfs/ping/1.0.0", &payload).await;
+        assert!(read_to_end(&mut raw, surplus).await.is_err());
+        // One that ends makes room for another.
+        raw.mux.finish(keys[0]).unwrap();
+        raw.flush().await;
+        read_to_end(&mut raw, keys[0]).await.unwrap();
+        let next = raw.ask("/ipfs/ping/1.0.0", &payload).await;
+        raw.mux.finish(next).unwrap();
+        raw.flush().await;
+        assert!(
+            read_to_end(&mut raw, next)
+                .await
+                .unwrap()
+                .ends_with(&payload)
+        );
+    });
+}
+
+#[test]
+fn half_open_connections_beyond_the_limit_are_closed_unread() {
+    run(async {
+        let mut config = Config::default();
+        config.swarm.pending_inbound_max = 10;
+        config.session.upgrade_timeout = Duration::from_millis(300);
+        let spy = Spy::default();
+        let builder = Node::builder().config(config).transport(spy.clone());
+        let server = builder.listen(TCP).unwrap().spawn().await.unwrap();
+        let mut sockets = Vec::new();
+        for _ in 0..100 {
+            sockets.push(socket(&server.address()).await);
+        }
+        eventually("all are met", || spy.pipes() == 100).await;
+        eventually("the surplus is closed", || spy.live() == 2 * 10).await;
+        assert_eq!(spy.in_bytes(), 0);
+        eventually("the others, too, in time", || spy.live() == 0).await;
+        soon(client().await.dial(server.address())).await.unwrap();
+    });
+}
+
+#[test]
+fn a_connection_beyond_the_limit_of_its_peer_is_gone_at_once() {
+    run(async {
+        let mut config = Config::default();
+        config.swarm.connections_per_peer_max = 1;
+        let spy = Spy::default();
+        let builder = Node::builder().config(config).transport(spy.clone());
+        let server = builder.listen(TCP).unwrap().spawn().await.unwrap();
+        let keypair = Keypair::generate_ed25519();
+        let mut raws = Vec::new();
+        let since = Instant::now();
+        for _ in 0..20 {
+            let socket = socket(&server.address()).await;
+            raws.push(soon(Raw::upgrade_as(socket, Role::Dialer, &keypair)).await);
+        }
+        // They do not close their side, and need not.
+        eventually("one is left", || spy.pipes() == 20 && spy.live() == 2).await;
+        assert!(since.elapsed() < Duration::from_secs(3));
+    });
+}
+
+#[test]
+fn a_peer_that_never_reads_is_not_written_to_without_end() {
+    run(async {
+        let server = server(TCP).await;
+        server
+            .handle("/source/1.0.0", |mut stream: carrick::Stream| async move {
+                loop {
+                    stream.write_all(&[0; 64 << 10]).await?;
+                }
+                #[expect(unreachable_code, reason = "tells the type")]
+                Ok::<_, carrick::StreamError>(())
+            })
+            .unwrap();
+        let mut raw = Raw::connect(&server.address()).await;
+        for _ in 0..100 {
+            raw.ask("/source/1.0.0", &[]).await;
+        }
+        serves_others(&server).await;
+        let there = back(&server, raw.id).await;
+        eventually("all are served", || there.streams() >= 100).await;
+        serves_others(&server).await;
+        drop(raw);
+        eventually("all is released", || there.streams() == 0).await;
+    });
+}
+
+#[test]
+fn a_ping_stream_that_the_peer_has_ended_is_replaced() {
+    run(async {
+        let (listener, address) = silent().await;
+        let client = client().await;
+        let peer = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut raw = Raw::upgrade(socket, Role::Listener).await;
+            // Each ping stream is answered once and then reset; other streams are left alone.
+            let ping = proposal("/ipfs/ping/1.0.0");
+            let mut heard = std::collections::BTreeMap::<Key, Vec<u8>>::new();
+            while raw.recv().await {
+                for key in raw.incoming.clone() {
+                    let Ok(Read::Data(bytes)) = raw.mux.read(Instant::now(), key) else {
+                        continue;
+                    };
+                    let all = heard.entry(key).or_default();
+                    let before = all.len();
+                    all.extend_from_slice(&bytes);
+                    if before == 0 {
+                        raw.mux
+                            .write(key, &[], &all[..all.len().min(ping.len())])
+                            .unwrap();
+                    }
+                    if all.starts_with(&ping) && all.len() == ping.len() + ping::PAYLOAD_LEN {
+                        raw.mux.write(key, &[], &all[ping.len()..]).unwrap();
+                        raw.flush().await;
+                        raw.mux.reset(key, carrick::Code(0));
+                    }
+                    raw.flush().await;
+                }
+            }
+        });
+        let connection = soon(client.dial(address)).await.unwrap();
+        for _ in 0..3 {
+            soon(connection.ping()).await.unwrap();
+        }
+        peer.abort();
+    });
+}
