@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{Instrument, debug, debug_span};
 
 use crate::{
-    Connection, ListenError, NodeEvent,
+    Connection, ConnectionError, ListenError, NodeEvent,
     connection::{self, Shared, reader::Reader, writer},
     core::Core,
     dial, identify, inbound,
@@ -79,13 +79,14 @@ impl Control {
             let check = (!self.duplicates.is_empty()).then_some(self.next_duplicate_check);
             let deadline = self.swarm.poll_timeout().into_iter().chain(check).min();
             let message = tokio::select! {
+                // Messages come last: a flood of them must not keep timers and finished tasks waiting.
                 biased;
-                message = self.messages.recv() => message,
                 () = wait_until(deadline) => {
                     self.tick();
                     continue;
                 }
                 Some(_) = self.tasks.join_next() => continue,
+                message = self.messages.recv() => message,
             };
             match message {
                 Some(Message::Close { done }) => {
@@ -383,20 +384,17 @@ impl Control {
     }
 
     fn set_addresses(&self, change: impl FnOnce(&mut Vec<Multiaddr>)) {
-        change(
-            &mut self
-                .node
-                .addresses
-                .write()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        let seq = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        self.node
-            .record_seq
-            .fetch_max(seq, std::sync::atomic::Ordering::Relaxed);
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let addresses = self.node.addresses.write();
+        let mut addresses = addresses.unwrap_or_else(PoisonError::into_inner);
+        change(&mut addresses);
+        // It grows even when the clock does not.
+        let last = self.node.record_seq.load(Ordering::Relaxed);
+        let seq = now.max(last.saturating_add(1));
+        self.node.record_seq.store(seq, Ordering::Relaxed);
     }
 
     /// Admission comes before the first byte is read.
@@ -467,8 +465,6 @@ impl Control {
         tokio::spawn(
             async move {
                 reader.run().await;
-                // The ping stream holds the connection that holds it.
-                shared.ping.lock().await.take();
                 node.send(Message::Ended { connection: id }).await;
             }
             .instrument(span),
@@ -479,6 +475,10 @@ impl Control {
             address,
             origin,
         });
+        if !self.swarm.connections(&peer).any(|(known, _)| known == id) {
+            // No limit counts a connection that was not taken in: it must not live until the peer closes its side.
+            shared.lose(ConnectionError::Closed);
+        }
         self.watch_duplicates(peer);
     }
 
@@ -513,6 +513,9 @@ impl Control {
         };
         // The readers have a deadline of their own to end; this one is for a bug in it.
         let _ = timeout(2 * connection::reader::CLOSE_TIMEOUT, gone).await;
+        for shared in self.connections.values() {
+            shared.gone.send_replace(true);
+        }
         self.node
             .peers
             .write()

@@ -100,17 +100,22 @@ impl Core {
 
     /// What we tell of ourselves, ready to send. Signed anew only when it has changed.
     pub(crate) fn identify(&self, observed: Option<&Multiaddr>) -> Vec<u8> {
+        let addresses = self.addresses.read();
+        let addresses = addresses.unwrap_or_else(PoisonError::into_inner);
+        // The number is changed under the same lock: it belongs to these addresses.
+        let (listen_addresses, seq) = (addresses.clone(), self.record_seq.load(Ordering::Relaxed));
+        drop(addresses);
         let own = Own {
             protocol_version: "ipfs/0.1.0".to_owned(),
             agent: self.agent.clone(),
-            listen_addresses: self.listen_addresses(),
+            listen_addresses,
             protocols: self.router.protocols(),
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let sealed = match told.as_mut() {
             Some((last, sealed)) if *last == own => sealed,
             _ => {
-                let sealed = own.seal(&self.keypair, self.record_seq.load(Ordering::Relaxed));
+                let sealed = own.seal(&self.keypair, seq);
                 &mut told.insert((own, sealed)).1
             }
         };
