@@ -15,7 +15,7 @@ pub fn files_open_with_a_map(files: &[File]) -> Vec<Finding> {
         .collect()
 }
 
-/// No program file has more than [`CODE_LINES_MAX`] lines of code.
+/// No program file has more than `CODE_LINES_MAX` lines of code.
 pub fn files_are_short(files: &[File]) -> Vec<Finding> {
     let program = files.iter().filter(|file| file.is_rust() && !file.test);
     let long = program.filter(|file| file.code_lines() > CODE_LINES_MAX);
