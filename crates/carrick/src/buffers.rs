@@ -25,6 +25,8 @@ thread_local! {
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     current: BytesMut,
+    /// Whether `current` is a block, and not what was read before the first one.
+    is_block: bool,
     /// Handles on blocks of which slices are out, oldest first.
     lent: Vec<BytesMut>,
 }
@@ -34,7 +36,7 @@ impl Blocks {
     pub(crate) fn new(leftover: BytesMut) -> Self {
         Self {
             current: leftover,
-            lent: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -53,11 +55,16 @@ impl Blocks {
         }
         let mut next = self.take_back().unwrap_or_else(take_block);
         next.extend_from_slice(&self.current);
-        let mut last = std::mem::replace(&mut self.current, next);
-        last.clear();
-        // A small buffer (from before the first block) is not worth taking back.
-        if self.lent.len() < LENT_MAX && last.capacity() > 0 {
-            self.lent.push(last);
+        let last = std::mem::replace(&mut self.current, next);
+        self.lend(last);
+        self.is_block = true;
+    }
+
+    /// Keeps a handle on a block, unless none of its slices can be out: payloads were copied.
+    fn lend(&mut self, mut block: BytesMut) {
+        block.clear();
+        if self.is_block && self.lent.len() < LENT_MAX {
+            self.lent.push(block);
         }
     }
 
@@ -66,16 +73,17 @@ impl Blocks {
         self.lent.len() >= LENT_MAX
     }
 
-    /// Gives the block back when nothing waits in it.
+    /// Gives back the block in which nothing waits, and those that streams are done with. The others stay counted: who
+    /// sends in small portions must not have one block after the other held.
     pub(crate) fn rest(&mut self) {
-        if !self.current.is_empty() || self.current.capacity() == 0 {
-            return;
+        if self.current.is_empty() && self.current.capacity() > 0 {
+            let mut block = std::mem::take(&mut self.current);
+            if !give_block(&mut block) {
+                self.lend(block);
+            }
+            self.is_block = false;
         }
-        let block = std::mem::take(&mut self.current);
-        give_block(block);
-        for block in self.lent.drain(..) {
-            give_block(block);
-        }
+        self.lent.retain_mut(|block| !give_block(block));
     }
 
     fn take_back(&mut self) -> Option<BytesMut> {
@@ -97,12 +105,18 @@ fn take_block() -> BytesMut {
         .unwrap_or_else(|| BytesMut::with_capacity(BLOCK))
 }
 
-fn give_block(mut block: BytesMut) {
-    if block.try_reclaim(BLOCK) {
+/// False while slices of the block are out.
+fn give_block(block: &mut BytesMut) -> bool {
+    let free = block.try_reclaim(BLOCK);
+    if free {
         POOL.with_borrow_mut(|pool| {
             if pool.len() < POOL_MAX {
-                pool.push(block);
+                pool.push(std::mem::take(block));
             }
         });
     }
+    free
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     /// How long the peer and our queues together may take to agree on a stream's protocol.
     pub negotiation_timeout: Duration,
-    /// How long [`Node::close`] lets open streams finish.
+    /// How long [`Node::close`](crate::Node::close) lets open streams finish.
     pub drain_timeout: Duration,
 }
 

@@ -241,7 +241,7 @@ impl Node {
         Events(events.map_or_else(|| broadcast::channel(1).1, |events| events.subscribe()))
     }
 
-    /// Closes the node: no new streams, open ones may finish for [`Config::drain_timeout`], then every connection is
+    /// Closes the node: no new streams, open ones may finish for [`Config::drain_timeout`](crate::Config::drain_timeout), then every connection is
     /// closed and every listener gone. Also closes all clones.
     pub async fn close(&self) {
         let (done, closed) = oneshot::channel();

@@ -164,6 +164,8 @@ impl Input<'_> {
     }
 
     fn tick(&mut self, idle_timeout: Option<Duration>) -> Result<(), ConnectionError> {
+        // Streams may have read meanwhile what held a block.
+        self.blocks.rest();
         let now = Instant::now();
         if self.alarm.close_by.is_some_and(|close_by| close_by <= now) {
             return Err(ConnectionError::Closed);
