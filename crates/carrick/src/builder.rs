@@ -165,7 +165,7 @@ impl Builder {
         let parts = Parts {
             keypair: self.keypair,
             noise,
-            config: self.config,
+            config: self.config.bounded(),
             muxers,
             agent: self.agent.map_or_else(
                 || identify::AGENT.to_owned(),

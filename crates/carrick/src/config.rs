@@ -29,3 +29,37 @@ impl Default for Config {
         }
     }
 }
+
+/// As good as never, and still a time that can be added to a clock.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Config {
+    /// Without durations that overflow a clock, such as `Duration::MAX`.
+    pub(crate) fn bounded(mut self) -> Self {
+        let (session, swarm) = (&mut self.session, &mut self.swarm);
+        let own = [&mut self.negotiation_timeout, &mut self.drain_timeout];
+        let sessions = [
+            &mut session.upgrade_timeout,
+            &mut session.mplex_patience,
+            &mut session.keep_alive_interval,
+            &mut session.keep_alive_timeout,
+            &mut session.linger,
+        ];
+        let swarms = [
+            &mut swarm.attempt_timeout,
+            &mut swarm.dial_timeout,
+            &mut swarm.dial_delay,
+            &mut swarm.dial_delay_local,
+            &mut swarm.duplicate_idle_timeout,
+            &mut swarm.push_delay,
+            &mut swarm.address_ttl,
+            &mut swarm.disconnected_ttl,
+        ];
+        own.into_iter()
+            .chain(self.idle_timeout.as_mut())
+            .chain(sessions)
+            .chain(swarms)
+            .for_each(|duration| *duration = (*duration).min(LONGEST));
+        self
+    }
+}

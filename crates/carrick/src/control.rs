@@ -2,15 +2,20 @@
 
 use std::{
     collections::BTreeMap,
+    io,
+    panic::AssertUnwindSafe,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
+use bytes::BytesMut;
+use carrick_session::{Opener, Sealer};
 use carrick_swarm::{
     Action, AttemptId, CloseReason, ConnectionId, DialError, Direction, Event, Notice, Origin,
     Swarm, WaiterId,
 };
 use carrick_wire::{Multiaddr, PeerId};
+use futures::FutureExt;
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::{AbortHandle, JoinSet},
@@ -19,7 +24,7 @@ use tokio::{
 use tracing::{Instrument, debug, debug_span};
 
 use crate::{
-    Connection, ConnectionError, ListenError, NodeEvent,
+    AttemptError, Connection, ConnectionError, ListenError, NodeEvent,
     connection::{self, Shared, reader::Reader, writer},
     core::Core,
     dial, identify, inbound,
@@ -213,9 +218,9 @@ impl Control {
     fn dial(&mut self, attempt: AttemptId, address: Multiaddr, expected: Option<PeerId>) {
         let node = self.node.clone();
         let dial = async move {
-            let result = dial::dial(&node, address.clone(), expected)
-                .await
-                .map(Box::new);
+            let dial = dial::dial(&node, address.clone(), expected);
+            let dialed = caught(dial).await.unwrap_or(Err(AttemptError::Aborted));
+            let result = dialed.map(Box::new);
             node.send(Message::Dialed {
                 attempt,
                 address,
@@ -405,7 +410,8 @@ impl Control {
         };
         let node = self.node.clone();
         self.tasks.spawn(async move {
-            let result = dial::upgrade_inbound(&node, pipe).await.map(Box::new);
+            let upgraded = caught(dial::upgrade_inbound(&node, pipe)).await;
+            let result = upgraded.unwrap_or(Err(AttemptError::Aborted)).map(Box::new);
             node.send(Message::Upgraded {
                 pending,
                 remote,
@@ -442,33 +448,8 @@ impl Control {
         let foreign_max = outbound_max.min(identify::FOREIGN_STREAMS_MAX);
         shared.with(|state| state.mux.set_outbound_max(foreign_max));
         self.connections.insert(id, shared.clone());
-        let span = debug_span!("connection", %peer, id = id.0);
-        tokio::spawn(
-            writer::run(shared.clone(), pipe.writer, upgraded.sealer).instrument(span.clone()),
-        );
-        let (node, owner) = (self.node.clone(), shared.clone());
-        let reader = Reader {
-            shared: shared.clone(),
-            pipe: pipe.reader,
-            opener: upgraded.opener,
-            leftover: upgraded.leftover,
-            idle_timeout: self.node.config.idle_timeout,
-            incoming: move |key| {
-                drop(tokio::spawn(inbound::serve(
-                    node.clone(),
-                    owner.clone(),
-                    key,
-                )))
-            },
-        };
-        let node = self.node.clone();
-        tokio::spawn(
-            async move {
-                reader.run().await;
-                node.send(Message::Ended { connection: id }).await;
-            }
-            .instrument(span),
-        );
+        let (sealer, opener, leftover) = (upgraded.sealer, upgraded.opener, upgraded.leftover);
+        self.start(&shared, pipe, sealer, opener, leftover);
         self.event(Event::Established {
             connection: id,
             peer,
@@ -480,6 +461,42 @@ impl Control {
             shared.lose(ConnectionError::Closed);
         }
         self.watch_duplicates(peer);
+    }
+
+    /// A connection's two tasks.
+    fn start(
+        &self,
+        shared: &Arc<Shared>,
+        pipe: Pipe,
+        sealer: Sealer,
+        opener: Opener,
+        leftover: BytesMut,
+    ) {
+        let span = debug_span!("connection", peer = %shared.peer, id = shared.id.0);
+        let write = writer::run(shared.clone(), pipe.writer, sealer);
+        tokio::spawn(caught_or_lost(shared.clone(), write).instrument(span.clone()));
+        let (node, owner) = (self.node.clone(), shared.clone());
+        let reader = Reader {
+            shared: shared.clone(),
+            pipe: pipe.reader,
+            opener,
+            leftover,
+            idle_timeout: self.node.config.idle_timeout,
+            incoming: move |key| {
+                drop(tokio::spawn(inbound::serve(
+                    node.clone(),
+                    owner.clone(),
+                    key,
+                )))
+            },
+        };
+        let (node, connection) = (self.node.clone(), shared.id);
+        let read = caught_or_lost(shared.clone(), reader.run());
+        let read = async move {
+            read.await;
+            node.send(Message::Ended { connection }).await;
+        };
+        tokio::spawn(read.instrument(span));
     }
 
     /// No new streams; open ones may finish within a bound; then everything goes.
@@ -527,6 +544,17 @@ impl Control {
                 let _ = done.send(());
             }
         }
+    }
+}
+
+/// `None`: it panicked. A transport that does so loses its pipe and nothing else: what is counted is released.
+async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(future).catch_unwind().await.ok()
+}
+
+async fn caught_or_lost(shared: Arc<Shared>, run: impl Future<Output = ()>) {
+    if caught(run).await.is_none() {
+        shared.lose(ConnectionError::Io(io::ErrorKind::Other));
     }
 }
 

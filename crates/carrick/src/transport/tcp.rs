@@ -47,6 +47,8 @@ impl Transport for TcpTransport {
                 // `[::]` next to `0.0.0.0` on one port, as people expect who give both.
                 socket.set_only_v6(true)?;
             }
+            // Elsewhere it would let others take the port over.
+            #[cfg(unix)]
             socket.set_reuse_address(true)?;
             socket.set_nonblocking(true)?;
             socket.bind(&address.into())?;

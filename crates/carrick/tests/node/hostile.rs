@@ -1,8 +1,20 @@
 //! Peers that mean harm: floods, and words that must not be answered. The node bears them and serves everybody else.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
-use carrick::{Config, Keypair, Node, NodeEvent};
+use carrick::{
+    Config, Keypair, Multiaddr, Node, NodeEvent, OpenError,
+    transport::{BoxFuture, Listener, MemoryTransport, Pipe, PipeRead, Transport},
+};
 use carrick_protocols::{identify, ping};
 use carrick_session::{Key, Read, Role, StreamError};
 use carrick_wire::{
@@ -10,6 +22,8 @@ use carrick_wire::{
     varint,
     yamux::{Flags, Header, Kind},
 };
+
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::common::{
     raw::{Raw, proposal, socket},
@@ -366,5 +380,113 @@ fn a_ping_stream_that_the_peer_has_ended_is_replaced() {
             soon(connection.ping()).await.unwrap();
         }
         peer.abort();
+    });
+}
+
+/// Memory, whose accepted pipes panic when they are read, unless told otherwise.
+#[derive(Clone, Debug, Default)]
+struct Mines(Arc<AtomicBool>);
+
+#[derive(Debug)]
+struct MinesListener(Box<dyn Listener>, Mines);
+
+struct MinedRead(Box<dyn PipeRead>, Mines);
+
+impl Transport for Mines {
+    fn can_handle(&self, address: &Multiaddr) -> bool {
+        MemoryTransport.can_handle(address)
+    }
+
+    fn dial(&self, address: Multiaddr) -> BoxFuture<'static, io::Result<Pipe>> {
+        MemoryTransport.dial(address)
+    }
+
+    fn listen(&self, address: Multiaddr) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        let mines = self.clone();
+        Box::pin(async move {
+            let listener = MemoryTransport.listen(address).await?;
+            Ok(Box::new(MinesListener(listener, mines)) as Box<dyn Listener>)
+        })
+    }
+}
+
+impl Listener for MinesListener {
+    fn addresses(&self) -> Vec<Multiaddr> {
+        self.0.addresses()
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Pipe, Multiaddr)>> {
+        Box::pin(async move {
+            let (mut pipe, remote) = self.0.accept().await?;
+            pipe.reader = Box::new(MinedRead(pipe.reader, self.1.clone()));
+            Ok((pipe, remote))
+        })
+    }
+}
+
+impl PipeRead for MinedRead {}
+
+impl AsyncRead for MinedRead {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        assert!(self.1.0.load(Ordering::SeqCst), "a mine");
+        Pin::new(&mut *self.0).poll_read(cx, buf)
+    }
+}
+
+#[test]
+fn a_transport_that_panics_loses_its_connection_and_nothing_else() {
+    run(async {
+        let mut config = Config::default();
+        config.swarm.pending_inbound_max = 1;
+        let mines = Mines::default();
+        let builder = Node::builder().config(config).transport(mines.clone());
+        let server = builder.listen("/memory/0").unwrap().spawn().await.unwrap();
+        std::panic::set_hook(Box::new(|_| {}));
+        for _ in 0..3 {
+            let error = soon(client().await.dial(server.address())).await;
+            assert!(matches!(error, Err(OpenError::Dial(_))));
+        }
+        mines.0.store(true, Ordering::SeqCst);
+        let client = client().await;
+        let connection = soon(client.dial(server.address())).await.unwrap();
+        eventually("it is up", || !server.peers().is_empty()).await;
+        mines.0.store(false, Ordering::SeqCst);
+        let _ = soon(connection.ping()).await;
+        eventually("it is gone", || server.peers().is_empty()).await;
+        drop(std::panic::take_hook());
+        mines.0.store(true, Ordering::SeqCst);
+        soon(client.dial(server.address())).await.unwrap();
+        soon(server.close()).await;
+    });
+}
+
+#[test]
+fn durations_without_end_are_no_trap() {
+    run(async {
+        let never = Duration::MAX;
+        let mut config = Config {
+            idle_timeout: Some(never),
+            negotiation_timeout: never,
+            drain_timeout: never,
+            ..Config::default()
+        };
+        config.session.keep_alive_interval = never;
+        config.session.keep_alive_timeout = never;
+        config.session.upgrade_timeout = never;
+        config.session.linger = never;
+        config.swarm.attempt_timeout = never;
+        config.swarm.dial_timeout = never;
+        config.swarm.address_ttl = never;
+        config.swarm.disconnected_ttl = never;
+        let server = server_with(TCP, config.clone()).await;
+        let client = node_with(config).await;
+        let connection = identified(&client, &server).await;
+        soon(echo(&client, &server, b"as ever")).await.unwrap();
+        soon(connection.close()).await;
+        soon(client.close()).await;
     });
 }
