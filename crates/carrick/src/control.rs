@@ -518,13 +518,17 @@ impl Control {
         }
         self.event(Event::Shutdown);
         self.connections.values().for_each(|shared| shared.close());
+        // Whoever else closes the node is answered when it is closed: by the drop of this.
+        let mut closers = Vec::new();
         let gone = async {
             while !self.connections.is_empty() {
                 let Some(message) = self.messages.recv().await else {
                     return;
                 };
-                if let ended @ Message::Ended { .. } = message {
-                    self.handle(ended);
+                match message {
+                    ended @ Message::Ended { .. } => self.handle(ended),
+                    Message::Close { done } => closers.push(done),
+                    _ => {}
                 }
             }
         };
@@ -539,11 +543,7 @@ impl Control {
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
         self.messages.close();
-        while let Ok(message) = self.messages.try_recv() {
-            if let Message::Close { done: Some(done) } = message {
-                let _ = done.send(());
-            }
-        }
+        while self.messages.try_recv().is_ok() {}
     }
 }
 

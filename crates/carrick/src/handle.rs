@@ -103,8 +103,12 @@ impl Connection {
     /// connection ended before, or the peer does not speak identify. Cancel-safe.
     pub async fn info(&self) -> Option<Arc<Info>> {
         let mut info = self.shared.info.subscribe();
-        let told = tokio::time::timeout(INFO_TIMEOUT, info.wait_for(Option::is_some)).await;
-        told.ok()?.ok()?.clone()
+        tokio::select! {
+            biased;
+            told = info.wait_for(Option::is_some) => told.ok()?.clone(),
+            () = self.shared.wait_gone() => None,
+            () = tokio::time::sleep(INFO_TIMEOUT) => None,
+        }
     }
 
     /// Closes the connection and waits until it is gone, at most a few seconds. What was written is sent before;

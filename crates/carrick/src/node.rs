@@ -180,6 +180,7 @@ impl Node {
     }
 
     /// Runs `handler` as a task of its own for each inbound stream of the protocol, as long as the node lives.
+    /// A handler that owns a clone of the node keeps it alive: such a node ends with [`close`](Self::close) only.
     ///
     /// # Errors
     /// The protocol is registered already, or is not a protocol id.

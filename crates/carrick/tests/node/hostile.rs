@@ -490,3 +490,17 @@ fn durations_without_end_are_no_trap() {
         soon(client.close()).await;
     });
 }
+
+#[test]
+fn what_a_peer_has_not_said_is_not_waited_for_once_it_is_gone() {
+    run(async {
+        let server = server(TCP).await;
+        let raw = Raw::connect(&server.address()).await;
+        let there = back(&server, raw.id).await;
+        let since = Instant::now();
+        let asking = tokio::spawn(async move { there.info().await });
+        drop(raw);
+        assert_eq!(soon(asking).await.unwrap(), None);
+        assert!(since.elapsed() < Duration::from_secs(3));
+    });
+}
