@@ -163,18 +163,24 @@ fn pushes_beyond_their_pace_are_not_read() {
                 assert!(soon(raw.recv()).await);
             }
         }
-        let mut refused = 0;
+        let id = raw.id;
+        let knows = |agent: &str| {
+            let info = server.peer(&id);
+            info.is_some_and(|info| info.agent.as_deref() == Some(agent))
+        };
+        eventually("it is known", || knows("agent 0")).await;
         for n in 1..=50 {
-            let key = raw
-                .ask("/ipfs/id/push/1.0.0", &push(&format!("agent {n}")))
-                .await;
+            let agent = format!("agent {n}");
+            let key = raw.ask("/ipfs/id/push/1.0.0", &push(&agent)).await;
             raw.mux.finish(key).unwrap();
             raw.flush().await;
-            refused += u32::from(read_to_end(&mut raw, key).await.is_err());
+            let heard = read_to_end(&mut raw, key).await.is_ok();
+            assert_eq!(heard, n <= 10, "{n}");
+            if heard {
+                eventually("it is heard", || knows(&agent)).await;
+            }
         }
-        assert_eq!(refused, 40);
-        let agent = server.peer(&raw.id).and_then(|info| info.agent.clone());
-        assert_eq!(agent.as_deref(), Some("agent 10"));
+        assert!(knows("agent 10"));
         let mut identified = 0;
         while let Ok(event) = tokio::time::timeout(Duration::from_millis(50), events.next()).await {
             identified += u32::from(matches!(event, Some(NodeEvent::Identified { .. })));
