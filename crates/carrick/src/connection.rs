@@ -11,13 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use carrick_protocols::{identify::PushLimiter, ping};
+use carrick_protocols::{
+    identify::{self, PushLimiter},
+    ping,
+};
 use carrick_session::{Event, Key, Mux, OpenError as MuxOpenError, Read, Records, Summary};
 use carrick_swarm::{ConnectionId, Direction};
 use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
 use tokio::sync::{Notify, Semaphore, watch};
 
-use crate::{ConnectionError, identify, info::Info};
+use crate::{ConnectionError, info::Info};
 
 pub(crate) mod reader;
 pub(crate) mod writer;

@@ -17,8 +17,6 @@ use crate::{Stream, connection::Shared, core::Core, info::Info, message::Message
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Streams that a peer of unknown make is asked to bear: some stacks end the connection at 512.
 pub(crate) const FOREIGN_STREAMS_MAX: usize = 480;
-/// Streams on which one peer may ask at once.
-pub(crate) const INBOUND_MAX: usize = 4;
 /// How agents of this stack are known.
 pub(crate) const AGENT: &str = concat!("carrick/", env!("CARGO_PKG_VERSION"));
 

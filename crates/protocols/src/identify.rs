@@ -27,6 +27,8 @@ pub const PROTOCOLS_MAX: usize = 256;
 pub const ADDRESSES_MAX: usize = 64;
 /// Longest agent and protocol version that are kept and sent, in bytes.
 pub const AGENT_MAX: usize = 256;
+/// Streams on which one peer may ask at once.
+pub const INBOUND_MAX: usize = 4;
 /// Longest message that is sent, in bytes, with its length: some peers read no more.
 pub const OWN_MAX: usize = 4096;
 

@@ -1,3 +1,5 @@
+//! Blocks with slow readers and fast ones.
+
 use super::*;
 
 /// Receives `len` bytes as the reader does, and keeps them.
