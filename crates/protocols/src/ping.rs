@@ -33,9 +33,6 @@ pub enum PingError {
         /// Bytes of the last ping that did arrive.
         received: usize,
     },
-    /// The connection has its one outbound, or its [`INBOUND_MAX`] inbound ping streams.
-    #[error("too many ping streams")]
-    TooManyStreams,
 }
 
 /// The outbound side of one stream: `Idle → Waiting → Idle`; an error is final.
@@ -179,49 +176,6 @@ impl Responder {
     fn keep(&mut self, bytes: &[u8]) {
         self.block[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
         self.filled += bytes.len();
-    }
-}
-
-/// The ping streams of one connection: one outbound ("MUST NOT" have more), [`INBOUND_MAX`] inbound.
-#[derive(Debug, Default)]
-pub struct Streams {
-    outbound: bool,
-    inbound: usize,
-}
-
-impl Streams {
-    /// Counts our stream; call before it is opened.
-    ///
-    /// # Errors
-    /// There is one.
-    pub fn open_outbound(&mut self) -> Result<(), PingError> {
-        if self.outbound {
-            return Err(PingError::TooManyStreams);
-        }
-        self.outbound = true;
-        Ok(())
-    }
-
-    /// Our stream is gone.
-    pub fn close_outbound(&mut self) {
-        self.outbound = false;
-    }
-
-    /// Counts a stream of the other side; reset the stream on an error.
-    ///
-    /// # Errors
-    /// There are [`INBOUND_MAX`].
-    pub fn open_inbound(&mut self) -> Result<(), PingError> {
-        if self.inbound == INBOUND_MAX {
-            return Err(PingError::TooManyStreams);
-        }
-        self.inbound += 1;
-        Ok(())
-    }
-
-    /// A stream of the other side is gone.
-    pub fn close_inbound(&mut self) {
-        self.inbound = self.inbound.saturating_sub(1);
     }
 }
 
