@@ -64,10 +64,15 @@ def expect(condition, message):
         raise RuntimeError(message)
 
 
-def was_reset(stream):
+async def was_reset(stream):
     """Whether the muxer saw a reset: the read of a reset yamux stream may end in StreamEOF."""
     muxed = stream.muxed_stream
-    return muxed.event_reset.is_set() if hasattr(muxed, "event_reset") else muxed.reset_received
+    if not hasattr(muxed, "event_reset"):
+        return muxed.reset_received
+    # mplex ends the read first and says afterwards whether it was a reset.
+    with trio.move_on_after(5):
+        await muxed.event_remote_closed.wait()
+    return muxed.event_reset.is_set()
 
 
 async def chunks(stream):
@@ -77,7 +82,7 @@ async def chunks(stream):
             chunk = await stream.read(64 * KIB)
         except StreamEOF:
             chunk = b""
-        if not chunk and was_reset(stream):
+        if not chunk and await was_reset(stream):
             raise StreamReset("the stream was reset")
         if not chunk:
             return
@@ -158,7 +163,7 @@ def guarded(handler):
     async def run(stream):
         try:
             await handler(stream)
-            if not was_reset(stream):
+            if not await was_reset(stream):
                 await stream.close()
         except Exception as error:
             print(describe(error), file=sys.stderr)

@@ -112,7 +112,7 @@ pub(super) fn install(language: Language, steps: &mut Steps) -> Result<Peer, Mis
             let mut build = cargo(&args);
             build.env("CARGO_TARGET_DIR", "interop/.build/rust");
             steps.run("build interop/rust", quiet(&mut build))?;
-            Ok(Peer::new(name, &["interop/.build/rust/debug/rust-peer"]))
+            Ok(Peer::new(name, &["interop/.build/rust/release/rust-peer"]))
         }
         Language::Js => {
             need("npm")?;
