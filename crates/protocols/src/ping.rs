@@ -1,6 +1,5 @@
 //! Ping, ping/ping.md: 32 bytes there, the same 32 bytes back, on one stream as often as wanted.
 //! [`Pinger`] measures on the outbound stream, [`Responder`] echoes on the inbound one, and
-//! [`Streams`] counts both of one connection.
 
 use std::time::{Duration, Instant};
 
