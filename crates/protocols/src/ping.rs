@@ -1,5 +1,5 @@
 //! Ping, ping/ping.md: 32 bytes there, the same 32 bytes back, on one stream as often as wanted.
-//! [`Pinger`] measures on the outbound stream, [`Responder`] echoes on the inbound one, and
+//! [`Pinger`] measures on the outbound stream, [`Responder`] echoes on the inbound one.
 
 use std::time::{Duration, Instant};
 
