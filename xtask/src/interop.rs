@@ -127,7 +127,7 @@ fn cells(carrick: &Peer, foreign: &[Peer]) -> Vec<Cell> {
     cells
 }
 
-const CONTROL_RUNS_MAX: usize = 3;
+const CONTROL_RUNS_MAX: usize = 10;
 const SECURITIES: [&str; 1] = ["noise"];
 const MUXERS: [&str; 2] = ["yamux", "mplex"];
 

@@ -448,7 +448,8 @@ impl Control {
         let foreign_max = outbound_max.min(identify::FOREIGN_STREAMS_MAX);
         shared.with(|state| state.mux.set_outbound_max(foreign_max));
         self.connections.insert(id, shared.clone());
-        let (sealer, opener, leftover) = (upgraded.sealer, upgraded.opener, upgraded.leftover);
+        let (sealer, opener) = (Box::new(upgraded.sealer), Box::new(upgraded.opener));
+        let leftover = upgraded.leftover;
         self.start(&shared, pipe, sealer, opener, leftover);
         self.event(Event::Established {
             connection: id,
@@ -468,8 +469,8 @@ impl Control {
         &self,
         shared: &Arc<Shared>,
         pipe: Pipe,
-        sealer: Sealer,
-        opener: Opener,
+        sealer: Box<Sealer>,
+        opener: Box<Opener>,
         leftover: BytesMut,
     ) {
         let span = debug_span!("connection", peer = %shared.peer, id = shared.id.0);
@@ -492,10 +493,9 @@ impl Control {
         };
         let (node, connection) = (self.node.clone(), shared.id);
         let read = caught_or_lost(shared.clone(), reader.run());
-        let read = async move {
-            read.await;
+        let read = read.then(move |()| async move {
             node.send(Message::Ended { connection }).await;
-        };
+        });
         tokio::spawn(read.instrument(span));
     }
 
@@ -548,14 +548,17 @@ impl Control {
 }
 
 /// `None`: it panicked. A transport that does so loses its pipe and nothing else: what is counted is released.
-async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
-    AssertUnwindSafe(future).catch_unwind().await.ok()
+fn caught<T>(future: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+    // No async fn: it would hold its argument twice, and these futures are what an idle connection costs.
+    AssertUnwindSafe(future).catch_unwind().map(Result::ok)
 }
 
-async fn caught_or_lost(shared: Arc<Shared>, run: impl Future<Output = ()>) {
-    if caught(run).await.is_none() {
-        shared.lose(ConnectionError::Io(io::ErrorKind::Other));
-    }
+fn caught_or_lost(shared: Arc<Shared>, run: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    caught(run).map(move |finished| {
+        if finished.is_none() {
+            shared.lose(ConnectionError::Io(io::ErrorKind::Other));
+        }
+    })
 }
 
 async fn wait_until(deadline: Option<Instant>) {

@@ -31,7 +31,7 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Reader<F> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pipe: Box<dyn PipeRead>,
-    pub(crate) opener: Opener,
+    pub(crate) opener: Box<Opener>,
     /// Bytes that followed the upgrade.
     pub(crate) leftover: BytesMut,
     /// Close when no user has held a stream for this long.
@@ -69,7 +69,7 @@ impl<F: FnMut(Key) + Send> Reader<F> {
 struct Input<'a> {
     shared: &'a Shared,
     pipe: Box<dyn PipeRead>,
-    opener: Opener,
+    opener: Box<Opener>,
     blocks: Blocks,
     /// Opened records on their way to the muxer.
     plain: Vec<Bytes>,

@@ -28,7 +28,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) async fn run(
     shared: Arc<Shared>,
     mut writer: Box<dyn AsyncWrite + Send + Unpin>,
-    sealer: Sealer,
+    sealer: Box<Sealer>,
 ) {
     if let Err(error) = write(&shared, &mut writer, sealer).await {
         shared.lose(error);
@@ -38,7 +38,7 @@ pub(crate) async fn run(
 async fn write(
     shared: &Shared,
     writer: &mut (impl AsyncWrite + Unpin),
-    mut sealer: Sealer,
+    mut sealer: Box<Sealer>,
 ) -> Result<(), ConnectionError> {
     let mut records = Records::new(Sealer::LAYOUT);
     loop {
@@ -70,6 +70,10 @@ async fn send(
     sending: impl Future<Output = io::Result<()>>,
 ) -> Result<(), ConnectionError> {
     let mut sending = pin!(sending);
+    // Mostly the pipe takes everything at once: then no timer is made.
+    if let Poll::Ready(sent) = futures::poll!(&mut sending) {
+        return sent.map_err(ConnectionError::from);
+    }
     let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
         Poll::Ready(sent) => Poll::Ready(sent.map_err(ConnectionError::from)),
         Poll::Pending => shared.with(|state| state.poll_lost(cx)).map(Err),
