@@ -70,12 +70,21 @@ pub enum SecureError {
     /// The handshake's bytes are wrong; the text says which.
     #[error("bad handshake: {0}")]
     Handshake(&'static str),
-    /// The handshake's payload does not decode.
+    /// The handshake's payload, or the peer's certificate, does not decode.
     #[error("bad handshake payload: {0}")]
     Payload(#[from] DecodeError),
     /// The identity key did not sign the static key of this handshake.
     #[error("the peer's identity signature is invalid")]
     Signature,
+    /// The peer's TLS certificate does not prove who it is; the text says why.
+    #[error("bad certificate: {0}")]
+    Certificate(&'static str),
+    /// The peer ended the connection with this TLS alert (RFC 8446, section 6).
+    #[error("the peer ended the connection: TLS alert {0}")]
+    Alert(u8),
+    /// The peer broke TLS, or has nothing in common with us; the text is the TLS library's.
+    #[error("bad TLS handshake: {0}")]
+    Tls(String),
     /// Both sides named their muxers and have none in common.
     #[error("no muxer in common with the peer")]
     NoCommonMuxer,

@@ -23,6 +23,7 @@ mod outbox;
 mod stream;
 #[cfg(test)]
 mod testing;
+pub mod tls;
 mod upgrade;
 mod yamux;
 
@@ -34,4 +35,5 @@ pub use error::{
 pub use event::{Event, Key, Read, Role};
 pub use mux::Mux;
 pub use noise::{NoiseIdentity, Opener, Sealer};
+pub use tls::TlsIdentity;
 pub use upgrade::{Summary, Upgrade, Upgraded};

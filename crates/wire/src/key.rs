@@ -5,7 +5,7 @@ use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use libp2p_identity::{KeyType, Keypair, PublicKey};
 
 use crate::{
-    DecodeError,
+    DecodeError, der,
     pb::{Fields, Value},
 };
 
@@ -186,49 +186,17 @@ fn bits(number: &[u8]) -> usize {
 
 /// Modulus and exponent of an RSA key, without leading zeros.
 fn rsa_numbers(mut spki: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut info = der(&mut spki, SEQUENCE)?;
-    let algorithm = der(&mut info, SEQUENCE)?;
-    let (0, mut key) = der(&mut info, BIT_STRING)?
-        .split_first()
-        .map(|(unused, k)| (*unused, k))?
-    else {
-        return None;
-    };
-    let mut numbers = der(&mut key, SEQUENCE)?;
-    let (n, e) = (der_uint(&mut numbers)?, der_uint(&mut numbers)?);
+    let mut info = der::value(&mut spki, der::SEQUENCE)?;
+    let algorithm = der::value(&mut info, der::SEQUENCE)?;
+    let mut key = der::bits(&mut info)?;
+    let mut numbers = der::value(&mut key, der::SEQUENCE)?;
+    let (n, e) = (der::uint(&mut numbers)?, der::uint(&mut numbers)?);
     let exact = [spki, info, key, numbers]
         .iter()
         .all(|rest| rest.is_empty());
     (exact && algorithm == RSA_ENCRYPTION).then_some((n, e))
 }
 
-/// Takes one value with this tag off the front; lengths must be minimal and below 64 KiB.
-fn der<'a>(buf: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
-    let (len, rest) = match **buf {
-        [t, len @ 0..=0x7f, ref rest @ ..] if t == tag => (usize::from(len), rest),
-        [t, 0x81, len @ 0x80..=0xff, ref rest @ ..] if t == tag => (usize::from(len), rest),
-        [t, 0x82, high @ 1..=0xff, low, ref rest @ ..] if t == tag => {
-            (usize::from(high) << 8 | usize::from(low), rest)
-        }
-        _ => return None,
-    };
-    let (value, rest) = rest.split_at_checked(len)?;
-    *buf = rest;
-    Some(value)
-}
-
-/// Takes an integer above zero; DER puts a zero byte before a high bit and nowhere else.
-fn der_uint<'a>(buf: &mut &'a [u8]) -> Option<&'a [u8]> {
-    match der(buf, INTEGER)? {
-        [0, rest @ ..] if rest.first().is_some_and(|first| *first >= 0x80) => Some(rest),
-        number @ [1..=0x7f, ..] => Some(number),
-        _ => None,
-    }
-}
-
-const INTEGER: u8 = 2;
-const BIT_STRING: u8 = 3;
-const SEQUENCE: u8 = 0x30;
 /// Object id 1.2.840.113549.1.1.1 and null.
 const RSA_ENCRYPTION: &[u8] = &[
     6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 5, 0,

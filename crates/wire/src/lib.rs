@@ -3,6 +3,7 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+mod der;
 mod error;
 #[cfg(test)]
 mod fixtures;
@@ -15,6 +16,7 @@ mod protocol_id;
 pub mod yamux;
 
 pub mod address;
+pub mod certificate;
 pub mod key;
 pub mod peer_id;
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::der::{BIT_STRING, INTEGER, SEQUENCE};
 use crate::fixtures::{VECTORS, bytes, hex, keypair, keypairs, list, text};
 
 fn public(kind: u8, data: &[u8]) -> Vec<u8> {
@@ -16,14 +17,7 @@ fn private(kind: u8, data: &[u8]) -> Vec<u8> {
 }
 
 fn der_value(tag: u8, value: &[u8]) -> Vec<u8> {
-    let len = value.len();
-    let mut out = match len {
-        0..=0x7f => vec![tag, len as u8],
-        0x80..=0xff => vec![tag, 0x81, len as u8],
-        _ => vec![tag, 0x82, (len >> 8) as u8, len as u8],
-    };
-    out.extend(value);
-    out
+    der::encode(tag, value).unwrap()
 }
 
 fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
@@ -414,8 +408,8 @@ fn ecdsa_key_on_another_curve_or_not_canonical_is_rejected() {
 }
 
 fn numbers(mut signature: &[u8]) -> (&[u8], &[u8]) {
-    let mut pair = der(&mut signature, SEQUENCE).unwrap();
-    (der_uint(&mut pair).unwrap(), der_uint(&mut pair).unwrap())
+    let mut pair = der::value(&mut signature, SEQUENCE).unwrap();
+    (der::uint(&mut pair).unwrap(), der::uint(&mut pair).unwrap())
 }
 
 /// The same signature with `order - s` in place of `s`.
