@@ -12,6 +12,7 @@ use crate::{
     core::{Core, Parts},
     events::EVENTS_MAX,
     identify,
+    resolve::{Resolver, SystemResolver},
     router::{Outcome, Router},
     target::parse_protocol,
     transport::{MemoryTransport, TcpTransport, Transport},
@@ -65,6 +66,7 @@ pub struct Builder {
     agent: Option<String>,
     listen: Vec<Multiaddr>,
     transports: Vec<Box<dyn Transport>>,
+    resolver: Box<dyn Resolver>,
     handlers: Vec<Register>,
 }
 
@@ -78,6 +80,7 @@ impl Builder {
             agent: None,
             listen: Vec::new(),
             transports: Vec::new(),
+            resolver: Box::new(SystemResolver::default()),
             handlers: Vec::new(),
         }
     }
@@ -128,6 +131,12 @@ impl Builder {
         self
     }
 
+    /// Looks names up for `/dns`, `/dns4`, `/dns6` and `/dnsaddr`, instead of the system's configuration.
+    pub fn resolver(mut self, resolver: impl Resolver) -> Self {
+        self.resolver = Box::new(resolver);
+        self
+    }
+
     /// Runs `handler` as a task of its own for each inbound stream of the protocol. A protocol id that does not parse,
     /// or is there twice, is reported by [`spawn`](Self::spawn).
     pub fn handle<F, R>(mut self, protocol: &str, handler: F) -> Self
@@ -172,6 +181,7 @@ impl Builder {
                 |agent| format!("{agent} {}", identify::AGENT),
             ),
             transports: self.transports,
+            resolver: self.resolver,
             router,
             control,
             events: events.downgrade(),

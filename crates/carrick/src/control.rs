@@ -11,8 +11,8 @@ use std::{
 use bytes::BytesMut;
 use carrick_session::{Opener, Sealer};
 use carrick_swarm::{
-    Action, AttemptId, CloseReason, ConnectionId, DialError, Direction, Event, Notice, Origin,
-    Swarm, WaiterId,
+    Action, Answer, AttemptId, CloseReason, ConnectionId, DialError, DialOptions, Direction, Event,
+    LookupId, Notice, Origin, Query, Swarm, WaiterId,
 };
 use carrick_wire::{Multiaddr, PeerId};
 use futures::FutureExt;
@@ -29,6 +29,8 @@ use crate::{
     core::Core,
     dial, identify, inbound,
     message::{Message, Session},
+    resolve,
+    target::Target,
     transport::{Listener, Pipe},
 };
 
@@ -49,6 +51,7 @@ pub(crate) struct Control {
     next_connection: u64,
     waiters: BTreeMap<WaiterId, oneshot::Sender<Result<Connection, DialError>>>,
     dials: BTreeMap<AttemptId, AbortHandle>,
+    lookups: BTreeMap<LookupId, AbortHandle>,
     /// Everything spawned but connections and handlers; ends with the control task.
     tasks: JoinSet<()>,
     /// Connections that share their peer with another one, and whether they were idle when last asked.
@@ -72,6 +75,7 @@ impl Control {
             next_connection: 0,
             waiters: BTreeMap::new(),
             dials: BTreeMap::new(),
+            lookups: BTreeMap::new(),
             tasks: JoinSet::new(),
             duplicates: BTreeMap::new(),
             next_duplicate_check: Instant::now(),
@@ -111,14 +115,11 @@ impl Control {
             Message::Connect {
                 waiter,
                 target,
+                options,
                 reply,
             } => {
                 self.waiters.insert(waiter, reply);
-                self.event(Event::Connect {
-                    waiter,
-                    peer: target.peer,
-                    addresses: target.addresses,
-                });
+                self.connect(waiter, target, options);
             }
             Message::Cancel { waiter } => {
                 self.waiters.remove(&waiter);
@@ -133,6 +134,8 @@ impl Control {
             Message::Bound { result, reply } => self.bound(result, reply),
             Message::ListenerEnded { addresses } => self.listener_ended(addresses),
             Message::Accepted { pipe, remote } => self.accepted(pipe, remote),
+            Message::AttemptProgress { attempt } => self.event(Event::AttemptProgress { attempt }),
+            Message::LookedUp { lookup, result } => self.looked_up(lookup, result),
             Message::Dialed {
                 attempt,
                 address,
@@ -176,6 +179,16 @@ impl Control {
         }
     }
 
+    fn connect(&mut self, waiter: WaiterId, target: Target, options: DialOptions) {
+        let Target { peer, addresses } = target;
+        self.event(Event::Connect {
+            waiter,
+            peer,
+            addresses,
+            options,
+        });
+    }
+
     fn event(&mut self, event: Event) {
         self.swarm.handle_event(Instant::now(), event);
         self.act();
@@ -205,6 +218,12 @@ impl Control {
                         dial.abort();
                     }
                 }
+                Action::LookUp { lookup, query } => self.look_up(lookup, query),
+                Action::AbortLookUp { lookup } => {
+                    if let Some(lookup) = self.lookups.remove(&lookup) {
+                        lookup.abort();
+                    }
+                }
                 Action::Resolve { waiter, result } => self.resolve(waiter, result),
                 Action::Close { connection, reason } => self.close_connection(connection, reason),
                 Action::Identify { connection } => self.spawn_on(connection, identify::ask),
@@ -218,7 +237,7 @@ impl Control {
     fn dial(&mut self, attempt: AttemptId, address: Multiaddr, expected: Option<PeerId>) {
         let node = self.node.clone();
         let dial = async move {
-            let dial = dial::dial(&node, address.clone(), expected);
+            let dial = dial::dial(&node, attempt, address.clone(), expected);
             let dialed = caught(dial).await.unwrap_or(Err(AttemptError::Aborted));
             let result = dialed.map(Box::new);
             node.send(Message::Dialed {
@@ -229,6 +248,21 @@ impl Control {
             .await;
         };
         self.dials.insert(attempt, self.tasks.spawn(dial));
+    }
+
+    fn look_up(&mut self, lookup: LookupId, query: Query) {
+        let node = self.node.clone();
+        let ask = async move {
+            let answer = caught(resolve::ask(&*node.resolver, query)).await;
+            let result = answer.unwrap_or_else(|| Err("the resolver panicked".to_owned()));
+            node.send(Message::LookedUp { lookup, result }).await;
+        };
+        self.lookups.insert(lookup, self.tasks.spawn(ask));
+    }
+
+    fn looked_up(&mut self, lookup: LookupId, result: Result<Answer, String>) {
+        self.lookups.remove(&lookup);
+        self.event(Event::LookedUp { lookup, result });
     }
 
     fn resolve(&mut self, waiter: WaiterId, result: Result<ConnectionId, DialError>) {

@@ -11,13 +11,13 @@ use std::{
 
 use carrick_protocols::identify::{Own, Sealed};
 use carrick_session::NoiseIdentity;
-use carrick_swarm::{DialError, WaiterId};
+use carrick_swarm::{DialError, DialOptions, WaiterId};
 use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::{
-    Config, Connection, NodeEvent, connection::Shared, message::Message, router::Router,
-    target::Target, transport::Transport,
+    Config, Connection, NodeEvent, connection::Shared, message::Message, resolve::Resolver,
+    router::Router, target::Target, transport::Transport,
 };
 
 /// What the node's handles, tasks and streams share.
@@ -31,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) muxers: Vec<ProtocolId>,
     pub(crate) agent: String,
     pub(crate) transports: Vec<Box<dyn Transport>>,
+    pub(crate) resolver: Box<dyn Resolver>,
     pub(crate) router: Router,
     /// The connection that new streams to a peer use.
     pub(crate) peers: RwLock<HashMap<PeerId, Arc<Shared>>>,
@@ -54,6 +55,7 @@ pub(crate) struct Parts {
     pub(crate) muxers: Vec<ProtocolId>,
     pub(crate) agent: String,
     pub(crate) transports: Vec<Box<dyn Transport>>,
+    pub(crate) resolver: Box<dyn Resolver>,
     pub(crate) router: Router,
     pub(crate) control: mpsc::Sender<Message>,
     pub(crate) events: broadcast::WeakSender<NodeEvent>,
@@ -70,6 +72,7 @@ impl Core {
             muxers: parts.muxers,
             agent: parts.agent,
             transports: parts.transports,
+            resolver: parts.resolver,
             router: parts.router,
             peers: RwLock::default(),
             addresses: RwLock::default(),
@@ -129,7 +132,11 @@ impl Core {
     }
 
     /// A connection to the target: an existing one, or what a dial brings.
-    pub(crate) async fn connect(&self, target: Target) -> Result<Connection, DialError> {
+    pub(crate) async fn connect(
+        &self,
+        target: Target,
+        options: DialOptions,
+    ) -> Result<Connection, DialError> {
         let waiter = WaiterId(self.waiters.fetch_add(1, Ordering::Relaxed));
         let (reply, outcome) = oneshot::channel();
         let mut guard = CancelDial {
@@ -140,6 +147,7 @@ impl Core {
         self.send(Message::Connect {
             waiter,
             target,
+            options,
             reply,
         })
         .await;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use carrick_session::{Role, SecureError, Upgrade, UpgradeError, Upgraded};
+use carrick_swarm::AttemptId;
 use carrick_wire::{Multiaddr, PeerId, Protocol};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,7 +14,7 @@ use tokio::{
 use crate::{
     AttemptError, ListenError,
     core::Core,
-    message::Session,
+    message::{Message, Session},
     transport::{Listener, Pipe, Transport},
 };
 
@@ -23,6 +24,7 @@ const READ_SIZE: usize = 4096;
 /// Dials one address. The swarm has the deadline, and aborts the task.
 pub(crate) async fn dial(
     node: &Core,
+    attempt: AttemptId,
     address: Multiaddr,
     expected: Option<PeerId>,
 ) -> Result<Session, AttemptError> {
@@ -32,6 +34,7 @@ pub(crate) async fn dial(
         .dial(address)
         .await
         .map_err(|error| AttemptError::Transport(error.to_string()))?;
+    node.send(Message::AttemptProgress { attempt }).await;
     upgrade(node, pipe, Role::Dialer, expected).await
 }
 

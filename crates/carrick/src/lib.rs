@@ -41,6 +41,7 @@ mod message;
 mod node;
 mod open;
 mod ping;
+pub mod resolve;
 mod router;
 mod stream;
 mod target;
@@ -48,7 +49,7 @@ pub mod transport;
 
 pub use builder::{Builder, Muxer};
 pub use carrick_session::{Code, Summary};
-pub use carrick_swarm::Direction;
+pub use carrick_swarm::{DialOptions, Direction};
 pub use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
 pub use config::Config;
 pub use error::{

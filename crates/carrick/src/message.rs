@@ -2,7 +2,9 @@
 
 use carrick_protocols::identify;
 use carrick_session::Upgraded;
-use carrick_swarm::{AttemptId, ConnectionId, DialError, PendingId, WaiterId};
+use carrick_swarm::{
+    Answer, AttemptId, ConnectionId, DialError, DialOptions, LookupId, PendingId, WaiterId,
+};
 use carrick_wire::{Multiaddr, PeerId};
 use tokio::sync::oneshot;
 
@@ -18,6 +20,7 @@ pub(crate) enum Message {
     Connect {
         waiter: WaiterId,
         target: Target,
+        options: DialOptions,
         reply: oneshot::Sender<Result<Connection, DialError>>,
     },
     Cancel {
@@ -41,6 +44,13 @@ pub(crate) enum Message {
     Accepted {
         pipe: Pipe,
         remote: Multiaddr,
+    },
+    AttemptProgress {
+        attempt: AttemptId,
+    },
+    LookedUp {
+        lookup: LookupId,
+        result: Result<Answer, String>,
     },
     Dialed {
         attempt: AttemptId,

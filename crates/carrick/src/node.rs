@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use carrick_swarm::DialError;
+use carrick_swarm::{DialError, DialOptions};
 use carrick_wire::{Multiaddr, PeerId, Protocol};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
@@ -116,31 +116,76 @@ impl Node {
     /// # Errors
     /// See [`DialError`]: every address that was tried, and why it failed.
     pub async fn dial(&self, target: impl IntoTarget) -> Result<Connection, OpenError> {
+        self.dial_open(target.into_target()?, DialOptions::default())
+            .await
+    }
+
+    /// As [`dial`](Self::dial), but says how: whether a connection that exists will do, and whether other addresses than
+    /// the given ones may be tried.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::{DialOptions, Node};
+    ///
+    /// let server = Node::builder().listen("/ip4/127.0.0.1/tcp/0")?.spawn().await?;
+    /// let client = Node::spawn().await?;
+    /// let first = client.dial(server.address()).await?;
+    /// let options = DialOptions { force_new: true, ..DialOptions::default() };
+    /// let second = client.dial_with(server.address(), options).await?;
+    /// assert_eq!(first.peer(), second.peer());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`dial`](Self::dial).
+    pub async fn dial_with(
+        &self,
+        target: impl IntoTarget,
+        options: DialOptions,
+    ) -> Result<Connection, OpenError> {
         let target = target.into_target()?;
-        let mut connection = self.connect(target.clone()).await?;
+        if options.force_new {
+            return Ok(self.core.connect(target, options).await?);
+        }
+        self.dial_open(target, options).await
+    }
+
+    async fn dial_open(
+        &self,
+        target: Target,
+        options: DialOptions,
+    ) -> Result<Connection, OpenError> {
+        let mut connection = self.connect(target.clone(), options).await?;
         for _ in 0..RETRIES_MAX {
             if connection.shared().is_open() {
                 break;
             }
-            connection = self.reconnect(connection, target.clone()).await?;
+            connection = self.reconnect(connection, target.clone(), options).await?;
         }
         Ok(connection)
     }
 
-    async fn connect(&self, target: Target) -> Result<Connection, DialError> {
+    async fn connect(&self, target: Target, options: DialOptions) -> Result<Connection, DialError> {
         match target.peer.and_then(|peer| self.core.connected(&peer)) {
             Some(shared) => Ok(Connection::new(shared)),
-            None => self.core.connect(target).await,
+            None => self.core.connect(target, options).await,
         }
     }
 
     /// Another connection than this one, which is ending; it is the peer's only one, or it would not have been taken.
-    async fn reconnect(&self, ending: Connection, target: Target) -> Result<Connection, DialError> {
+    async fn reconnect(
+        &self,
+        ending: Connection,
+        target: Target,
+        options: DialOptions,
+    ) -> Result<Connection, DialError> {
         let shared = ending.shared().clone();
         drop(ending);
         // Whatever comes of it, the next step has deadlines of its own.
         let _ = timeout(self.core.config.negotiation_timeout, shared.wait_gone()).await;
-        self.connect(target).await
+        self.connect(target, options).await
     }
 
     /// Opens a stream to the target for one of `protocols`, the first that the peer supports; dials if there is no
@@ -154,7 +199,8 @@ impl Node {
         protocols: impl IntoProtocols,
     ) -> Result<Stream, OpenError> {
         let (target, protocols) = (target.into_target()?, protocols.into_protocols()?);
-        let mut connection = self.connect(target.clone()).await?;
+        let options = DialOptions::default();
+        let mut connection = self.connect(target.clone(), options).await?;
         for _ in 0..RETRIES_MAX {
             match open::open(connection.shared(), protocols.clone()).await {
                 // It ended under our hands; the peer has not taken the stream. Another connection will do.
@@ -163,7 +209,7 @@ impl Node {
                 )) => {}
                 outcome => return outcome,
             }
-            connection = self.reconnect(connection, target.clone()).await?;
+            connection = self.reconnect(connection, target.clone(), options).await?;
         }
         open::open(connection.shared(), protocols).await
     }

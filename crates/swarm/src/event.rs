@@ -1,7 +1,7 @@
 //! What goes into the swarm and what comes out: events (the world and the app to us), actions (us to
 //! the world), notices (us to the app). Plain values; nothing here decides anything.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use carrick_protocols::identify;
 use libp2p_identity::PeerId;
@@ -32,6 +32,10 @@ id!(
     AttemptId
 );
 id!(
+    /// One question to the name system. Given by the swarm, never reused.
+    LookupId
+);
+id!(
     /// One caller who waits for a connection. Given by the shell, never reused, growing: waiters are
     /// answered in this order.
     WaiterId
@@ -59,6 +63,55 @@ pub enum Origin {
     Pending(PendingId),
 }
 
+/// What a caller wants of a dial, besides the peer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DialOptions {
+    /// Make another connection although one exists. It counts against the limits as any other. While a handle or a
+    /// stream of it lives it stays; after that it is superfluous beside an older one, and closed when it has been idle
+    /// for [`crate::Config::duplicate_idle_timeout`].
+    pub force_new: bool,
+    /// Dial the given addresses and none that is known of the peer. Without `force_new` a connection that exists is
+    /// used all the same.
+    pub only_given: bool,
+}
+
+/// A question to the name system.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Query {
+    /// Its IP addresses.
+    Ip {
+        /// A host name.
+        name: String,
+        /// Of which kind.
+        family: Family,
+    },
+    /// Its TXT records.
+    Txt {
+        /// A domain name.
+        name: String,
+    },
+}
+
+/// Which IP addresses are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// Both.
+    Any,
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// The answer to a [`Query`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Query::Ip`].
+    Ip(Vec<IpAddr>),
+    /// To [`Query::Txt`], a text for each record.
+    Txt(Vec<String>),
+}
+
 /// What happened in the world, or what the app wants.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -70,11 +123,18 @@ pub enum Event {
         peer: Option<PeerId>,
         /// Where to try besides what the peer store knows.
         addresses: Vec<Multiaddr>,
+        /// How.
+        options: DialOptions,
     },
     /// The waiter went away; a dial that nobody waits for any more is aborted.
     Cancel {
         /// Who asked.
         waiter: WaiterId,
+    },
+    /// The pipe of an attempt is open, its upgrade has begun: other addresses wait a little longer. Optional.
+    AttemptProgress {
+        /// Which one.
+        attempt: AttemptId,
     },
     /// An attempt ended without a connection. Not expected after [`Action::Abort`], but harmless.
     AttemptFailed {
@@ -82,6 +142,13 @@ pub enum Event {
         attempt: AttemptId,
         /// Why.
         error: AttemptError,
+    },
+    /// The answer to [`Action::LookUp`].
+    LookedUp {
+        /// Which one.
+        lookup: LookupId,
+        /// What was found, or why nothing was, in the resolver's words.
+        result: Result<Answer, String>,
     },
     /// An inbound connection ended before its upgrade was done.
     PendingFailed {
@@ -177,6 +244,18 @@ pub enum Action {
     Abort {
         /// Which one.
         attempt: AttemptId,
+    },
+    /// Ask the name system; answer with [`Event::LookedUp`]. The swarm keeps the deadline.
+    LookUp {
+        /// Its id.
+        lookup: LookupId,
+        /// What to ask.
+        query: Query,
+    },
+    /// The answer is not wanted any more; none is needed.
+    AbortLookUp {
+        /// Which one.
+        lookup: LookupId,
     },
     /// Answer a waiter; each is answered once.
     Resolve {

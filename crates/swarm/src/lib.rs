@@ -19,8 +19,8 @@ pub use config::{Config, Counters};
 pub use connections::Connection;
 pub use error::{AttemptError, DialError, Refused};
 pub use event::{
-    Action, AttemptId, CloseReason, ConnectionId, Direction, Event, Notice, Origin, PendingId,
-    WaiterId,
+    Action, Answer, AttemptId, CloseReason, ConnectionId, DialOptions, Direction, Event, Family,
+    LookupId, Notice, Origin, PendingId, Query, WaiterId,
 };
 pub use peer_store::PeerStore;
 pub use swarm::Swarm;

@@ -60,9 +60,11 @@ impl Swarm {
                 waiter,
                 peer,
                 addresses,
+                options: _,
             } => self.connect(now, waiter, peer, addresses),
             Event::Cancel { waiter } => self.dialer.cancel(waiter, &mut self.out),
             Event::AttemptFailed { attempt, error } => self.attempt_failed(now, attempt, error),
+            Event::AttemptProgress { .. } | Event::LookedUp { .. } => {}
             Event::PendingFailed { pending } => self.connections.fail_pending(pending),
             Event::Established {
                 connection,

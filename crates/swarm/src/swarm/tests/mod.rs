@@ -11,7 +11,7 @@ use std::time::Duration;
 use libp2p_identity::Keypair;
 
 use super::*;
-use crate::event::PendingId;
+use crate::event::{DialOptions, PendingId};
 
 /// A swarm with its clock and its shell's counters.
 pub(super) struct Node {
@@ -48,6 +48,7 @@ impl Node {
             waiter,
             peer: peer.into(),
             addresses: addresses.iter().map(|a| address(a)).collect(),
+            options: DialOptions::default(),
         };
         (waiter, self.event(event))
     }

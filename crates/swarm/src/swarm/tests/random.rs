@@ -162,7 +162,7 @@ impl Shell {
                 | Action::PushIdentify { connection } => {
                     assert!(self.open.contains_key(&connection));
                 }
-                Action::Notice(_) => {}
+                Action::LookUp { .. } | Action::AbortLookUp { .. } | Action::Notice(_) => {}
             }
         }
         for (peer, id) in &self.preferred {
@@ -211,6 +211,7 @@ impl Shell {
                     waiter,
                     peer: who.map(peer),
                     addresses,
+                    options: DialOptions::default(),
                 });
             }
             Step::Cancel(index) => {
