@@ -19,6 +19,7 @@ pub mod address;
 pub mod certificate;
 pub mod key;
 pub mod peer_id;
+pub mod pnet;
 
 pub mod envelope;
 pub mod identify;
