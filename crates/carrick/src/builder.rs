@@ -7,11 +7,11 @@ use carrick_wire::{Keypair, Multiaddr, ProtocolId};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::{
-    AcceptError, Config, IntoAddress, ListenError, Node, Stream, TargetError,
+    AcceptError, Config, IntoAddress, ListenError, Node, Stream, SwarmKey, TargetError,
     control::{Control, MESSAGES_MAX},
     core::{Core, Parts},
     events::EVENTS_MAX,
-    identify,
+    identify, pnet,
     resolve::{Resolver, SystemResolver},
     router::{Outcome, Router},
     target::parse_protocol,
@@ -68,6 +68,7 @@ pub struct Builder {
     transports: Vec<Box<dyn Transport>>,
     resolver: Box<dyn Resolver>,
     handlers: Vec<Register>,
+    swarm_key: Option<SwarmKey>,
 }
 
 impl Builder {
@@ -82,6 +83,7 @@ impl Builder {
             transports: Vec::new(),
             resolver: Box::new(SystemResolver::default()),
             handlers: Vec::new(),
+            swarm_key: None,
         }
     }
 
@@ -150,11 +152,22 @@ impl Builder {
         self
     }
 
+    /// Talks to nobody but the nodes that have this key. A private network has no QUIC, whose packets cannot be hidden;
+    /// TCP, WebSocket, Unix sockets and memory work as ever.
+    pub fn private_network(mut self, key: SwarmKey) -> Self {
+        self.swarm_key = Some(key);
+        self
+    }
+
     /// Makes the node and binds its listeners, within the current tokio runtime.
     ///
     /// # Errors
-    /// A listener cannot be bound, a handler cannot be registered, or the identity cannot sign.
+    /// A listener cannot be bound, a handler cannot be registered, or the identity cannot sign; or the environment has
+    /// `LIBP2P_FORCE_PNET=1` and there is no [`private_network`](Self::private_network).
     pub async fn spawn(mut self) -> Result<Node, ListenError> {
+        if self.swarm_key.is_none() && pnet::is_forced() {
+            return Err(ListenError::NoSwarmKey);
+        }
         let router = Router::new();
         self.handlers
             .drain(..)
@@ -182,6 +195,7 @@ impl Builder {
             ),
             transports: self.transports,
             resolver: self.resolver,
+            swarm_key: self.swarm_key,
             router,
             control,
             events: events.downgrade(),

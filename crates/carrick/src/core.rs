@@ -16,8 +16,8 @@ use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::{
-    Config, Connection, NodeEvent, connection::Shared, message::Message, resolve::Resolver,
-    router::Router, target::Target, transport::Transport,
+    Config, Connection, NodeEvent, SwarmKey, connection::Shared, message::Message,
+    resolve::Resolver, router::Router, target::Target, transport::Transport,
 };
 
 /// What the node's handles, tasks and streams share.
@@ -32,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) agent: String,
     pub(crate) transports: Vec<Box<dyn Transport>>,
     pub(crate) resolver: Box<dyn Resolver>,
+    /// Of the private network that we are in.
+    pub(crate) swarm_key: Option<SwarmKey>,
     pub(crate) router: Router,
     /// The connection that new streams to a peer use.
     pub(crate) peers: RwLock<HashMap<PeerId, Arc<Shared>>>,
@@ -56,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) agent: String,
     pub(crate) transports: Vec<Box<dyn Transport>>,
     pub(crate) resolver: Box<dyn Resolver>,
+    pub(crate) swarm_key: Option<SwarmKey>,
     pub(crate) router: Router,
     pub(crate) control: mpsc::Sender<Message>,
     pub(crate) events: broadcast::WeakSender<NodeEvent>,
@@ -73,6 +76,7 @@ impl Core {
             agent: parts.agent,
             transports: parts.transports,
             resolver: parts.resolver,
+            swarm_key: parts.swarm_key,
             router: parts.router,
             peers: RwLock::default(),
             addresses: RwLock::default(),

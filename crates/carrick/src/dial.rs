@@ -15,6 +15,7 @@ use crate::{
     AttemptError, ListenError,
     core::Core,
     message::{Message, Session},
+    pnet,
     transport::{Listener, Pipe, Transport},
 };
 
@@ -29,18 +30,23 @@ pub(crate) async fn dial(
     expected: Option<PeerId>,
 ) -> Result<Session, AttemptError> {
     let address = without_peer(address);
+    if node.swarm_key.is_some() && pnet::is_beyond(&address) {
+        return Err(AttemptError::PrivateNetwork);
+    }
     let transport = transport(node, &address).ok_or(AttemptError::NoTransport)?;
     let pipe = transport
         .dial(address)
         .await
         .map_err(|error| AttemptError::Transport(error.to_string()))?;
     node.send(Message::AttemptProgress { attempt }).await;
-    upgrade(node, pipe, Role::Dialer, expected).await
+    let upgraded = upgrade(node, pipe, Role::Dialer, expected).await;
+    upgraded.map_err(|error| pnet::hint(node.swarm_key.as_ref(), error))
 }
 
 /// Upgrades a pipe that was accepted.
 pub(crate) async fn upgrade_inbound(node: &Core, pipe: Pipe) -> Result<Session, AttemptError> {
-    upgrade(node, pipe, Role::Listener, None).await
+    let upgraded = upgrade(node, pipe, Role::Listener, None).await;
+    upgraded.map_err(|error| pnet::hint(node.swarm_key.as_ref(), error))
 }
 
 /// Binds a listener.
@@ -49,6 +55,9 @@ pub(crate) async fn listen(
     address: Multiaddr,
 ) -> Result<Box<dyn Listener>, ListenError> {
     let bare = without_peer(address.clone());
+    if node.swarm_key.is_some() && pnet::is_beyond(&bare) {
+        return Err(ListenError::PrivateNetwork(address));
+    }
     let transport =
         transport(node, &bare).ok_or_else(|| ListenError::NoTransport(address.clone()))?;
     let listening = transport.listen(bare).await;
@@ -75,10 +84,11 @@ fn without_peer(mut address: Multiaddr) -> Multiaddr {
 
 async fn upgrade(
     node: &Core,
-    mut pipe: Pipe,
+    pipe: Pipe,
     role: Role,
     expected: Option<PeerId>,
 ) -> Result<Session, AttemptError> {
+    let mut pipe = pnet::protect(node.swarm_key.as_ref(), pipe);
     let config = node.session_config.clone();
     let (noise, muxers) = (node.noise.clone(), node.muxers.clone());
     let mut upgrade = Upgrade::new(

@@ -170,6 +170,15 @@ pub enum ListenError {
     /// A protocol was given two handlers.
     #[error(transparent)]
     Accept(#[from] AcceptError),
+    /// QUIC, WebTransport and WebRTC cannot be hidden under a swarm key.
+    #[error("{0} cannot be part of a private network; use TCP, WebSocket or a Unix socket")]
+    PrivateNetwork(Multiaddr),
+    /// The environment demands a private network.
+    #[error(
+        "LIBP2P_FORCE_PNET=1 forbids a node without a swarm key; give it the key of its private network, or unset the \
+         variable"
+    )]
+    NoSwarmKey,
     /// The identity's private key cannot sign.
     #[error("the identity key cannot be used to sign")]
     Identity,

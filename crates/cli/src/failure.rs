@@ -39,6 +39,8 @@ fn dial_remedy(error: &DialError) -> &'static str {
     let any = |test: fn(&AttemptError) -> bool| attempts.iter().any(|(_, error)| test(error));
     if any(|error| matches!(error, AttemptError::WrongPeer { .. })) {
         "copy the address anew from the peer that you want: another one answers there"
+    } else if any(|error| matches!(error, AttemptError::PrivateNetwork)) {
+        "use a TCP or WebSocket address of the peer, or leave --swarm-key out"
     } else if any(|error| matches!(error, AttemptError::NoTransport)) {
         "use a TCP address such as /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"
     } else if any(|error| matches!(error, AttemptError::Upgrade(_))) {
@@ -64,9 +66,11 @@ impl From<ListenError> for Failure {
     fn from(error: ListenError) -> Self {
         match error {
             // Most of its texts name the remedy themselves.
-            ListenError::Io { .. } | ListenError::NoTransport(_) | ListenError::Invalid(_) => {
-                Self(error.to_string())
-            }
+            ListenError::Io { .. }
+            | ListenError::NoTransport(_)
+            | ListenError::Invalid(_)
+            | ListenError::PrivateNetwork(_)
+            | ListenError::NoSwarmKey => Self(error.to_string()),
             error => Self::new(error, "try again; -vv logs what happens"),
         }
     }

@@ -1,11 +1,12 @@
 //! `carrick id`: what a peer says of itself, and what was negotiated with it.
 
-use carrick::{Connection, Info, Multiaddr, Node};
+use carrick::{Connection, Info, Multiaddr};
 use serde_json::json;
 
 use crate::{
     address,
     failure::Failure,
+    network,
     output::{self, plain, texts},
 };
 
@@ -22,10 +23,12 @@ pub(crate) struct Args {
     /// One JSON object.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    network: network::Network,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
-    let node = Node::spawn().await?;
+    let node = args.network.builder()?.spawn().await?;
     let connection = node.dial(&args.address).await?;
     let info = connection.info().await.ok_or_else(|| {
         Failure::new(

@@ -1,5 +1,5 @@
-//! `carrick key`: key files. A file holds a private key in libp2p's protobuf encoding (specs/peer-ids), which other
-//! stacks read and write too. Invariants: only its owner may read it, and no file is ever overwritten.
+//! `carrick key`: key files. A node's holds a private key in libp2p's protobuf encoding (specs/peer-ids), which other
+//! stacks read and write too; a private network's is a `swarm.key` of go-libp2p. Invariants: only its owner may read it, and no file is ever overwritten.
 
 use std::{
     fs::{File, OpenOptions},
@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use carrick::Keypair;
+use carrick::{Keypair, SwarmKey};
 use serde_json::json;
 
 use crate::{failure::Failure, output};
@@ -22,6 +22,14 @@ pub(crate) enum Command {
     /// Show whose key it is; the secret is not shown.
     #[command(after_help = "Example:\n  carrick key show node.key --json")]
     Show(Args),
+    /// Make a new key of a private network and store it in FILE, readable by its owner only.
+    #[command(after_help = "\
+Example:
+  carrick key swarm swarm.key && carrick listen --swarm-key swarm.key
+
+Copy the file to every node of the network; the fingerprint tells whether two nodes have the same. Other libp2p stacks,
+and Kubo, read it too.")]
+    Swarm(Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -37,10 +45,14 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
     let (args, keypair) = match command {
         Command::Generate(args) => {
             let keypair = Keypair::generate_ed25519();
-            store(&args.file, &keypair)?;
+            let bytes = keypair
+                .to_protobuf_encoding()
+                .map_err(|error| Failure::new(error, "this kind of key cannot be stored"))?;
+            store(&args.file, &bytes)?;
             (args, keypair)
         }
         Command::Show(args) => (args, load(&args.file)?),
+        Command::Swarm(args) => return swarm(args),
     };
     let (peer, kind) = (
         keypair.public().to_peer_id(),
@@ -51,6 +63,17 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         json!({"peer": peer.to_string(), "key_type": kind, "file": args.file}).to_string()
     } else {
         format!("{peer}  {kind}  {}", output::plain(args.file.display()))
+    })
+}
+
+fn swarm(args: &Args) -> Result<(), Failure> {
+    let key = SwarmKey::generate();
+    store(&args.file, key.encode().as_bytes())?;
+    let fingerprint = key.fingerprint();
+    output::result(&if args.json {
+        json!({"fingerprint": fingerprint, "file": args.file}).to_string()
+    } else {
+        format!("{fingerprint}  {}", output::plain(args.file.display()))
     })
 }
 
@@ -96,11 +119,8 @@ pub(crate) fn load(path: &Path) -> Result<Keypair, Failure> {
 }
 
 /// Writes a new file.
-fn store(path: &Path, keypair: &Keypair) -> Result<(), Failure> {
+fn store(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let name = path.display();
-    let bytes = keypair
-        .to_protobuf_encoding()
-        .map_err(|error| Failure::new(error, "this kind of key cannot be stored"))?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     owner_only(&mut options);
@@ -108,7 +128,7 @@ fn store(path: &Path, keypair: &Keypair) -> Result<(), Failure> {
         if error.kind() == io::ErrorKind::AlreadyExists {
             Failure::new(
                 format!("{name} exists and is not overwritten"),
-                "choose another name, or remove it if its identity is not needed any more",
+                "choose another name, or remove it if its key is not needed any more",
             )
         } else {
             Failure::new(
@@ -117,7 +137,7 @@ fn store(path: &Path, keypair: &Keypair) -> Result<(), Failure> {
             )
         }
     })?;
-    let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
     written.map_err(|error| {
         // Half a key is worth nothing, and would be in the way.
         let _ = std::fs::remove_file(path);

@@ -6,13 +6,14 @@ use carrick::{IntoAddress, Multiaddr, Node, NodeEvent, Stream};
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::{address, failure::Failure, key, output};
+use crate::{address, failure::Failure, key, network, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   carrick listen                                          free TCP ports on every interface, IPv4 and IPv6
   carrick listen /ip4/0.0.0.0/tcp/4001 --key node.key     a fixed port, and the same peer id every time
+  carrick listen --swarm-key swarm.key                    a private network: only nodes with this key can connect
 
 Stops at Ctrl-C or SIGTERM: open streams get 5 s to finish.")]
 pub(crate) struct Args {
@@ -25,11 +26,13 @@ pub(crate) struct Args {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    network: network::Network,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let mut builder =
-        Node::builder().handle(
+        args.network.builder()?.handle(
             ECHO,
             |mut stream: Stream| async move { stream.echo().await },
         );

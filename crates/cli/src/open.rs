@@ -2,10 +2,10 @@
 
 use std::io::IsTerminal;
 
-use carrick::{Multiaddr, Node, ProtocolId, StreamError};
+use carrick::{Multiaddr, ProtocolId, StreamError};
 use tokio::io::{AsyncWriteExt, copy, split, stdin, stdout};
 
-use crate::{address, failure::Failure, output};
+use crate::{address, failure::Failure, network, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -22,10 +22,12 @@ pub(crate) struct Args {
     /// The protocol to ask for.
     #[arg(value_name = "PROTOCOL", value_parser = address::protocol)]
     protocol: ProtocolId,
+    #[command(flatten)]
+    network: network::Network,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
-    let node = Node::spawn().await?;
+    let node = args.network.builder()?.spawn().await?;
     let stream = node.open_stream(&args.address, &args.protocol).await?;
     let (mut reader, mut writer) = split(stream);
     let up = async {

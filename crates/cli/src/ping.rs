@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use carrick::{Multiaddr, Node, PingError};
+use carrick::{Multiaddr, PingError};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{address, failure::Failure, output};
+use crate::{address, failure::Failure, network, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -28,10 +28,12 @@ pub(crate) struct Args {
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    network: network::Network,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
-    let node = Node::spawn().await?;
+    let node = args.network.builder()?.spawn().await?;
     let connection = node.dial(&args.address).await?;
     if !args.json {
         output::note(&format!(

@@ -20,6 +20,7 @@ mod mux;
 pub mod negotiate;
 mod noise;
 mod outbox;
+mod pnet;
 mod stream;
 #[cfg(test)]
 mod testing;
@@ -35,5 +36,6 @@ pub use error::{
 pub use event::{Event, Key, Read, Role};
 pub use mux::Mux;
 pub use noise::{NoiseIdentity, Opener, Sealer};
+pub use pnet::Keystream;
 pub use tls::TlsIdentity;
 pub use upgrade::{Summary, Upgrade, Upgraded};

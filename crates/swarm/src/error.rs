@@ -78,6 +78,9 @@ pub enum AttemptError {
     /// The pipe was open, but security or muxing was not agreed on.
     #[error("upgrade failed: {0}")]
     Upgrade(String),
+    /// We are in a private network, and connections to this address cannot be hidden under its key.
+    #[error("cannot be part of a private network; use TCP or WebSocket")]
+    PrivateNetwork,
     /// No connection in time; or its turn had not come when the whole dial's time was up.
     #[error("timed out")]
     Timeout,

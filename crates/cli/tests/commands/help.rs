@@ -14,6 +14,7 @@ fn each_help_shows_an_example() {
         "key",
         "key generate",
         "key show",
+        "key swarm",
     ] {
         let args: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
         let help = carrick(&args).lines().join("\n");

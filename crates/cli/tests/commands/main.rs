@@ -6,3 +6,4 @@ mod keys;
 mod peers;
 mod process;
 mod refusals;
+mod swarm;
