@@ -4,14 +4,14 @@
 
 use carrick_wire::{
     Keypair, address, envelope, identify, key, mplex, multistream, noise, peer_id,
-    peer_record::PeerRecord, varint, yamux,
+    peer_record::PeerRecord, pnet, varint, yamux,
 };
 
 /// The name of a corpus, and what its inputs are fed to.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("varint", varint),
     ("multistream", multistream),
     ("noise", noise),
@@ -23,6 +23,7 @@ pub const TARGETS: [Target; 11] = [
     ("envelope", envelope),
     ("peer_record", peer_record),
     ("identify", identify),
+    ("pnet", pnet),
 ];
 
 /// Plain varints and length prefixes.
@@ -158,4 +159,11 @@ pub fn identify(data: &[u8]) {
 
 fn keypair() -> Keypair {
     Keypair::ed25519_from_bytes([7; 32]).expect("any 32 bytes are a secret key")
+}
+
+/// The file of a private network's key.
+pub fn pnet(data: &[u8]) {
+    if let Ok(key) = pnet::Psk::decode(data) {
+        assert_eq!(pnet::Psk::decode(key.encode().as_bytes()), Ok(key));
+    }
 }

@@ -165,9 +165,9 @@ pub(crate) fn protect(key: Option<&SwarmKey>, pipe: Pipe) -> Pipe {
 
 /// Whatever fails before the peer is known may be for want of the right key.
 pub(crate) fn hint(key: Option<&SwarmKey>, error: AttemptError) -> AttemptError {
-    let text = match (&error, key) {
-        (AttemptError::Upgrade(text) | AttemptError::Transport(text), Some(_)) => text,
-        _ => return error,
+    let (AttemptError::Upgrade(text) | AttemptError::Transport(text), Some(_)) = (&error, key)
+    else {
+        return error;
     };
     AttemptError::Upgrade(format!(
         "{text}; we are in a private network: the peer may not have its swarm key"
