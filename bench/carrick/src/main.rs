@@ -1,9 +1,9 @@
-//! Carrick under test: TCP, Noise, yamux, and every default but those that end idle connections or cap their number.
+//! Carrick under test, over what is asked for, with every default but those that end idle connections or cap their number.
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
-use bench_harness::{PROTOCOL, serve};
+use anyhow::{Result, ensure};
+use bench_harness::{Over, PROTOCOL, Security, serve};
 use carrick::{Config, Node, Stream};
 
 struct Carrick {
@@ -28,16 +28,19 @@ impl bench_harness::Stack for Carrick {
     const NAME: &'static str = "carrick";
     type Connection = Link;
 
-    async fn start(listen: Option<SocketAddr>, _variant: &str) -> Result<Self> {
+    async fn start(listen: Option<SocketAddr>, over: Over) -> Result<Self> {
+        ensure!(
+            over.security == Security::Noise,
+            "this stack has only Noise"
+        );
         let mut builder = Node::builder().config(config());
         if let Some(listen) = listen {
-            let address = format!("/ip4/{}/tcp/{}", listen.ip(), listen.port());
             builder = builder
                 .handle(
                     PROTOCOL,
                     |stream: Stream| async move { serve(stream).await },
                 )
-                .listen(address)?;
+                .listen(over.multiaddr(listen))?;
         }
         Ok(Self {
             node: builder.spawn().await?,

@@ -7,12 +7,19 @@
 //! ```
 
 mod meter;
+mod over;
 mod workload;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
+pub use over::{Over, Security, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, copy_buf, sink};
 
 /// The protocol name that every stack negotiates for its streams.
@@ -25,12 +32,10 @@ pub trait Stack: Sized + Send + Sync + 'static {
     /// See [`Connection`].
     type Connection: Connection;
 
-    /// Starts a node with a fresh identity. With `listen` it accepts connections there and gives every
-    /// inbound stream to [`serve`], in a task of its own. `variant` is `--proto`; empty by default.
-    fn start(
-        listen: Option<SocketAddr>,
-        variant: &str,
-    ) -> impl Future<Output = Result<Self>> + Send;
+    /// Starts a node with a fresh identity. With `listen` it accepts connections there, gives every inbound
+    /// stream to [`serve`], in a task of its own, and tells [`count_packet`] of every packet.
+    /// A stack that lacks what `over` asks for returns an error.
+    fn start(listen: Option<SocketAddr>, over: Over) -> impl Future<Output = Result<Self>> + Send;
 
     /// What others dial to reach this node; only asked of a node that listens.
     fn address(&self) -> String;
@@ -50,6 +55,11 @@ pub trait Connection: Send + Sync + 'static {
 
     /// Closes the connection; done when the node could dial again.
     fn close(self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Sends `payload` in packets, as fast as the stack takes them, until `end`; says how many.
+    fn flood(&self, _payload: &[u8], _end: Instant) -> impl Future<Output = Result<u64>> + Send {
+        async { bail!("this stack has no packets") }
+    }
 }
 
 /// Bytes both ways. `shutdown` finishes the write side only.
@@ -65,8 +75,8 @@ pub fn main<S: Stack>() -> Result<()> {
         .build()?
         .block_on(async {
             match cli {
-                Cli::Serve { listen, proto } => {
-                    let start = tokio::time::timeout(START_TIMEOUT, S::start(Some(listen), &proto));
+                Cli::Serve { listen, over } => {
+                    let start = tokio::time::timeout(START_TIMEOUT, S::start(Some(listen), over));
                     let node = start.await.context("starting the node took too long")??;
                     println!("READY {}", node.address());
                     std::future::pending::<()>().await;
@@ -88,6 +98,14 @@ pub async fn serve<T: Stream>(mut stream: T) {
     // A stream that breaks is noticed, and counted, by the dialer.
     let _: io::Result<()> = obey(&mut stream).await;
 }
+
+/// A server calls this for every packet that arrives.
+pub fn count_packet() {
+    PACKETS.fetch_add(1, Relaxed);
+}
+
+/// Of all connections: a benchmark has one.
+static PACKETS: AtomicU64 = AtomicU64::new(0);
 
 async fn obey<T: Stream>(stream: &mut T) -> io::Result<()> {
     let mut message = [0; MESSAGE_LEN];
@@ -111,6 +129,10 @@ async fn obey<T: Stream>(stream: &mut T) -> io::Result<()> {
             stream.read_u8().await?;
             produce(stream, bytes).await?;
         }
+        Order::Count(_) => {
+            let count = Order::Count(PACKETS.load(Relaxed));
+            stream.write_all(&count.encode()).await?;
+        }
     }
     stream.shutdown().await?;
     // Staying until the dialer has finished: some stacks reset what they drop.
@@ -129,6 +151,8 @@ enum Order {
     Upload(u64),
     /// Signal, wait for a signal, send so many bytes.
     Download(u64),
+    /// Say how many packets have arrived; the answer holds the number.
+    Count(u64),
 }
 
 impl Order {
@@ -138,6 +162,7 @@ impl Order {
             Self::Echo => (b'e', 0),
             Self::Upload(bytes) => (b'u', bytes),
             Self::Download(bytes) => (b'd', bytes),
+            Self::Count(packets) => (b'c', packets),
         };
         let mut message = [kind; MESSAGE_LEN];
         message[1..9].copy_from_slice(&bytes.to_be_bytes());
@@ -151,6 +176,7 @@ impl Order {
             b'e' => Some(Self::Echo),
             b'u' => Some(Self::Upload(bytes)),
             b'd' => Some(Self::Download(bytes)),
+            b'c' => Some(Self::Count(bytes)),
             _ => None,
         }
     }
@@ -194,13 +220,13 @@ fn raise_file_limit() {
 #[command(about = "One stack of the benchmark: its server and its measuring client")]
 enum Cli {
     /// Start a node, print `READY <address>` and serve until killed
+    #[command(args_override_self = true)]
     Serve {
         /// Socket address; port 0 picks a free one
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
-        /// Variant of the stack, where it has several
-        #[arg(long, default_value = "")]
-        proto: String,
+        #[command(flatten)]
+        over: Over,
     },
     /// Run one workload against a server and print one JSON line
     Run(workload::Options),

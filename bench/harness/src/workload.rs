@@ -14,10 +14,12 @@ use tokio::{
 };
 
 use crate::{
-    Connection, MESSAGE_LEN, Order, Stack, Stream, discard, meter, meter::Meter, produce, signal,
+    Connection, MESSAGE_LEN, Order, Over, Stack, Stream, discard, meter, meter::Meter, produce,
+    signal,
 };
 
 #[derive(Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Options {
     /// What `serve` printed after READY
     address: String,
@@ -32,7 +34,7 @@ pub(crate) struct Options {
     /// rr, pingpong, conn: loops at once
     #[arg(long, default_value_t = 1)]
     concurrency: usize,
-    /// rr, pingpong, conn: how long to measure; idle: how long to wait
+    /// rr, pingpong, conn, packets: how long to measure; idle: how long to wait
     #[arg(long, default_value_t = 2.0)]
     secs: f64,
     /// idle: connections to hold
@@ -41,12 +43,14 @@ pub(crate) struct Options {
     /// conn: also send one request over each connection before it is closed
     #[arg(long)]
     request: bool,
+    /// packets: bytes in each
+    #[arg(long, default_value_t = 1200)]
+    packet_len: usize,
     /// The server's process id: adds its CPU time and memory to the report
     #[arg(long)]
     server_pid: Option<u32>,
-    /// Variant of the stack, where it has several
-    #[arg(long, default_value = "")]
-    proto: String,
+    #[command(flatten)]
+    over: Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -63,10 +67,12 @@ enum Workload {
     Conn,
     /// Hold connections from distinct identities and weigh the server
     Idle,
+    /// Packets to the server, as many as can be sent
+    Packets,
 }
 
 pub(crate) async fn run<S: Stack>(options: &Options) -> Result<Value> {
-    let node = S::start(None, &options.proto).await?;
+    let node = S::start(None, options.over).await?;
     let first = node.dial(&options.address).await;
     let connection = Arc::new(first.context("first connection")?);
     let first = insist(&mut Requests(connection.clone())).await;
@@ -88,7 +94,7 @@ pub(crate) async fn run<S: Stack>(options: &Options) -> Result<Value> {
         Workload::Conn => {
             let mut dialers = Vec::new();
             for _ in loops {
-                let node = S::start(None, &options.proto).await?;
+                let node = S::start(None, options.over).await?;
                 dialers.push(Dials {
                     node,
                     address: options.address.clone(),
@@ -98,6 +104,7 @@ pub(crate) async fn run<S: Stack>(options: &Options) -> Result<Value> {
             repeat(dialers, options).await?
         }
         Workload::Idle => idle::<S>(options).await?,
+        Workload::Packets => packets(&*connection, options).await?,
     };
     report["stack"] = S::NAME.into();
     report["workload"] = format!("{:?}", options.workload).to_lowercase().into();
@@ -156,7 +163,7 @@ async fn transfer<T: Stream>(mut stream: T, order: Order) -> Result<()> {
             signal(&mut stream).await?;
             discard(&mut stream, bytes).await?;
         }
-        Order::Request | Order::Echo => {}
+        Order::Request | Order::Echo | Order::Count(_) => {}
     }
     Ok(stream.shutdown().await?)
 }
@@ -167,12 +174,12 @@ async fn idle<S: Stack>(options: &Options) -> Result<Value> {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for dialer in 0..DIALERS {
-        let (address, variant) = (options.address.clone(), options.proto.clone());
+        let (address, over) = (options.address.clone(), options.over);
         let count = (options.connections + dialer) / DIALERS;
         tasks.spawn(async move {
             let mut held = Vec::new();
             for _ in 0..count {
-                let node = S::start(None, &variant).await?;
+                let node = S::start(None, over).await?;
                 let connection = Arc::new(node.dial(&address).await?);
                 held.push((node, connection));
             }
@@ -192,6 +199,51 @@ async fn idle<S: Stack>(options: &Options) -> Result<Value> {
     }
     let kib_per_connection = (after_kib as f64 - before_kib as f64) / held.len() as f64;
     Ok(json!({ "kib_per_connection": kib_per_connection, "setup_s": setup_s, "errors": dead }))
+}
+
+/// Counted where they arrive. Those on the way when time is up are few beside all others.
+async fn packets<C: Connection>(connection: &C, options: &Options) -> Result<Value> {
+    let payload = vec![0xa5; options.packet_len];
+    // The path is explored and the congestion window opened first.
+    connection.flood(&payload, Instant::now() + WARM_UP).await?;
+    let before = settled(connection).await?;
+    let meter = Meter::start(options.server_pid);
+    let end = meter.started + Duration::from_secs_f64(options.secs);
+    let sent = connection.flood(&payload, end).await?;
+    let seconds = meter.started.elapsed().as_secs_f64();
+    let received = (settled(connection).await? - before) as f64;
+    ensure!(received > 0.0, "of {sent} packets none arrived");
+    Ok(json!({
+        "packets_s": received / seconds,
+        "cpu_us_per_packet": meter.cpu_s().map(|cpu_s| cpu_s * 1e6 / received),
+        "lost_percent": 100.0 * (1.0 - received / sent as f64),
+        "sent": sent,
+        "seconds": seconds,
+    }))
+}
+
+/// The count of packets once it stands still: the last one has arrived or is lost.
+async fn settled<C: Connection>(connection: &C) -> Result<u64> {
+    let mut count = arrived(connection).await?;
+    loop {
+        tokio::time::sleep(SETTLING).await;
+        match arrived(connection).await? {
+            same if same == count => return Ok(count),
+            more => count = more,
+        }
+    }
+}
+
+/// The packets that the server has seen, by its own count.
+async fn arrived<C: Connection>(connection: &C) -> Result<u64> {
+    let mut stream = open(connection, Order::Count(0)).await?;
+    let mut reply = [0; MESSAGE_LEN];
+    stream.read_exact(&mut reply).await?;
+    stream.shutdown().await?;
+    match Order::decode(&reply) {
+        Some(Order::Count(packets)) => Ok(packets),
+        _ => anyhow::bail!("wrong reply"),
+    }
 }
 
 /// One thing to do over and over, and to time.
@@ -354,4 +406,6 @@ const GIB: f64 = (1u64 << 30) as f64;
 const LOST_MAX: u64 = 1000;
 /// Tasks that dial for `idle`.
 const DIALERS: usize = 8;
+const WARM_UP: Duration = Duration::from_millis(300);
+const SETTLING: Duration = Duration::from_millis(50);
 const STUCK_TIMEOUT: Duration = Duration::from_secs(5);

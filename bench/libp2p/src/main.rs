@@ -1,17 +1,17 @@
-//! rust-libp2p over TCP, Noise and yamux, with `libp2p-stream` and default settings. Only the idle timeout
+//! rust-libp2p with `libp2p-stream` and default settings, over TCP, WebSocket or QUIC. Only the idle timeout
 //! is longer, or it would close connections between streams.
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result};
-use bench_harness::{Connection, PROTOCOL, Stack, serve};
+use anyhow::{Context, Result, bail};
+use bench_harness::{Connection, Over, PROTOCOL, Security, Stack, Transport, serve};
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder,
     multiaddr::Protocol,
     noise,
     swarm::{ConnectionId, SwarmEvent},
-    tcp, yamux,
+    tcp, tls, yamux,
 };
 use libp2p_stream::{Behaviour, Control};
 use tokio::sync::{mpsc, oneshot};
@@ -26,21 +26,42 @@ struct Node {
     address: String,
 }
 
+async fn swarm(over: Over) -> Result<Swarm<Behaviour>> {
+    let builder = SwarmBuilder::with_new_identity().with_tokio();
+    let (tcp, muxer) = (tcp::Config::default(), yamux::Config::default);
+    // Each transport makes a builder of another type that cannot be named.
+    macro_rules! finish {
+        ($builder:expr) => {
+            $builder
+                .with_behaviour(|_| Behaviour::new())?
+                .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
+                .build()
+        };
+    }
+    Ok(match (over.transport, over.security) {
+        (Transport::QuicV1, _) => finish!(builder.with_quic()),
+        (_, Security::None) => bail!("this stack secures every connection"),
+        (Transport::Tcp, Security::Noise) => {
+            finish!(builder.with_tcp(tcp, noise::Config::new, muxer)?)
+        }
+        (Transport::Tcp, Security::Tls) => {
+            finish!(builder.with_tcp(tcp, tls::Config::new, muxer)?)
+        }
+        (Transport::Ws, Security::Noise) => {
+            finish!(builder.with_websocket(noise::Config::new, muxer).await?)
+        }
+        (Transport::Ws, Security::Tls) => {
+            finish!(builder.with_websocket(tls::Config::new, muxer).await?)
+        }
+    })
+}
+
 impl Stack for Node {
     const NAME: &'static str = "libp2p";
     type Connection = Link;
 
-    async fn start(listen: Option<SocketAddr>, _: &str) -> Result<Self> {
-        let mut swarm = SwarmBuilder::with_new_identity()
-            .with_tokio()
-            .with_tcp(
-                tcp::Config::default(),
-                noise::Config::new,
-                yamux::Config::default,
-            )?
-            .with_behaviour(|_| Behaviour::new())?
-            .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
-            .build();
+    async fn start(listen: Option<SocketAddr>, over: Over) -> Result<Self> {
+        let mut swarm = swarm(over).await?;
         let mut control = swarm.behaviour().new_control();
         let mut address = Multiaddr::empty();
         if let Some(listen) = listen {
@@ -50,7 +71,7 @@ impl Stack for Node {
                     tokio::spawn(serve(stream.compat()));
                 }
             });
-            swarm.listen_on(Multiaddr::from(listen.ip()).with(Protocol::Tcp(listen.port())))?;
+            swarm.listen_on(over.multiaddr(listen).parse()?)?;
             while address.is_empty() {
                 if let SwarmEvent::NewListenAddr { address: bound, .. } =
                     swarm.select_next_some().await

@@ -1,5 +1,5 @@
-//! The physical limit: TCP with the cipher of Noise and nothing else. No muxer, so a stream is a TCP
-//! connection; no handshake, so `conn` and `idle` are bounds that nobody can reach. `--proto raw` leaves
+//! The physical limit: TCP with the cipher of Noise or of TLS and nothing else. No muxer, so a stream is a TCP
+//! connection; no handshake, so `conn` and `idle` are bounds that nobody can reach. `--security none` leaves
 //! the cipher out too.
 
 mod sealed;
@@ -7,7 +7,7 @@ mod sealed;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
-use bench_harness::{Connection, Stack, serve};
+use bench_harness::{Connection, Over, Security, Stack, Transport, serve};
 use sealed::{Sealed, sealed};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,30 +17,34 @@ use tokio_util::either::Either;
 
 struct Limit {
     local: Option<SocketAddr>,
-    raw: bool,
+    security: Security,
 }
 
 impl Stack for Limit {
     const NAME: &'static str = "limit";
     type Connection = Tcp;
 
-    async fn start(listen: Option<SocketAddr>, variant: &str) -> Result<Self> {
-        let raw = variant == "raw";
+    async fn start(listen: Option<SocketAddr>, over: Over) -> Result<Self> {
+        ensure!(over.transport == Transport::Tcp, "this limit is TCP's");
+        let security = over.security;
         let Some(listen) = listen else {
-            return Ok(Self { local: None, raw });
+            return Ok(Self {
+                local: None,
+                security,
+            });
         };
         let listener = TcpListener::bind(listen).await?;
         let local = listener.local_addr()?;
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                if let Ok(stream) = stream(socket, raw, false) {
+                if let Ok(stream) = stream(socket, security, false) {
                     tokio::spawn(serve(stream));
                 }
             }
         });
         Ok(Self {
             local: Some(local),
-            raw,
+            security,
         })
     }
 
@@ -53,7 +57,7 @@ impl Stack for Limit {
         let remote: SocketAddr = address.parse().context("ip:port expected")?;
         Ok(Tcp {
             remote,
-            raw: self.raw,
+            security: self.security,
             open: TcpStream::connect(remote).await?,
         })
     }
@@ -61,7 +65,7 @@ impl Stack for Limit {
 
 struct Tcp {
     remote: SocketAddr,
-    raw: bool,
+    security: Security,
     open: TcpStream,
 }
 
@@ -69,7 +73,7 @@ impl Connection for Tcp {
     type Stream = Pipe;
 
     async fn open(&self) -> Result<Pipe> {
-        stream(TcpStream::connect(self.remote).await?, self.raw, true)
+        stream(TcpStream::connect(self.remote).await?, self.security, true)
     }
 
     async fn close(mut self) -> Result<()> {
@@ -82,13 +86,14 @@ impl Connection for Tcp {
 
 type Pipe = Either<TcpStream, Sealed>;
 
-fn stream(socket: TcpStream, raw: bool, dialer: bool) -> Result<Pipe> {
+fn stream(socket: TcpStream, security: Security, dialer: bool) -> Result<Pipe> {
     socket.set_nodelay(true)?;
-    Ok(if raw {
-        Either::Left(socket)
-    } else {
-        Either::Right(sealed(socket, dialer)?)
-    })
+    let cipher = match security {
+        Security::None => return Ok(Either::Left(socket)),
+        Security::Noise => sealed::NOISE,
+        Security::Tls => sealed::TLS,
+    };
+    Ok(Either::Right(sealed(socket, cipher, dialer)?))
 }
 
 fn main() -> Result<()> {

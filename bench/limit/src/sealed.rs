@@ -1,10 +1,10 @@
-//! A TCP socket under ChaCha20-Poly1305, in records as long as Noise allows: a length in two bytes,
+//! A TCP socket under the cipher of Noise or TLS, in records as long as that allows: a length in two bytes,
 //! then ciphertext and tag. Opened and sealed in place; several records per system call.
 
 use std::io;
 
 use anyhow::{Result, anyhow};
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use ring::aead::{AES_128_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use tokio::net::TcpStream;
 use tokio_util::{
     bytes::{Buf, BufMut, BytesMut},
@@ -14,11 +14,24 @@ use tokio_util::{
 
 pub(crate) type Sealed = SinkWriter<StreamReader<Framed<TcpStream, Records>, BytesMut>>;
 
-pub(crate) fn sealed(socket: TcpStream, dialer: bool) -> Result<Sealed> {
-    let records = Records {
-        sealer: Cipher::new(dialer)?,
-        opener: Cipher::new(!dialer)?,
-    };
+/// What a security seals with, and how much at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Suite {
+    algorithm: &'static Algorithm,
+    plaintext_max: usize,
+}
+
+pub(crate) const NOISE: Suite = Suite {
+    algorithm: &CHACHA20_POLY1305,
+    plaintext_max: 65535 - TAG,
+};
+pub(crate) const TLS: Suite = Suite {
+    algorithm: &AES_128_GCM,
+    plaintext_max: 1 << 14,
+};
+
+pub(crate) fn sealed(socket: TcpStream, suite: Suite, dialer: bool) -> Result<Sealed> {
+    let records = Records::new(suite, dialer)?;
     let mut framed = Framed::new(socket, records);
     framed.set_backpressure_boundary(BATCH);
     Ok(SinkWriter::new(StreamReader::new(framed)))
@@ -27,13 +40,24 @@ pub(crate) fn sealed(socket: TcpStream, dialer: bool) -> Result<Sealed> {
 pub(crate) struct Records {
     sealer: Cipher,
     opener: Cipher,
+    plaintext_max: usize,
+}
+
+impl Records {
+    fn new(suite: Suite, dialer: bool) -> Result<Self> {
+        Ok(Self {
+            sealer: Cipher::new(suite.algorithm, dialer)?,
+            opener: Cipher::new(suite.algorithm, !dialer)?,
+            plaintext_max: suite.plaintext_max,
+        })
+    }
 }
 
 impl Encoder<&[u8]> for Records {
     type Error = io::Error;
 
     fn encode(&mut self, data: &[u8], out: &mut BytesMut) -> io::Result<()> {
-        for plain in data.chunks(PLAINTEXT_MAX) {
+        for plain in data.chunks(self.plaintext_max) {
             out.put_u16((plain.len() + TAG) as u16);
             let start = out.len();
             out.put_slice(plain);
@@ -75,8 +99,9 @@ struct Cipher {
 }
 
 impl Cipher {
-    fn new(from_dialer: bool) -> Result<Self> {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &[u8::from(from_dialer); 32]);
+    fn new(algorithm: &'static Algorithm, from_dialer: bool) -> Result<Self> {
+        let secret = vec![u8::from(from_dialer); algorithm.key_len()];
+        let key = UnboundKey::new(algorithm, &secret);
         let key = key.map_err(|_| anyhow!("the key has the wrong length"))?;
         Ok(Self {
             key: LessSafeKey::new(key),
@@ -93,8 +118,7 @@ impl Cipher {
 }
 
 const TAG: usize = 16;
-const PLAINTEXT_MAX: usize = 65535 - TAG;
-/// About four of the longest records per system call; beyond that nothing is gained here.
+/// About four of the longest records of Noise per system call; beyond that nothing is gained here.
 const BATCH: usize = 4 * (2 + 65535);
 
 #[cfg(test)]

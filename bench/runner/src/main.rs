@@ -15,17 +15,17 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use plan::{Row, Stack};
+use plan::{Row, STACKS, Stack};
 
 /// Compare Carrick with other stacks and with the physical limit
 #[derive(Parser)]
 struct Options {
-    /// Measurements of each stack per row
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// Rows to run, separated by commas: a name or the start of one, such as `up`
+    /// Measurements of each stack per row; 3, or 1 with --quick
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+    /// Rows to run, separated by commas: a name or the start of one, such as `quic`
     #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
+    rows: Vec<String>,
     /// Stacks to run, separated by commas
     #[arg(long, value_delimiter = ',')]
     stacks: Vec<String>,
@@ -37,19 +37,32 @@ struct Options {
     json: Option<PathBuf>,
 }
 
+impl Options {
+    fn rounds(&self) -> u32 {
+        self.rounds.unwrap_or(if self.quick { 1 } else { 3 })
+    }
+}
+
 fn main() -> Result<()> {
     let options = Options::parse();
     let program = std::env::current_exe()?;
     let bin = program.parent().context("this program has no folder")?;
-    let rows = plan::rows(&options.only)?;
-    let (stacks, missing): (Vec<_>, Vec<_>) = plan::stacks(&options.stacks)?
-        .into_iter()
-        .partition(|stack| bin.join(stack.binary).is_file());
-    for stack in missing {
+    plan::check_stacks(&options.stacks)?;
+    let built = |stack: &Stack| bin.join(stack.binary).is_file();
+    for stack in STACKS.iter().filter(|stack| !built(stack)) {
         println!("skipped: {}, {}", stack.title, stack.missing);
     }
+    let work: Vec<(&Row, Vec<&Stack>)> = plan::rows(&options.rows)?
+        .into_iter()
+        .map(|row| {
+            let mut stacks = plan::stacks(row, &options.stacks);
+            stacks.retain(|stack| built(stack));
+            (row, stacks)
+        })
+        .collect();
+    let measurements = work.iter().map(|(_, stacks)| stacks.len()).sum::<usize>();
     ensure!(
-        !stacks.is_empty(),
+        measurements > 0,
         "there is nothing to run in {}",
         bin.display()
     );
@@ -61,11 +74,11 @@ fn main() -> Result<()> {
         .context("creating the JSON file")?;
 
     println!("{}", table::heading(&options));
-    let mut progress = Progress::new(rows.len() * stacks.len() * options.rounds as usize);
+    let mut progress = Progress::new(measurements * options.rounds() as usize);
     let mut worked = 0;
-    for row in rows {
+    for (row, stacks) in work {
         let mut samples = Vec::new();
-        for round in 0..options.rounds {
+        for round in 0..options.rounds() {
             for stack in &stacks {
                 progress.show(row, stack, round);
                 let sample = measure::measure(bin, row, stack, round, options.quick);
@@ -77,6 +90,9 @@ fn main() -> Result<()> {
             }
         }
         progress.clear();
+        if stacks.is_empty() {
+            continue;
+        }
         print!("{}", table::block(row, &stacks, &samples));
     }
     ensure!(worked > 0, "no measurement worked");

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::plan::{QUICK, Row, Stack};
+use crate::plan::{FULL, QUICK, Row, Stack};
 
 pub(crate) struct Sample {
     pub(crate) row: &'static str,
@@ -36,23 +36,26 @@ impl Sample {
 }
 
 pub(crate) fn measure(bin: &Path, row: &Row, stack: &Stack, round: u32, quick: bool) -> Sample {
-    let result = run(&bin.join(stack.binary), row, stack.variant, quick);
     Sample {
         row: row.name,
         stack: stack.name,
         round,
-        result,
+        result: run(&bin.join(stack.binary), row, stack, quick),
     }
 }
 
-fn run(binary: &Path, row: &Row, variant: &str, quick: bool) -> Result<Value> {
-    let mut server = Server::start(binary, variant)?;
+fn run(binary: &Path, row: &Row, stack: &Stack, quick: bool) -> Result<Value> {
+    let mut over = row.over.to_vec();
+    over.extend(stack.over);
+    let mut server = Server::start(binary, &over)?;
     let address = server.address()?;
     let client = command(binary)
         .args(["run", &address])
-        .args(row.arguments)
-        .args(["--proto", variant])
+        .args(row.arguments.first())
+        .args(over)
         .args(["--server-pid", &server.0.id().to_string()])
+        .args(FULL)
+        .args(row.arguments.iter().skip(1))
         .args(if quick { QUICK } else { &[] })
         .output()?;
     if !client.status.success() {
@@ -76,10 +79,11 @@ fn command(binary: &Path) -> Command {
 struct Server(Child);
 
 impl Server {
-    fn start(binary: &Path, variant: &str) -> Result<Self> {
+    fn start(binary: &Path, over: &[&str]) -> Result<Self> {
         let mut server = command(binary);
         server
-            .args(["serve", "--proto", variant])
+            .arg("serve")
+            .args(over)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         Ok(Self(server.spawn().context("starting the server")?))

@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(crate) fn heading(options: &Options) -> String {
-    let rounds = options.rounds;
+    let rounds = options.rounds();
     let quick = if options.quick {
         " A quick look: do not quote these figures."
     } else {
@@ -18,12 +18,15 @@ pub(crate) fn heading(options: &Options) -> String {
     format!(
         "{rounds} round(s), stacks in turn; median [lowest–highest].{quick}\n\
          × {BASE}: how many times better than rust-libp2p (above 1 is better), from each round's own pair.\n\
-         CPU: client and server together. Errors: streams lost or operations failed, over all rounds.\n\
-         The limits have no handshake and no muxer: a stream is a TCP connection.\n\n\
-         {:<22}{:>30}{:>22}{:>11}{:>11}{:>14}{:>9}",
+         × last: the same against the last stack of the block, which is the row's limit or reference.\n\
+         CPU: client and server together. Errors: streams lost or operations failed, over all rounds; packets: lost.\n\
+         TCP, AEAD and rustls have no muxer: a stream is a connection. No limit shows who the client is; TCP and AEAD\n\
+         have no handshake at all.\n\n\
+         {:<22}{:>30}{:>22}{:>22}{:>11}{:>11}{:>14}{:>9}",
         "",
         "figure",
         format!("× {BASE}"),
+        "× last",
         "p50 µs",
         "p99 µs",
         "CPU",
@@ -47,11 +50,12 @@ pub(crate) fn block(row: &Row, stacks: &[&Stack], samples: &[Sample]) -> String 
             writeln!(out, "{name:<22}failed: {reason}").expect("a string takes everything");
             continue;
         };
-        let ratio = Spread::of(own.iter().filter_map(|sample| ratio(sample, samples, row)));
-        let ratio = ratio.map_or_else(
-            || "–".to_owned(),
-            |ratio| ratio.show(|value| format!("{value:.2}")),
-        );
+        let against = |other: &str| {
+            let pairs = own.iter().filter_map(|own| ratio(own, samples, row, other));
+            let two = |value| format!("{value:.2}");
+            Spread::of(pairs).map_or_else(|| "–".to_owned(), |ratio| ratio.show(two))
+        };
+        let (base, last) = (against(BASE), against(row.reference()));
         let cell = |key: &str| medium(key).map_or_else(String::new, |spread| digits(spread.median));
         let cpu = match cell(figure.cpu_key) {
             cpu if cpu.is_empty() => cpu,
@@ -63,22 +67,26 @@ pub(crate) fn block(row: &Row, stacks: &[&Stack], samples: &[Sample]) -> String 
             .filter_map(|sample| sample.number("errors"))
             .sum::<f64>()
             + failed;
+        let errors = medium("lost_percent").map_or_else(
+            || errors.to_string(),
+            |lost| format!("{:.1} %", lost.median),
+        );
         let value = format!("{} {}", spread.show(digits), figure.unit);
         let (p50, p99) = (cell("p50_us"), cell("p99_us"));
         writeln!(
             out,
-            "{name:<22}{value:>30}{ratio:>22}{p50:>11}{p99:>11}{cpu:>14}{errors:>9}"
+            "{name:<22}{value:>30}{base:>22}{last:>22}{p50:>11}{p99:>11}{cpu:>14}{errors:>9}"
         )
         .expect("a string takes everything");
     }
     out
 }
 
-/// Against the base's sample of the same round: what slows a whole round down then cancels out.
-fn ratio(sample: &Sample, samples: &[Sample], row: &Row) -> Option<f64> {
+/// Against another stack's sample of the same round: what slows a whole round down then cancels out.
+fn ratio(sample: &Sample, samples: &[Sample], row: &Row, other: &str) -> Option<f64> {
     let base = samples
         .iter()
-        .find(|other| other.stack == BASE && other.round == sample.round)?;
+        .find(|base| base.stack == other && base.round == sample.round)?;
     let (own, base) = (sample.number(row.figure.key)?, base.number(row.figure.key)?);
     Some(if row.figure.more_is_better {
         own / base

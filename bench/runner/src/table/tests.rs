@@ -24,7 +24,10 @@ fn ratios_are_taken_within_a_round() {
     let row = plan::rows(&["rr-1".into()]).unwrap()[0];
     let block = block(row, &[&STACKS[0]], &samples);
     let cells: Vec<&str> = block.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!(cells, ["Carrick", "165", "[30.0–300]", "/s", "3.00", "2"]);
+    assert_eq!(
+        cells,
+        ["Carrick", "165", "[30.0–300]", "/s", "3.00", "–", "2"]
+    );
 }
 
 #[test]
