@@ -8,8 +8,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use bytes::BytesMut;
-use carrick_session::{Opener, Sealer};
 use carrick_swarm::{
     Action, Answer, AttemptId, CloseReason, ConnectionId, DialError, DialOptions, Direction, Event,
     LookupId, Notice, Origin, Query, Swarm, WaiterId,
@@ -21,14 +19,17 @@ use tokio::{
     task::{AbortHandle, JoinSet},
     time::{sleep_until, timeout},
 };
-use tracing::{Instrument, debug, debug_span};
+use tracing::{Instrument, Span, debug, debug_span};
 
 use crate::{
     AttemptError, Connection, ConnectionError, ListenError, NodeEvent,
-    connection::{self, Shared, reader::Reader, writer},
+    connection::{
+        self, Channel, Link, Shared,
+        muxed::{Muxed, reader::Reader, writer},
+    },
     core::Core,
     dial, identify, inbound,
-    message::{Message, Session},
+    message::{Carrier, Message, Session, Upgraded},
     resolve,
     target::Target,
     transport::{Listener, Pipe},
@@ -456,35 +457,27 @@ impl Control {
     }
 
     fn establish(&mut self, session: Session, address: Multiaddr, origin: Origin) {
-        let Session { pipe, upgraded } = session;
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
         let direction = match origin {
             Origin::Attempt(_) => Direction::Outbound,
             Origin::Pending(_) => Direction::Inbound,
         };
-        let peer = upgraded.peer;
+        let peer = session.peer;
         let outbound_max = self.node.config.session.outbound_streams_max;
         let details = connection::Origin {
             id,
+            peer,
+            key: session.key,
+            summary: session.summary,
             address: address.clone(),
             direction,
             outbound_max,
             negotiation_timeout: self.node.config.negotiation_timeout,
         };
-        let shared = Arc::new(Shared::new(
-            details,
-            peer,
-            upgraded.key,
-            upgraded.mux,
-            upgraded.summary,
-        ));
-        let foreign_max = outbound_max.min(identify::FOREIGN_STREAMS_MAX);
-        shared.with(|state| state.mux.set_outbound_max(foreign_max));
+        let shared = self.start(details, session.carrier);
+        shared.set_outbound_max(outbound_max.min(identify::FOREIGN_STREAMS_MAX));
         self.connections.insert(id, shared.clone());
-        let (sealer, opener) = (Box::new(upgraded.sealer), Box::new(upgraded.opener));
-        let leftover = upgraded.leftover;
-        self.start(&shared, pipe, sealer, opener, leftover);
         self.event(Event::Established {
             connection: id,
             peer,
@@ -498,39 +491,59 @@ impl Control {
         self.watch_duplicates(peer);
     }
 
-    /// A connection's two tasks.
-    fn start(
+    /// Makes the connection and starts its tasks.
+    fn start(&self, origin: connection::Origin, carrier: Carrier) -> Arc<Shared> {
+        let span = debug_span!("connection", peer = %origin.peer, id = origin.id.0);
+        match carrier {
+            Carrier::Pipe(upgraded) => self.start_muxed(origin, upgraded, span),
+        }
+    }
+
+    /// A muxer's two tasks.
+    fn start_muxed(
         &self,
-        shared: &Arc<Shared>,
-        pipe: Pipe,
-        sealer: Box<Sealer>,
-        opener: Box<Opener>,
-        leftover: BytesMut,
-    ) {
-        let span = debug_span!("connection", peer = %shared.peer, id = shared.id.0);
-        let write = writer::run(shared.clone(), pipe.writer, sealer);
+        origin: connection::Origin,
+        upgraded: Upgraded,
+        span: Span,
+    ) -> Arc<Shared> {
+        let link = Link::Muxed(Muxed::new(upgraded.mux));
+        let shared = Arc::new(Shared::new(origin, link));
+        let write = writer::run(shared.clone(), upgraded.pipe.writer, upgraded.sealer);
         tokio::spawn(caught_or_lost(shared.clone(), write).instrument(span.clone()));
-        let (node, owner) = (self.node.clone(), shared.clone());
         let reader = Reader {
             shared: shared.clone(),
-            pipe: pipe.reader,
-            opener,
-            leftover,
+            pipe: upgraded.pipe.reader,
+            opener: upgraded.opener,
+            leftover: upgraded.leftover,
             idle_timeout: self.node.config.idle_timeout,
-            incoming: move |key| {
-                drop(tokio::spawn(inbound::serve(
-                    node.clone(),
-                    owner.clone(),
-                    key,
-                )))
-            },
+            incoming: self.server(&shared),
         };
+        self.spawn_last(&shared, reader.run(), span);
+        shared
+    }
+
+    /// Serves every stream that the peer opens.
+    fn server(&self, shared: &Arc<Shared>) -> impl FnMut(Channel) + use<> {
+        let (node, shared) = (self.node.clone(), shared.clone());
+        move |channel| {
+            let serve = inbound::serve(node.clone(), shared.clone(), channel);
+            drop(tokio::spawn(serve));
+        }
+    }
+
+    /// Runs the task with which the connection ends, and then tells us so.
+    fn spawn_last(
+        &self,
+        shared: &Arc<Shared>,
+        run: impl Future<Output = ()> + Send + 'static,
+        span: Span,
+    ) {
         let (node, connection) = (self.node.clone(), shared.id);
-        let read = caught_or_lost(shared.clone(), reader.run());
-        let read = read.then(move |()| async move {
+        let run = caught_or_lost(shared.clone(), run);
+        let run = run.then(move |()| async move {
             node.send(Message::Ended { connection }).await;
         });
-        tokio::spawn(read.instrument(span));
+        tokio::spawn(run.instrument(span));
     }
 
     /// No new streams; open ones may finish within a bound; then everything goes.
@@ -567,7 +580,7 @@ impl Control {
             }
         };
         // The readers have a deadline of their own to end; this one is for a bug in it.
-        let _ = timeout(2 * connection::reader::CLOSE_TIMEOUT, gone).await;
+        let _ = timeout(2 * connection::CLOSE_TIMEOUT, gone).await;
         for shared in self.connections.values() {
             shared.gone.send_replace(true);
         }

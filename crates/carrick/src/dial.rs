@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     AttemptError, ListenError,
     core::Core,
-    message::{Message, Session},
+    message::{self, Carrier, Message, Session},
     pnet,
     transport::{Listener, Pipe, Transport},
 };
@@ -111,7 +111,18 @@ async fn upgrade(
                 .map_or_else(attempt_error, |()| AttemptError::Timeout));
         }
     };
-    Ok(Session { pipe, upgraded })
+    Ok(Session {
+        peer: upgraded.peer,
+        key: upgraded.key,
+        summary: upgraded.summary,
+        carrier: Carrier::Pipe(message::Upgraded {
+            pipe,
+            sealer: Box::new(upgraded.sealer),
+            opener: Box::new(upgraded.opener),
+            mux: upgraded.mux,
+            leftover: upgraded.leftover,
+        }),
+    })
 }
 
 async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade) -> Result<Upgraded, AttemptError> {

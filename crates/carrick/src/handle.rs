@@ -7,9 +7,8 @@ use carrick_swarm::Direction;
 use carrick_wire::{Multiaddr, PeerId, PublicKey, key};
 
 use crate::{
-    ConnectionError, Info, IntoProtocols, OpenError, PingError, Stream,
-    connection::{Shared, State},
-    open, ping,
+    ConnectionError, Info, IntoProtocols, OpenError, PingError, Stream, connection::Shared, open,
+    ping,
 };
 
 /// One connection to a peer. While a handle or a stream of it lives, the connection is not idle.
@@ -35,7 +34,7 @@ pub struct Connection {
 
 impl Connection {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        shared.with(State::hold_handle);
+        shared.hold_handle();
         Self { shared }
     }
 
@@ -137,7 +136,7 @@ impl Clone for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.shared.with(State::unhold_handle);
+        self.shared.unhold_handle();
     }
 }
 

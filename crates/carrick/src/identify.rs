@@ -139,7 +139,7 @@ fn learn(shared: &Shared, info: Info) {
         .as_deref()
         .is_some_and(|agent| agent.contains("carrick/"))
     {
-        shared.with(|state| state.mux.set_outbound_max(shared.outbound_max));
+        shared.set_outbound_max(shared.outbound_max);
     }
     shared.info.send_replace(Some(Arc::new(info)));
 }

@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use carrick_session::{
-    Code, Key,
+    Code,
     negotiate::{Listener, Request},
 };
 use carrick_wire::ProtocolId;
@@ -13,7 +13,7 @@ use tracing::debug;
 
 use crate::{
     Stream, StreamError,
-    connection::Shared,
+    connection::{Channel, Shared},
     core::Core,
     identify, ping,
     router::{Place, Router},
@@ -21,8 +21,8 @@ use crate::{
 
 /// Negotiates a stream that the peer opened and brings it where it belongs. Runs as the stream's own task: a panicking
 /// handler ends its stream and nothing else.
-pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, key: Key) {
-    let mut stream = Stream::inbound(shared, key, UNNEGOTIATED);
+pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, channel: Channel) {
+    let mut stream = Stream::inbound(shared, channel, UNNEGOTIATED);
     let negotiated = negotiate(&node.router, &mut stream);
     let place = match timeout(node.config.negotiation_timeout, negotiated).await {
         Ok(Ok(Some(place))) => place,

@@ -1,11 +1,12 @@
 //! What the node's parts tell the control task.
 
+use bytes::BytesMut;
 use carrick_protocols::identify;
-use carrick_session::Upgraded;
+use carrick_session::{Mux, Opener, Sealer, Summary};
 use carrick_swarm::{
     Answer, AttemptId, ConnectionId, DialError, DialOptions, LookupId, PendingId, WaiterId,
 };
-use carrick_wire::{Multiaddr, PeerId};
+use carrick_wire::{Multiaddr, PeerId, PublicKey};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -79,9 +80,28 @@ pub(crate) enum Message {
     },
 }
 
-/// A pipe and what its upgrade made.
+/// An authenticated peer, before the swarm knows of it.
 #[derive(Debug)]
 pub(crate) struct Session {
+    pub(crate) peer: PeerId,
+    pub(crate) key: PublicKey,
+    pub(crate) summary: Summary,
+    pub(crate) carrier: Carrier,
+}
+
+/// What will carry its streams.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    Pipe(Upgraded),
+}
+
+/// A pipe and what its upgrade made.
+#[derive(Debug)]
+pub(crate) struct Upgraded {
     pub(crate) pipe: Pipe,
-    pub(crate) upgraded: Upgraded,
+    pub(crate) sealer: Box<Sealer>,
+    pub(crate) opener: Box<Opener>,
+    pub(crate) mux: Mux,
+    /// Bytes that followed the upgrade.
+    pub(crate) leftover: BytesMut,
 }

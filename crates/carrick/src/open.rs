@@ -35,7 +35,7 @@ async fn open_beyond(
 ) -> Result<Stream, OpenError> {
     let open = async {
         let opened = shared.open(beyond).await;
-        let key = opened.map_err(StreamError::ConnectionLost)?;
+        let channel = opened.map_err(StreamError::ConnectionLost)?;
         let known = protocols
             .iter()
             .find(|protocol| shared.speaks(protocol))
@@ -52,7 +52,7 @@ async fn open_beyond(
                 proposed,
             )));
         };
-        let mut stream = Stream::outbound(shared.clone(), key, first, Dialer::new(proposed));
+        let mut stream = Stream::outbound(shared.clone(), channel, first, Dialer::new(proposed));
         if !optimistic {
             stream.confirm().await?;
         }

@@ -7,11 +7,15 @@ use std::{
 };
 
 use carrick_protocols::ping::{self, Pinger, Responder};
-use carrick_session::{Code, Key};
+use carrick_session::Code;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::{PingError, Stream, StreamError, connection::Shared, open};
+use crate::{
+    PingError, Stream, StreamError,
+    connection::{Channel, Shared},
+    open,
+};
 
 /// One round trip on the connection's ping stream, which is opened when it is first needed and when the peer has ended it:
 /// many stacks do so after some seconds without a ping.
@@ -19,8 +23,8 @@ pub(crate) async fn ping(shared: &Arc<Shared>) -> Result<Duration, PingError> {
     // Whoever is before us has deadlines, but may have stopped looking at them.
     let parked = timeout(2 * ping::TIMEOUT, shared.ping.lock()).await;
     let mut parked = parked.map_err(|_| PingError::TimedOut)?;
-    if let Some(key) = parked.take() {
-        let stream = Stream::resume(shared.clone(), key, ping::PROTOCOL);
+    if let Some(channel) = parked.take() {
+        let stream = Stream::resume(shared.clone(), channel, ping::PROTOCOL);
         match round_on(stream, &mut parked).await {
             Err(PingError::Stream(StreamError::Reset(_) | StreamError::EndedEarly)) => {}
             outcome => return outcome,
@@ -29,12 +33,12 @@ pub(crate) async fn ping(shared: &Arc<Shared>) -> Result<Duration, PingError> {
     round_on(open::open_own(shared, ping::PROTOCOL).await?, &mut parked).await
 }
 
-async fn round_on(mut stream: Stream, parked: &mut Option<Key>) -> Result<Duration, PingError> {
+async fn round_on(mut stream: Stream, parked: &mut Option<Channel>) -> Result<Duration, PingError> {
     stream.unhold();
     let rtt = timeout(ping::TIMEOUT, round(&mut stream))
         .await
         .map_err(|_| PingError::TimedOut)??;
-    *parked = Some(stream.park());
+    *parked = stream.park();
     Ok(rtt)
 }
 

@@ -8,14 +8,17 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use carrick_session::{Code, Key, NegotiateError, Read, negotiate::Dialer};
+use carrick_session::{Code, NegotiateError, negotiate::Dialer};
 use carrick_wire::{PeerId, ProtocolId};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     task::coop,
 };
 
-use crate::{ConnectionError, StreamError, connection::Shared};
+use crate::{
+    StreamError,
+    connection::{Channel, Shared},
+};
 
 #[cfg(feature = "futures-io")]
 mod futures_io;
@@ -53,7 +56,8 @@ mod futures_io;
 /// ```
 pub struct Stream {
     shared: Arc<Shared>,
-    key: Key,
+    /// Only [`park`](Self::park) takes it.
+    channel: Option<Channel>,
     protocol: ProtocolId,
     /// Words of the negotiation that have not left yet; they go with the first data.
     head: Vec<u8>,
@@ -62,40 +66,37 @@ pub struct Stream {
     /// Received and not read yet.
     chunk: Bytes,
     held: bool,
-    /// Dropping the handle leaves the stream alone.
-    parked: bool,
 }
 
 impl Stream {
-    /// Takes charge of a stream of the muxer's; `dialer` proposes the protocol.
+    /// Takes charge of a stream of ours; `dialer` proposes the protocol.
     pub(crate) fn outbound(
         shared: Arc<Shared>,
-        key: Key,
+        channel: Channel,
         protocol: ProtocolId,
         mut dialer: Dialer,
     ) -> Self {
-        let mut stream = Self::new(shared, key, protocol);
+        let mut stream = Self::new(shared, channel, protocol);
         dialer.poll_transmit(&mut stream.head);
         stream.unconfirmed = Some(Box::new(dialer));
         stream
     }
 
     /// Takes charge of a stream that the peer opened.
-    pub(crate) fn inbound(shared: Arc<Shared>, key: Key, protocol: ProtocolId) -> Self {
-        Self::new(shared, key, protocol)
+    pub(crate) fn inbound(shared: Arc<Shared>, channel: Channel, protocol: ProtocolId) -> Self {
+        Self::new(shared, channel, protocol)
     }
 
-    fn new(shared: Arc<Shared>, key: Key, protocol: ProtocolId) -> Self {
-        shared.with(super::connection::State::hold);
+    fn new(shared: Arc<Shared>, channel: Channel, protocol: ProtocolId) -> Self {
+        shared.hold_stream();
         Self {
             shared,
-            key,
+            channel: Some(channel),
             protocol,
             head: Vec::new(),
             unconfirmed: None,
             chunk: Bytes::new(),
             held: true,
-            parked: false,
         }
     }
 
@@ -194,16 +195,17 @@ impl Stream {
     }
 
     /// Ends both directions at once and tells the peer `code`; data under way may be lost.
-    pub fn reset(self, code: Code) {
-        self.shared.with(|state| state.mux.reset(self.key, code));
+    pub fn reset(mut self, code: Code) {
+        let (channel, shared) = self.channel();
+        channel.reset(shared, code);
     }
 
     /// Gives up reading: what was and will be received is discarded. Writing goes on. The peer learns of it when the
     /// stream is dropped, since the muxers of TCP have no word for it.
     pub fn stop(&mut self, code: Code) {
         self.chunk.clear();
-        self.shared
-            .with(|state| state.mux.stop(std::time::Instant::now(), self.key, code));
+        let (channel, shared) = self.channel();
+        channel.stop(shared, code);
     }
 
     /// Sends back everything that is received, then finishes.
@@ -220,7 +222,7 @@ impl Stream {
     /// From here on the stream is one of ours: it does not keep the connection from being idle.
     pub(crate) fn unhold(&mut self) {
         if std::mem::take(&mut self.held) {
-            self.shared.with(super::connection::State::unhold);
+            self.shared.unhold_stream();
         }
     }
 
@@ -233,18 +235,17 @@ impl Stream {
     }
 
     /// Leaves the stream to the connection until it is [`resume`](Self::resume)d. It must be confirmed, and read out.
-    pub(crate) fn park(mut self) -> Key {
+    pub(crate) fn park(mut self) -> Option<Channel> {
         debug_assert!(
             self.unconfirmed.is_none() && self.chunk.is_empty(),
             "nothing is left in the handle"
         );
-        self.parked = true;
-        self.key
+        self.channel.take()
     }
 
     /// Takes charge of a stream that was parked.
-    pub(crate) fn resume(shared: Arc<Shared>, key: Key, protocol: ProtocolId) -> Self {
-        Self::new(shared, key, protocol)
+    pub(crate) fn resume(shared: Arc<Shared>, channel: Channel, protocol: ProtocolId) -> Self {
+        Self::new(shared, channel, protocol)
     }
 
     /// Gives back bytes that belong to the protocol and not to its negotiation.
@@ -254,6 +255,12 @@ impl Stream {
             "bytes are given back before anything else is read"
         );
         self.chunk = bytes;
+    }
+
+    fn channel(&mut self) -> (&mut Channel, &Shared) {
+        let channel = self.channel.as_mut();
+        let channel = channel.expect("only park() takes it, and the handle with it");
+        (channel, &self.shared)
     }
 
     /// Ready with bytes in `chunk`, or with none at the clean end.
@@ -272,16 +279,14 @@ impl Stream {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, StreamError>> {
         if !self.head.is_empty() {
             // Who reads first must have asked first.
-            let (shared, head) = (&self.shared, &self.head);
-            let written = shared.with(|state| state.poll_write_head(cx, self.key, head));
-            ready!(written).map_err(|error| self.error(error))?;
-            self.head.clear();
+            let mut head = std::mem::take(&mut self.head);
+            let (channel, shared) = self.channel();
+            let written = channel.poll_write_head(shared, cx, &mut head);
+            self.head = head;
+            ready!(written)?;
         }
-        let read = match ready!(self.shared.with(|state| state.poll_read(cx, self.key))) {
-            Ok(read) => read,
-            Err(error) => return Poll::Ready(Err(self.error(error))),
-        };
-        let Read::Data(mut bytes) = read else {
+        let (channel, shared) = self.channel();
+        let Some(mut bytes) = ready!(channel.poll_read(shared, cx))? else {
             return Poll::Ready(if self.unconfirmed.is_some() {
                 Err(StreamError::EndedEarly)
             } else {
@@ -314,14 +319,13 @@ impl Stream {
             return Poll::Ready(Ok(0));
         }
         let coop = ready!(coop::poll_proceed(cx));
-        let written = ready!(
-            self.shared
-                .with(|state| state.poll_write(cx, self.key, &self.head, data))
-        );
+        let mut head = std::mem::take(&mut self.head);
+        let (channel, shared) = self.channel();
+        let written = channel.poll_write(shared, cx, &mut head, data);
+        self.head = head;
+        let written = ready!(written);
         coop.made_progress();
-        let written = written.map_err(|error| self.error(error))?;
-        self.head.clear();
-        Poll::Ready(Ok(written))
+        Poll::Ready(written)
     }
 
     fn poll_write_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
@@ -333,10 +337,8 @@ impl Stream {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
         ready!(self.poll_write_head(cx))?;
-        match self.shared.with(|state| state.mux.finish(self.key)) {
-            Ok(()) | Err(carrick_session::StreamError::Finished) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(self.error(error))),
-        }
+        let (channel, shared) = self.channel();
+        Poll::Ready(channel.finish(shared))
     }
 
     fn refused(&self, error: NegotiateError) -> StreamError {
@@ -346,17 +348,6 @@ impl Stream {
                 .for_each(|protocol| self.shared.unlearn(protocol));
         }
         error.into()
-    }
-
-    fn error(&self, error: carrick_session::StreamError) -> StreamError {
-        match error {
-            carrick_session::StreamError::Reset(code) => StreamError::Reset(code),
-            carrick_session::StreamError::ResetLocally(code) => StreamError::ResetLocally(code),
-            carrick_session::StreamError::Finished => StreamError::Finished,
-            carrick_session::StreamError::ConnectionLost => {
-                StreamError::ConnectionLost(self.shared.lost().unwrap_or(ConnectionError::Closed))
-            }
-        }
     }
 }
 
@@ -395,14 +386,12 @@ impl AsyncWrite for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.shared.with(|state| {
-            if !self.parked {
-                state.release_stream(self.key);
-            }
-            if self.held {
-                state.unhold();
-            }
-        });
+        if let Some(channel) = self.channel.take() {
+            channel.release(&self.shared);
+        }
+        if self.held {
+            self.shared.unhold_stream();
+        }
     }
 }
 

@@ -13,10 +13,11 @@ use carrick_session::{Key, Opener};
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 
-use super::{Phase, Shared, State};
+use super::State;
 use crate::{
     ConnectionError,
     buffers::{self, Blocks},
+    connection::{CLOSE_TIMEOUT, Channel, Phase, Shared},
     transport::PipeRead,
 };
 
@@ -24,8 +25,6 @@ use crate::{
 const TICK: Duration = Duration::from_secs(30);
 /// And not more often than this for the sake of a short idle timeout.
 const TICK_MIN: Duration = Duration::from_millis(10);
-/// After we said that we close, how long the peer has to close its side, too.
-pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One connection's reader.
 pub(crate) struct Reader<F> {
@@ -40,7 +39,7 @@ pub(crate) struct Reader<F> {
     pub(crate) incoming: F,
 }
 
-impl<F: FnMut(Key) + Send> Reader<F> {
+impl<F: FnMut(Channel) + Send> Reader<F> {
     /// Runs until the connection is over; then every stream knows why.
     pub(crate) async fn run(self) {
         let shared = self.shared.clone();
@@ -87,12 +86,12 @@ impl Input<'_> {
     async fn run(
         &mut self,
         idle_timeout: Option<Duration>,
-        mut incoming: impl FnMut(Key),
+        mut incoming: impl FnMut(Channel),
     ) -> ConnectionError {
         let mut keys = Vec::new();
         loop {
             let received = self.recv(&mut keys);
-            keys.drain(..).for_each(&mut incoming);
+            keys.drain(..).map(Channel::Muxed).for_each(&mut incoming);
             if let Err(error) = received {
                 return error;
             }
@@ -128,13 +127,13 @@ impl Input<'_> {
                 .drain(..)
                 .try_for_each(|bytes| state.mux.recv(now, bytes))
         };
-        self.shared.with_incoming(incoming, recv)?;
+        self.shared.muxed().with_incoming(incoming, recv)?;
         Ok(())
     }
 
     /// The order is: 1 the connection's end, 2 the timers, 3 the pipe, unless the muxer is congested.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        let (phase, congested, deadline) = self.shared.with(|state| state.poll_reader(cx));
+        let (phase, congested, deadline) = self.shared.muxed().with(|state| state.poll_reader(cx));
         match phase {
             Phase::Lost(error) => return Poll::Ready(Next::Over(error)),
             Phase::Closing => self.alarm.closing(),
@@ -178,7 +177,7 @@ impl Input<'_> {
         if let Some(since) = idle_timeout.and_then(|timeout| now.checked_sub(timeout)) {
             self.shared.close_idle(since);
         }
-        let deadline = self.shared.with(|state| {
+        let deadline = self.shared.muxed().with(|state| {
             state
                 .mux
                 .handle_timeout(now)

@@ -18,8 +18,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Shared, Transmit};
-use crate::ConnectionError;
+use super::Transmit;
+use crate::{ConnectionError, connection::Shared};
 
 /// How long the peer may leave one batch unread before the connection is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,7 +43,9 @@ async fn write(
     let mut records = Records::new(Sealer::LAYOUT);
     loop {
         let next = poll_fn(|cx| {
-            let next = shared.with(|state| state.poll_transmit(cx, &mut records));
+            let next = shared
+                .muxed()
+                .with(|state| state.poll_transmit(cx, &mut records));
             if next.is_pending() {
                 // Nothing to send: an idle connection keeps no buffer.
                 records.release();
@@ -76,7 +78,7 @@ async fn send(
     }
     let sent = poll_fn(|cx| match sending.as_mut().poll(cx) {
         Poll::Ready(sent) => Poll::Ready(sent.map_err(ConnectionError::from)),
-        Poll::Pending => shared.with(|state| state.poll_lost(cx)).map(Err),
+        Poll::Pending => shared.muxed().with(|state| state.poll_lost(cx)).map(Err),
     });
     timeout(WRITE_TIMEOUT, sent)
         .await

@@ -1,0 +1,126 @@
+//! One stream of a connection, below its protocol: the same verbs whatever link carries it.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use carrick_session::{Code, Key, Read, StreamError as MuxError};
+
+use super::Shared;
+use crate::{ConnectionError, StreamError};
+
+/// One stream of a link's. It is [`release`](Self::release)d, or it lives as long as its connection.
+#[derive(Debug)]
+pub(crate) enum Channel {
+    Muxed(Key),
+}
+
+impl Channel {
+    /// Takes received bytes, at least one; `None` at the clean end.
+    pub(crate) fn poll_read(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, StreamError>> {
+        match self {
+            Self::Muxed(key) => {
+                let read = shared.muxed().with(|state| state.poll_read(cx, *key));
+                read.map(|read| match read {
+                    Ok(Read::Data(bytes)) => Ok(Some(bytes)),
+                    // What is blocked is pending.
+                    Ok(Read::End | Read::Blocked) => Ok(None),
+                    Err(error) => Err(mux_error(shared, error)),
+                })
+            }
+        }
+    }
+
+    /// Queues `head` and as much of `data` as there is room for, and returns how much of `data` that was. Then
+    /// `head` is empty.
+    pub(crate) fn poll_write(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+        head: &mut Vec<u8>,
+        data: &[u8],
+    ) -> Poll<Result<usize, StreamError>> {
+        match self {
+            Self::Muxed(key) => {
+                let written = shared
+                    .muxed()
+                    .with(|state| state.poll_write(cx, *key, head, data));
+                written.map(|written| {
+                    let written = written.map_err(|error| mux_error(shared, error))?;
+                    head.clear();
+                    Ok(written)
+                })
+            }
+        }
+    }
+
+    /// As [`poll_write`](Self::poll_write) of `head` alone, for who wants to read: another task may wait to write
+    /// meanwhile, and both are woken.
+    pub(crate) fn poll_write_head(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+        head: &mut Vec<u8>,
+    ) -> Poll<Result<(), StreamError>> {
+        match self {
+            Self::Muxed(key) => {
+                let written = shared
+                    .muxed()
+                    .with(|state| state.poll_write_head(cx, *key, head));
+                written.map(|written| {
+                    written.map_err(|error| mux_error(shared, error))?;
+                    head.clear();
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    /// Closes our write side. Finishing twice is no error.
+    pub(crate) fn finish(&mut self, shared: &Shared) -> Result<(), StreamError> {
+        match self {
+            Self::Muxed(key) => match shared.muxed().with(|state| state.mux.finish(*key)) {
+                Ok(()) | Err(MuxError::Finished) => Ok(()),
+                Err(error) => Err(mux_error(shared, error)),
+            },
+        }
+    }
+
+    /// Ends both directions.
+    pub(crate) fn reset(&mut self, shared: &Shared, code: Code) {
+        match self {
+            Self::Muxed(key) => shared.muxed().with(|state| state.mux.reset(*key, code)),
+        }
+    }
+
+    /// Gives up reading.
+    pub(crate) fn stop(&mut self, shared: &Shared, code: Code) {
+        match self {
+            Self::Muxed(key) => {
+                let now = std::time::Instant::now();
+                shared.muxed().with(|state| state.mux.stop(now, *key, code));
+            }
+        }
+    }
+
+    /// The stream's user is gone: what is not finished is reset.
+    pub(crate) fn release(self, shared: &Shared) {
+        match self {
+            Self::Muxed(key) => shared.muxed().with(|state| state.release_stream(key)),
+        }
+    }
+}
+
+fn mux_error(shared: &Shared, error: MuxError) -> StreamError {
+    match error {
+        MuxError::Reset(code) => StreamError::Reset(code),
+        MuxError::ResetLocally(code) => StreamError::ResetLocally(code),
+        MuxError::Finished => StreamError::Finished,
+        MuxError::ConnectionLost => {
+            StreamError::ConnectionLost(shared.lost().unwrap_or(ConnectionError::Closed))
+        }
+    }
+}
