@@ -40,6 +40,7 @@ mod info;
 mod message;
 mod node;
 mod open;
+pub mod perf;
 mod ping;
 mod pnet;
 pub mod resolve;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use carrick::{AttemptError, DialError, ListenError, OpenError, PingError, StreamError};
+use carrick::{
+    AttemptError, DialError, ListenError, OpenError, PingError, StreamError, perf::PerfError,
+};
 
 /// The line that the user reads.
 #[derive(Debug)]
@@ -54,6 +56,22 @@ impl From<PingError> for Failure {
     fn from(error: PingError) -> Self {
         match error {
             PingError::Open(error) => error.into(),
+            error => Self::new(
+                error,
+                "check that the peer is still running; -vv logs what happens",
+            ),
+        }
+    }
+}
+
+impl From<PerfError> for Failure {
+    fn from(error: PerfError) -> Self {
+        match error {
+            PerfError::Open(error) => error.into(),
+            error @ PerfError::Protocol(_) => Self::new(
+                error,
+                "the peer may expect the other header: --header spec or --header 16",
+            ),
             error => Self::new(
                 error,
                 "check that the peer is still running; -vv logs what happens",

@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use carrick::{IntoAddress, Multiaddr, Node, NodeEvent, Stream};
+use carrick::{
+    IntoAddress, Multiaddr, Node, NodeEvent, Stream,
+    perf::{self, Header},
+};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -14,6 +17,7 @@ Examples:
   carrick listen                                          free TCP ports on every interface, IPv4 and IPv6
   carrick listen /ip4/0.0.0.0/tcp/4001 --key node.key     a fixed port, and the same peer id every time
   carrick listen --swarm-key swarm.key                    a private network: only nodes with this key can connect
+  carrick listen --perf                                   for `carrick perf` from elsewhere
 
 Stops at Ctrl-C or SIGTERM: open streams get 5 s to finish.")]
 pub(crate) struct Args {
@@ -23,6 +27,10 @@ pub(crate) struct Args {
     /// The identity; without it, a new one. `carrick key generate FILE` makes a file.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Also serve /perf/1.0.0, with which any peer may use as much of this machine's bandwidth as it likes; =16 for
+    /// clients that send the 16-byte header.
+    #[arg(long, value_name = "FORM", require_equals = true, num_args = 0..=1, default_missing_value = "spec", value_parser = crate::perf::header)]
+    perf: Option<Header>,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -38,6 +46,10 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         );
     if let Some(file) = &args.key {
         builder = builder.identity(key::load(file)?);
+    }
+    if let Some(header) = args.perf {
+        let serve = move |stream| perf::serve_with(stream, header);
+        builder = builder.handle(perf::PROTOCOL, serve);
     }
     let stop = stop().map_err(|error| {
         Failure::new(
@@ -56,8 +68,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
             format!("listening {address}")
         })?;
     }
+    let perf = args.perf.map_or("", |_| ", /perf/1.0.0");
     output::note(&format!(
-        "serving ping, identify and {ECHO}; -v shows connections, Ctrl-C stops"
+        "serving ping, identify, {ECHO}{perf}; -v shows connections, Ctrl-C stops"
     ));
     loop {
         tokio::select! {

@@ -19,6 +19,7 @@ mod listen;
 mod network;
 mod open;
 mod output;
+mod perf;
 mod ping;
 
 /// libp2p from the command line: dial a peer by its id, open encrypted streams to it by protocol name.
@@ -48,6 +49,8 @@ enum Command {
     Ping(ping::Args),
     /// Show what a peer says of itself, and what was negotiated with it.
     Id(id::Args),
+    /// Measure how fast data goes to a peer and back, with a peer that serves /perf/1.0.0.
+    Perf(perf::Args),
     /// Open a stream: stdin goes to the peer, what the peer sends goes to stdout.
     Open(open::Args),
     /// Make or inspect a key file, which is a node's identity.
@@ -86,6 +89,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Listen(args) => listen::run(&args).await,
             Command::Ping(args) => ping::run(&args).await,
             Command::Id(args) => id::run(&args).await,
+            Command::Perf(args) => perf::run(&args).await,
             Command::Open(args) => open::run(&args).await,
             Command::Key(command) => key::run(&command),
         }

@@ -2,4 +2,5 @@
 //! time go in, bytes and results come out. No protocol imports another.
 
 pub mod identify;
+pub mod perf;
 pub mod ping;

@@ -11,6 +11,7 @@ mod listen;
 mod open;
 mod optimistic;
 mod peers;
+mod perf;
 mod pnet;
 mod shutdown;
 mod silence;

@@ -4,6 +4,7 @@ mod demo;
 mod help;
 mod keys;
 mod peers;
+mod perf;
 mod process;
 mod refusals;
 mod swarm;
