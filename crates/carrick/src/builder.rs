@@ -127,7 +127,7 @@ impl Builder {
         Ok(self)
     }
 
-    /// Adds a transport. TCP and memory are there without it; added ones are asked first.
+    /// Adds a transport. TCP, memory and Unix sockets are there without it; added ones are asked first.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transports.push(Box::new(transport));
         self
@@ -174,6 +174,9 @@ impl Builder {
             .try_for_each(|register| register(&router))?;
         self.transports.push(Box::new(TcpTransport));
         self.transports.push(Box::new(MemoryTransport));
+        #[cfg(unix)]
+        self.transports
+            .push(Box::new(crate::transport::UnixTransport));
         let muxers: Vec<_> = self.muxers.iter().map(|muxer| muxer.protocol()).collect();
         let early = if self.early_muxers {
             muxers.clone()

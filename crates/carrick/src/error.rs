@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use carrick_session::{Code, NegotiateError, SecureError, Violation};
-use carrick_wire::{Multiaddr, PeerId, ProtocolId};
+use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId};
 
 pub use carrick_swarm::{AttemptError, DialError};
 
@@ -155,7 +155,7 @@ pub enum ListenError {
     #[error("no transport for {0}; TCP is /ip4/0.0.0.0/tcp/4001 or /ip6/::/tcp/4001")]
     NoTransport(Multiaddr),
     /// The operating system refused.
-    #[error("cannot listen on {address}: {reason}{}", hint(*.kind))]
+    #[error("cannot listen on {address}: {reason}{}", hint(.address, *.kind))]
     Io {
         /// Where.
         address: Multiaddr,
@@ -187,8 +187,14 @@ pub enum ListenError {
     Closed,
 }
 
-fn hint(kind: io::ErrorKind) -> &'static str {
+fn hint(address: &Multiaddr, kind: io::ErrorKind) -> &'static str {
     match kind {
+        _ if !address
+            .iter()
+            .any(|part| matches!(part, Protocol::Tcp(_) | Protocol::Udp(_))) =>
+        {
+            ""
+        }
         io::ErrorKind::AddrInUse => "; choose another port, or 0 for a free one",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",

@@ -1,6 +1,6 @@
 //! What users may say to name a peer or a protocol.
 
-use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId};
+use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId, address::unix};
 
 use crate::TargetError;
 
@@ -189,7 +189,8 @@ pub(crate) fn parse_address(text: &str) -> Result<Multiaddr, TargetError> {
     if text.is_empty() {
         return Err(TargetError::Empty);
     }
-    text.parse()
+    unix::fold(text)
+        .parse()
         .map_err(|error: multiaddr::Error| TargetError::Address {
             text: text.to_owned(),
             reason: error.to_string(),

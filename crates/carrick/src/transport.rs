@@ -12,10 +12,14 @@ pub use futures::future::BoxFuture;
 use multiaddr::Multiaddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+#[cfg(unix)]
+pub use self::unix::UnixTransport;
 pub use self::{memory::MemoryTransport, tcp::TcpTransport};
 
 mod memory;
 mod tcp;
+#[cfg(unix)]
+mod unix;
 
 /// Makes pipes to addresses and listens on them.
 ///

@@ -16,6 +16,7 @@ use crate::{address, failure::Failure, key, network, output};
 Examples:
   carrick listen                                          free TCP ports on every interface, IPv4 and IPv6
   carrick listen /ip4/0.0.0.0/tcp/4001 --key node.key     a fixed port, and the same peer id every time
+  carrick listen /unix/tmp/carrick.sock                   a Unix socket, for the processes of one user on one machine
   carrick listen --swarm-key swarm.key                    a private network: only nodes with this key can connect
   carrick listen --perf                                   for `carrick perf` from elsewhere
 

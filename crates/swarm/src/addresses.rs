@@ -20,7 +20,7 @@ pub(crate) enum Scope {
 /// How far the address reaches; for a relayed one, its relay's.
 pub(crate) fn scope(address: &Multiaddr) -> Scope {
     match address.iter().next() {
-        Some(Protocol::Memory(_)) => Scope::Loopback,
+        Some(Protocol::Memory(_) | Protocol::Unix(_)) => Scope::Loopback,
         Some(Protocol::Ip6zone(_)) => Scope::Private,
         Some(Protocol::Ip4(_) | Protocol::Ip6(_)) => ip(address).map_or(Scope::Public, ip_scope),
         _ => Scope::Public,

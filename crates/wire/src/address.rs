@@ -5,6 +5,8 @@ use multiaddr::{Multiaddr, Protocol};
 
 use crate::{DecodeError, peer_id};
 
+pub mod unix;
+
 /// Longest address, in bytes, binary or text.
 pub const LEN_MAX: usize = 1024;
 /// Most components of an address.
@@ -19,7 +21,7 @@ pub fn decode(buf: &[u8]) -> Result<Multiaddr, DecodeError> {
     DecodeError::check_max("address", buf.len(), LEN_MAX)?;
     let address = Multiaddr::try_from(buf.to_vec()).map_err(|_| MALFORMED)?;
     check(&address)?;
-    // Paths of `unix` are the one value whose text does not parse again; no peer is reached by one.
+    // Paths of `unix` are the one value whose text may not parse again: with slashes it is not our form.
     let same = address
         .to_string()
         .parse()
@@ -33,6 +35,7 @@ pub fn decode(buf: &[u8]) -> Result<Multiaddr, DecodeError> {
 /// As [`decode`].
 pub fn parse(text: &str) -> Result<Multiaddr, DecodeError> {
     DecodeError::check_max("address", text.len(), LEN_MAX)?;
+    let text = unix::fold(text);
     let mut parts = text
         .strip_prefix('/')
         .ok_or(MALFORMED)?

@@ -16,4 +16,5 @@ mod pnet;
 mod shutdown;
 mod silence;
 mod stream;
+mod unix;
 mod wakers;

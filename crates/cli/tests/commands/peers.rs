@@ -112,3 +112,23 @@ where
     });
     (runtime, node)
 }
+
+#[cfg(unix)]
+#[test]
+fn the_address_that_a_listener_on_a_unix_socket_prints_can_be_pinged() {
+    let path = std::env::temp_dir().join(format!("carrick-cli-{}.sock", std::process::id()));
+    let path = path.to_str().expect("the path is text");
+    let listener = Listener::start(&[&format!("/unix{path}")]);
+    assert!(listener.address.contains("%2F"), "{}", listener.address);
+    let spelled = format!("/unix{path}/p2p/{}", listener.peer());
+    for address in [listener.address.as_str(), &spelled] {
+        assert_eq!(
+            carrick(&["ping", address, "-n", "1", "--json"])
+                .objects()
+                .len(),
+            1
+        );
+    }
+    assert_eq!(listener.terminate().code, Some(0));
+    assert!(!std::fs::exists(path).expect("the folder is there"));
+}

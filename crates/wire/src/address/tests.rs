@@ -318,3 +318,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_unix_path_is_one_component_and_gos_text_becomes_one() {
+    let peer = "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq";
+    for (text, wanted, path) in [
+        ("/unix/tmp%2Fa.sock", "/unix/tmp%2Fa.sock", "/tmp/a.sock"),
+        ("/unix/tmp/a.sock", "/unix/tmp%2Fa.sock", "/tmp/a.sock"),
+        (
+            "/unix/%2Ftmp%2Fa.sock",
+            "/unix/%2Ftmp%2Fa.sock",
+            "/tmp/a.sock",
+        ),
+        ("/unix/tmp/50% a", "/unix/tmp%2F50%25%20a", "/tmp/50% a"),
+        ("/unix/a.sock", "/unix/a.sock", "/a.sock"),
+        ("/unix/tmp/p2p/x", "/unix/tmp%2Fp2p%2Fx", "/tmp/p2p/x"),
+    ] {
+        for suffix in [String::new(), format!("/p2p/{peer}")] {
+            let address = parse(&format!("{text}{suffix}")).unwrap();
+            assert_eq!(address.to_string(), format!("{wanted}{suffix}"));
+            let Some(Protocol::Unix(component)) = address.iter().next() else {
+                panic!("{text}");
+            };
+            assert_eq!(unix::decode(&component).unwrap(), path.as_bytes(), "{text}");
+            assert_eq!(decode(address.as_ref()), Ok(address.clone()));
+        }
+    }
+    for bad in ["", "%", "%2", "%2g", "%+1", "a%00", "a%2F", "%2F", "%2F%2F"] {
+        assert_eq!(unix::decode(bad), None, "{bad}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_path_survives_its_encoding(folder in "[^/\\x00]{1,20}", name in prop::collection::vec(1..=255_u8, 0..20)) {
+        let mut path = format!("/{folder}/").into_bytes();
+        path.extend(name.iter().chain(b"s"));
+        let component = unix::encode(&path);
+        prop_assert!(!component.contains('/'));
+        prop_assert_eq!(unix::decode(&component), Some(path));
+    }
+}
