@@ -189,12 +189,7 @@ pub enum ListenError {
 
 fn hint(address: &Multiaddr, kind: io::ErrorKind) -> &'static str {
     match kind {
-        _ if !address
-            .iter()
-            .any(|part| matches!(part, Protocol::Tcp(_) | Protocol::Udp(_))) =>
-        {
-            ""
-        }
+        _ if address.iter().any(|part| matches!(part, Protocol::Unix(_))) => "",
         io::ErrorKind::AddrInUse => "; choose another port, or 0 for a free one",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
