@@ -1,6 +1,6 @@
 //! How a node is made.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use carrick_session::NoiseIdentity;
 use carrick_wire::{Keypair, Multiaddr, ProtocolId};
@@ -15,7 +15,7 @@ use crate::{
     resolve::{Resolver, SystemResolver},
     router::{Outcome, Router},
     target::parse_protocol,
-    transport::{MemoryTransport, TcpTransport, Transport},
+    transport::{CertificateError, MemoryTransport, TcpTransport, Transport, WebSocketTransport},
 };
 
 /// A stream multiplexer.
@@ -67,6 +67,7 @@ pub struct Builder {
     listen: Vec<Multiaddr>,
     transports: Vec<Box<dyn Transport>>,
     resolver: Box<dyn Resolver>,
+    websocket: WebSocketTransport,
     handlers: Vec<Register>,
     swarm_key: Option<SwarmKey>,
 }
@@ -82,6 +83,7 @@ impl Builder {
             listen: Vec::new(),
             transports: Vec::new(),
             resolver: Box::new(SystemResolver::default()),
+            websocket: WebSocketTransport::new(),
             handlers: Vec::new(),
             swarm_key: None,
         }
@@ -127,7 +129,7 @@ impl Builder {
         Ok(self)
     }
 
-    /// Adds a transport. TCP, memory and Unix sockets are there without it; added ones are asked first.
+    /// Adds a transport. TCP, WebSocket, memory and Unix sockets are there without it; added ones are asked first.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transports.push(Box::new(transport));
         self
@@ -137,6 +139,29 @@ impl Builder {
     pub fn resolver(mut self, resolver: impl Resolver) -> Self {
         self.resolver = Box::new(resolver);
         self
+    }
+
+    /// The certificate to show where the node listens on WSS, such as `/ip4/0.0.0.0/tcp/443/tls/ws`: PEM files with the
+    /// server's certificate, those of its authorities behind it, and with its key.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it should be.
+    pub fn wss_certificate(
+        mut self,
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, CertificateError> {
+        self.websocket = self.websocket.with_certificate(chain, key)?;
+        Ok(self)
+    }
+
+    /// Trusts the authorities in this PEM file, beside the web's, when the node dials WSS.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no certificate.
+    pub fn wss_root(mut self, path: impl AsRef<Path>) -> Result<Self, CertificateError> {
+        self.websocket = self.websocket.with_root(path)?;
+        Ok(self)
     }
 
     /// Runs `handler` as a task of its own for each inbound stream of the protocol. A protocol id that does not parse,
@@ -173,6 +198,7 @@ impl Builder {
             .drain(..)
             .try_for_each(|register| register(&router))?;
         self.transports.push(Box::new(TcpTransport));
+        self.transports.push(Box::new(self.websocket));
         self.transports.push(Box::new(MemoryTransport));
         #[cfg(unix)]
         self.transports

@@ -131,9 +131,11 @@ async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade) -> Result<Upgraded, Attem
     let mut failed = None;
     loop {
         if upgrade.poll_transmit(&mut out) {
-            pipe.writer
-                .write_all(&out)
-                .await
+            let sent = async {
+                pipe.writer.write_all(&out).await?;
+                pipe.writer.flush().await
+            };
+            sent.await
                 .map_err(|error| AttemptError::Transport(error.to_string()))?;
             out.clear();
         }

@@ -14,16 +14,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(unix)]
 pub use self::unix::UnixTransport;
-pub use self::{memory::MemoryTransport, tcp::TcpTransport};
+pub use self::{
+    memory::MemoryTransport,
+    tcp::TcpTransport,
+    websocket::{CertificateError, WebSocketTransport},
+};
 
 mod memory;
 mod tcp;
 #[cfg(unix)]
 mod unix;
+mod websocket;
 
 /// Makes pipes to addresses and listens on them.
 ///
-/// A node has TCP by default; more are added with [`Builder::transport`](crate::Builder::transport), and asked first.
+/// A node has TCP, WebSocket and memory by default; more are added with [`Builder::transport`](crate::Builder::transport), and asked first.
 ///
 /// ```
 /// use carrick::{Multiaddr, transport::{BoxFuture, Listener, Pipe, Transport}};

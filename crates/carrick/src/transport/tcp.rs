@@ -35,37 +35,78 @@ impl Transport for TcpTransport {
     fn dial(&self, address: Multiaddr) -> BoxFuture<'static, io::Result<Pipe>> {
         Box::pin(async move {
             let address = socket_address(&address).ok_or(io::ErrorKind::Unsupported)?;
-            pipe(TcpStream::connect(address).await?)
+            Ok(pipe(connect(address).await?))
         })
     }
 
     fn listen(&self, address: Multiaddr) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
             let address = socket_address(&address).ok_or(io::ErrorKind::Unsupported)?;
-            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-            if address.is_ipv6() {
-                // `[::]` next to `0.0.0.0` on one port, as people expect who give both.
-                socket.set_only_v6(true)?;
-            }
-            // Elsewhere it would let others take the port over.
-            #[cfg(unix)]
-            socket.set_reuse_address(true)?;
-            socket.set_nonblocking(true)?;
-            socket.bind(&address.into())?;
-            socket.listen(BACKLOG)?;
-            let listener = TcpListener::from_std(socket.into())?;
-            let addresses = expand(listener.local_addr()?)?;
-            Ok(Box::new(TcpAccept {
-                listener,
-                addresses,
-            }) as Box<dyn Listener>)
+            listen_on(Acceptor::Own(bind(address)?))
         })
+    }
+}
+
+/// Binds a socket that listens.
+pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        // `[::]` next to `0.0.0.0` on one port, as people expect who give both.
+        socket.set_only_v6(true)?;
+    }
+    // Elsewhere it would let others take the port over.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// A listener for bare TCP.
+pub(super) fn listen_on(acceptor: Acceptor) -> io::Result<Box<dyn Listener>> {
+    let addresses = expand(acceptor.local_addr()?)?;
+    Ok(Box::new(TcpAccept {
+        acceptor,
+        addresses,
+    }))
+}
+
+/// Where a listener's sockets come from.
+#[derive(Debug)]
+pub(super) enum Acceptor {
+    /// All that arrive at a port.
+    Own(TcpListener),
+}
+
+impl Acceptor {
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Own(listener) => listener.local_addr(),
+        }
+    }
+
+    /// The next socket, without Nagle's delay. Cancel-safe.
+    pub(super) async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            let accepted = match self {
+                Self::Own(listener) => listener.accept().await,
+            };
+            match accepted {
+                Ok((stream, remote)) if stream.set_nodelay(true).is_ok() => {
+                    return (stream, remote);
+                }
+                Ok(_) => {}
+                // A failed accept concerns one connection or a passing shortage, never the listener.
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
     }
 }
 
 #[derive(Debug)]
 struct TcpAccept {
-    listener: TcpListener,
+    acceptor: Acceptor,
     addresses: Vec<Multiaddr>,
 }
 
@@ -76,21 +117,14 @@ impl Listener for TcpAccept {
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Pipe, Multiaddr)>> {
         Box::pin(async move {
-            loop {
-                // A failed accept concerns one connection or a passing shortage, never the listener.
-                let Ok((stream, remote)) = self.listener.accept().await else {
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                };
-                if let Ok(pipe) = pipe(stream) {
-                    return Ok((pipe, multiaddr(remote)));
-                }
-            }
+            let (stream, remote) = self.acceptor.accept().await;
+            Ok((pipe(stream), multiaddr(remote)))
         })
     }
 }
 
-struct TcpRead(OwnedReadHalf);
+/// The reading half of a socket.
+pub(super) struct TcpRead(pub(super) OwnedReadHalf);
 
 impl PipeRead for TcpRead {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -108,13 +142,19 @@ impl AsyncRead for TcpRead {
     }
 }
 
-fn pipe(stream: TcpStream) -> io::Result<Pipe> {
-    stream.set_nodelay(true)?;
+fn pipe(stream: TcpStream) -> Pipe {
     let (reader, writer) = stream.into_split();
-    Ok(Pipe {
+    Pipe {
         reader: Box::new(TcpRead(reader)),
         writer: Box::new(writer),
-    })
+    }
+}
+
+/// Dials, without Nagle's delay.
+pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// `/ip4|ip6/…/tcp/…` and nothing behind it.
@@ -131,12 +171,12 @@ fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
     }
 }
 
-fn multiaddr(address: SocketAddr) -> Multiaddr {
+pub(super) fn multiaddr(address: SocketAddr) -> Multiaddr {
     Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port()))
 }
 
 /// What peers can dial when we listen on `bound`.
-fn expand(bound: SocketAddr) -> io::Result<Vec<Multiaddr>> {
+pub(super) fn expand(bound: SocketAddr) -> io::Result<Vec<Multiaddr>> {
     if !bound.ip().is_unspecified() {
         return Ok(vec![multiaddr(bound)]);
     }

@@ -18,3 +18,4 @@ mod silence;
 mod stream;
 mod unix;
 mod wakers;
+mod websocket;

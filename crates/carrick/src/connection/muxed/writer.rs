@@ -55,7 +55,12 @@ async fn write(
         match next.await {
             Transmit::Send => {
                 sealer.seal(&mut records)?;
-                send(shared, writer.write_all(records.as_slice())).await?;
+                // A pipe may keep what it took until it is flushed.
+                let sending = async {
+                    writer.write_all(records.as_slice()).await?;
+                    writer.flush().await
+                };
+                send(shared, sending).await?;
                 records.clear();
             }
             Transmit::Shutdown => {

@@ -1,0 +1,244 @@
+//! WebSocket and WSS: pipes through an HTTP upgrade, and through TLS where the address says so, with everything else inside.
+//!
+//! A listener does its handshakes in tasks of their own, bounded in number and time, so who dawdles keeps nobody waiting.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use multiaddr::Multiaddr;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types};
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tracing::debug;
+
+pub use self::tls::CertificateError;
+use self::{
+    address::{ServerName, WsAddress},
+    frames::End,
+    pipe::pipe,
+};
+use super::{
+    Listener, Pipe, Transport,
+    tcp::{self, Acceptor, TcpRead},
+};
+
+mod address;
+mod frames;
+mod pipe;
+mod tls;
+mod upgrade;
+
+/// How long TLS and the HTTP upgrade may take together, on either side.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes that a listener has under way at once; further sockets are closed.
+const HANDSHAKES_MAX: usize = 256;
+
+/// WebSocket, `/ws`, and WSS, `/tls/ws`, `/tls/sni/<name>/ws` or `/wss`, behind `/ip4|ip6/…/tcp/…`; each may end with
+/// `/http-path/<path, percent-encoded>`.
+///
+/// A client trusts the web's authorities unless told of others, and follows no redirect. A server answers at any path, or
+/// only at the one in the address that it listens on. WSS needs TLS 1.3.
+#[derive(Debug)]
+pub struct WebSocketTransport {
+    /// Authorities beside the web's.
+    roots: RootCertStore,
+    client: OnceLock<Arc<ClientConfig>>,
+    server: Option<Arc<ServerConfig>>,
+}
+
+impl WebSocketTransport {
+    /// Without a certificate, so that WSS can be dialed and not listened on.
+    pub fn new() -> Self {
+        Self {
+            roots: RootCertStore::empty(),
+            client: OnceLock::new(),
+            server: None,
+        }
+    }
+
+    /// Shows this certificate where it listens on WSS. Both are PEM files: the server's certificate with those of its
+    /// authorities behind it, and its key.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it should be.
+    pub fn with_certificate(
+        mut self,
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, CertificateError> {
+        let config = tls::server_config(chain.as_ref(), key.as_ref())?;
+        self.server = Some(Arc::new(config));
+        Ok(self)
+    }
+
+    /// Trusts the authorities in this PEM file, too, when it dials WSS.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no certificate.
+    pub fn with_root(mut self, path: impl AsRef<Path>) -> Result<Self, CertificateError> {
+        tls::add_roots(&mut self.roots, path.as_ref())?;
+        self.client = OnceLock::new();
+        Ok(self)
+    }
+
+    /// Listens at a socket that is there.
+    fn listen_on(&self, acceptor: Acceptor, at: WsAddress) -> io::Result<Box<dyn Listener>> {
+        let tls = match (&at.tls, &self.server) {
+            (None, _) => None,
+            (Some(_), Some(config)) => Some(config.clone()),
+            (Some(_), None) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "WSS needs a certificate: give the builder's wss_certificate two PEM files",
+                ));
+            }
+        };
+        let addresses = tcp::expand(acceptor.local_addr()?)?;
+        Ok(Box::new(WsAccept {
+            acceptor,
+            addresses: addresses.into_iter().map(|tcp| at.at(tcp)).collect(),
+            at: Arc::new(at),
+            tls,
+            handshakes: JoinSet::new(),
+        }))
+    }
+}
+
+impl Default for WebSocketTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Transport for WebSocketTransport {
+    fn can_handle(&self, address: &Multiaddr) -> bool {
+        WsAddress::parse(address).is_some()
+    }
+
+    fn dial(&self, address: Multiaddr) -> BoxFuture<'static, io::Result<Pipe>> {
+        let address = WsAddress::parse(&address);
+        let secure = address
+            .as_ref()
+            .is_some_and(|address| address.tls.is_some());
+        let config = secure.then(|| {
+            let config = self
+                .client
+                .get_or_init(|| Arc::new(tls::client_config(&self.roots)));
+            config.clone()
+        });
+        Box::pin(async move {
+            let address = address.ok_or(io::ErrorKind::Unsupported)?;
+            let stream = tcp::connect(address.socket).await?;
+            in_time(open(stream, address, config)).await
+        })
+    }
+
+    fn listen(&self, address: Multiaddr) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        let listening = WsAddress::parse(&address)
+            .ok_or_else(|| io::ErrorKind::Unsupported.into())
+            .and_then(|address| {
+                let acceptor = Acceptor::Own(tcp::bind(address.socket)?);
+                self.listen_on(acceptor, address)
+            });
+        Box::pin(async move { listening })
+    }
+}
+
+/// The client's handshakes.
+async fn open(
+    mut stream: TcpStream,
+    address: WsAddress,
+    config: Option<Arc<ClientConfig>>,
+) -> io::Result<Pipe> {
+    let (host, path) = (address.host(), address.path().unwrap_or("/"));
+    let (Some(name), Some(config)) = (&address.tls, config) else {
+        let leftover = upgrade::connect(&mut stream, &host, path).await?;
+        let (reader, writer) = stream.into_split();
+        return Ok(pipe(End::Client, TcpRead(reader), writer, leftover));
+    };
+    let name = match name {
+        ServerName::Ip => pki_types::ServerName::from(address.socket.ip()),
+        ServerName::Sni(name) => pki_types::ServerName::try_from(name.clone())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?,
+    };
+    let mut stream = tls::connect(config, name, stream).await?;
+    let leftover = upgrade::connect(&mut stream, &host, path).await?;
+    let (reader, writer) = tls::split(stream);
+    Ok(pipe(End::Client, reader, writer, leftover))
+}
+
+/// The server's handshakes.
+async fn serve(
+    mut stream: TcpStream,
+    at: Arc<WsAddress>,
+    tls: Option<Arc<ServerConfig>>,
+) -> io::Result<Pipe> {
+    let Some(config) = tls else {
+        let leftover = upgrade::accept(&mut stream, at.path()).await?;
+        let (reader, writer) = stream.into_split();
+        return Ok(pipe(End::Server, TcpRead(reader), writer, leftover));
+    };
+    let mut stream = tls::accept(config, stream).await?;
+    let leftover = upgrade::accept(&mut stream, at.path()).await?;
+    let (reader, writer) = tls::split(stream);
+    Ok(pipe(End::Server, reader, writer, leftover))
+}
+
+async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| {
+        io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no WebSocket within {HANDSHAKE_TIMEOUT:?}"),
+        )
+    };
+    timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(late)?
+}
+
+#[derive(Debug)]
+struct WsAccept {
+    acceptor: Acceptor,
+    addresses: Vec<Multiaddr>,
+    at: Arc<WsAddress>,
+    tls: Option<Arc<ServerConfig>>,
+    handshakes: JoinSet<io::Result<(Pipe, SocketAddr)>>,
+}
+
+impl Listener for WsAccept {
+    fn addresses(&self) -> Vec<Multiaddr> {
+        self.addresses.clone()
+    }
+
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Pipe, Multiaddr)>> {
+        Box::pin(async move {
+            loop {
+                let (stream, remote) = tokio::select! {
+                    // What is done goes before what is new.
+                    biased;
+                    Some(done) = self.handshakes.join_next() => match done {
+                        Ok(Ok((pipe, remote))) => {
+                            return Ok((pipe, self.at.at(tcp::multiaddr(remote))));
+                        }
+                        Ok(Err(error)) => {
+                            debug!(%error, "a WebSocket was not opened");
+                            continue;
+                        }
+                        Err(_) => continue,
+                    },
+                    accepted = self.acceptor.accept() => accepted,
+                };
+                if self.handshakes.len() >= HANDSHAKES_MAX {
+                    debug!(%remote, "too many WebSockets are being opened");
+                    continue;
+                }
+                let serving = serve(stream, self.at.clone(), self.tls.clone());
+                self.handshakes
+                    .spawn(async move { Ok((in_time(serving).await?, remote)) });
+            }
+        })
+    }
+}
