@@ -15,7 +15,9 @@ use crate::{
     resolve::{Resolver, SystemResolver},
     router::{Outcome, Router},
     target::parse_protocol,
-    transport::{CertificateError, MemoryTransport, TcpTransport, Transport, WebSocketTransport},
+    transport::{
+        CertificateError, MemoryTransport, ReusingTcp, TcpTransport, Transport, WebSocketTransport,
+    },
 };
 
 /// A stream multiplexer.
@@ -70,6 +72,7 @@ pub struct Builder {
     websocket: WebSocketTransport,
     handlers: Vec<Register>,
     swarm_key: Option<SwarmKey>,
+    reuse_port: bool,
 }
 
 impl Builder {
@@ -86,6 +89,7 @@ impl Builder {
             websocket: WebSocketTransport::new(),
             handlers: Vec::new(),
             swarm_key: None,
+            reuse_port: false,
         }
     }
 
@@ -184,6 +188,14 @@ impl Builder {
         self
     }
 
+    /// Whether TCP dials leave from a port that the node listens on with TCP, where one fits; off by default. Peers then
+    /// see where the node can be reached, which helps behind a NAT. In return, another process of the same user may listen
+    /// on the port as well, and takes a part of its connections. A dial that cannot have the port takes a free one.
+    pub fn reuse_port(mut self, reuse: bool) -> Self {
+        self.reuse_port = reuse;
+        self
+    }
+
     /// Makes the node and binds its listeners, within the current tokio runtime.
     ///
     /// # Errors
@@ -197,7 +209,11 @@ impl Builder {
         self.handlers
             .drain(..)
             .try_for_each(|register| register(&router))?;
-        self.transports.push(Box::new(TcpTransport));
+        self.transports.push(if self.reuse_port {
+            Box::new(ReusingTcp::default())
+        } else {
+            Box::new(TcpTransport)
+        });
         self.transports.push(Box::new(self.websocket));
         self.transports.push(Box::new(MemoryTransport));
         #[cfg(unix)]

@@ -12,6 +12,7 @@ pub use futures::future::BoxFuture;
 use multiaddr::Multiaddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub(crate) use self::tcp::ReusingTcp;
 #[cfg(unix)]
 pub use self::unix::UnixTransport;
 pub use self::{

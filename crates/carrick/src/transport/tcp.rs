@@ -16,7 +16,12 @@ use tokio::{
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
 };
 
+use self::reuse::share_port;
 use super::{Listener, Pipe, PipeRead, Transport};
+
+pub(crate) use self::reuse::ReusingTcp;
+
+mod reuse;
 
 /// Connections that the kernel queues for us between two accepts.
 const BACKLOG: i32 = 1024;
@@ -42,13 +47,13 @@ impl Transport for TcpTransport {
     fn listen(&self, address: Multiaddr) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
             let address = socket_address(&address).ok_or(io::ErrorKind::Unsupported)?;
-            listen_on(Acceptor::Own(bind(address)?))
+            listen_on(Acceptor::Own(bind(address, false)?))
         })
     }
 }
 
-/// Binds a socket that listens.
-pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Binds a socket that listens; on a port that dials may share, if it is to be reused.
+pub(super) fn bind(address: SocketAddr, reused: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
         // `[::]` next to `0.0.0.0` on one port, as people expect who give both.
@@ -57,6 +62,9 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     // Elsewhere it would let others take the port over.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    if reused {
+        share_port(&socket)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -142,7 +142,7 @@ impl Transport for WebSocketTransport {
         let listening = WsAddress::parse(&address)
             .ok_or_else(|| io::ErrorKind::Unsupported.into())
             .and_then(|address| {
-                let acceptor = Acceptor::Own(tcp::bind(address.socket)?);
+                let acceptor = Acceptor::Own(tcp::bind(address.socket, false)?);
                 self.listen_on(acceptor, address)
             });
         Box::pin(async move { listening })

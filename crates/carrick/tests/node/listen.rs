@@ -179,3 +179,42 @@ fn connected_peers_hear_of_a_new_address() {
         .await;
     });
 }
+
+#[test]
+fn with_reuse_port_the_peer_sees_the_port_that_the_dialer_listens_on() {
+    run(async {
+        for wildcard in [false, true] {
+            let listen = if wildcard { "/ip4/0.0.0.0/tcp/0" } else { TCP };
+            let server = server(TCP).await;
+            let dialer = Node::builder().reuse_port(true).listen(listen).unwrap();
+            let dialer = dialer.spawn().await.unwrap();
+            let ours = port(&dialer.address());
+            let mut events = server.events();
+            let connection = soon(dialer.dial(server.address())).await.unwrap();
+            assert_eq!(remote_port(&mut events).await, ours);
+            // The two ports are taken by the first connection: the next one leaves from a free port.
+            connection.close().await;
+            soon(dialer.ping(server.address())).await.unwrap();
+            // And whoever knows the port reaches its listener.
+            soon(client().await.ping(dialer.address())).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn without_reuse_port_a_dial_leaves_from_a_free_port() {
+    run(async {
+        let (server, dialer) = (server(TCP).await, server(TCP).await);
+        let mut events = server.events();
+        soon(dialer.dial(server.address())).await.unwrap();
+        assert_ne!(remote_port(&mut events).await, port(&dialer.address()));
+    });
+}
+
+async fn remote_port(events: &mut carrick::Events) -> u16 {
+    loop {
+        if let Some(NodeEvent::Connected { address, .. }) = soon(events.next()).await {
+            return port(&address);
+        }
+    }
+}
