@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use carrick_session::{
-    Config, Event, Key, Layout, Mux, NoiseIdentity, Records, Role, Upgrade,
+    Config, Event, Key, Layout, Mux, NoiseIdentity, Records, Role, Security, Upgrade,
     negotiate::{Dialer, Listener, Request},
 };
 use carrick_wire::{Keypair, ProtocolId};
@@ -107,7 +107,7 @@ pub fn upgrade_of(role: Role, offer: u8) -> Upgrade {
     Upgrade::new(
         role,
         config,
-        Arc::new(identity),
+        vec![Security::Noise(Arc::new(identity))],
         muxers,
         None,
         *EPOCH,

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use carrick_session::NoiseIdentity;
+use carrick_session::{NoiseIdentity, TlsIdentity};
 use carrick_wire::{Keypair, Multiaddr, ProtocolId};
 use tokio::sync::{broadcast, mpsc};
 
@@ -19,6 +19,35 @@ use crate::{
         CertificateError, MemoryTransport, ReusingTcp, TcpTransport, Transport, WebSocketTransport,
     },
 };
+
+/// What secures connections over pipes: it encrypts, and proves to each peer who the other one is. QUIC brings its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// `/noise`, with ChaCha20-Poly1305. Every libp2p stack has it.
+    Noise,
+    /// `/tls/1.0.0`: TLS 1.3, with AES where the peer agrees. Several times faster with much data on most machines.
+    Tls,
+}
+
+impl Security {
+    /// The node's part in it; `None` if the identity cannot sign.
+    fn identity(
+        self,
+        keypair: &Keypair,
+        early_muxers: Vec<ProtocolId>,
+    ) -> Option<carrick_session::Security> {
+        Some(match self {
+            Self::Noise => {
+                let noise = NoiseIdentity::new(keypair, rand::random(), early_muxers)?;
+                carrick_session::Security::Noise(Arc::new(noise))
+            }
+            Self::Tls => {
+                let tls = TlsIdentity::new(keypair, early_muxers)?;
+                carrick_session::Security::Tls(Arc::new(tls))
+            }
+        })
+    }
+}
 
 /// A stream multiplexer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +92,7 @@ type Register = Box<dyn FnOnce(&Router) -> Result<(), AcceptError> + Send>;
 pub struct Builder {
     keypair: Keypair,
     config: Config,
+    securities: Vec<Security>,
     muxers: Vec<Muxer>,
     early_muxers: bool,
     agent: Option<String>,
@@ -80,6 +110,7 @@ impl Builder {
         Self {
             keypair: Keypair::generate_ed25519(),
             config: Config::default(),
+            securities: vec![Security::Noise, Security::Tls],
             muxers: vec![Muxer::Yamux],
             early_muxers: true,
             agent: None,
@@ -102,6 +133,13 @@ impl Builder {
     /// Limits and timings.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// The security protocols to offer, in order of preference; Noise and TLS by default. A dialer proposes the first
+    /// alone, with its first handshake message; a peer that refuses it is dialed again with the next one.
+    pub fn securities(mut self, securities: impl IntoIterator<Item = Security>) -> Self {
+        self.securities = securities.into_iter().collect();
         self
     }
 
@@ -225,13 +263,15 @@ impl Builder {
         } else {
             Vec::new()
         };
-        let noise = NoiseIdentity::new(&self.keypair, rand::random(), early)
-            .ok_or(ListenError::Identity)?;
+        let securities = self.securities.iter();
+        let securities: Option<_> = securities
+            .map(|security| security.identity(&self.keypair, early.clone()))
+            .collect();
         let (control, messages) = mpsc::channel(MESSAGES_MAX);
         let events = broadcast::Sender::new(EVENTS_MAX);
         let parts = Parts {
             keypair: self.keypair,
-            noise,
+            securities: securities.ok_or(ListenError::Identity)?,
             config: self.config.bounded(),
             muxers,
             agent: self.agent.map_or_else(
@@ -274,6 +314,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("listen", &self.listen)
+            .field("securities", &self.securities)
             .field("muxers", &self.muxers)
             .finish_non_exhaustive()
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use carrick_protocols::identify::{Own, Sealed};
-use carrick_session::NoiseIdentity;
+use carrick_session::Security;
 use carrick_swarm::{DialError, DialOptions, WaiterId};
 use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -24,7 +24,8 @@ use crate::{
 pub(crate) struct Core {
     pub(crate) id: PeerId,
     pub(crate) keypair: Keypair,
-    pub(crate) noise: Arc<NoiseIdentity>,
+    /// In order of preference.
+    pub(crate) securities: Vec<Security>,
     /// `config.session`, shared by all upgrades.
     pub(crate) session_config: Arc<carrick_session::Config>,
     pub(crate) config: Config,
@@ -52,7 +53,7 @@ pub(crate) struct Core {
 /// What a builder hands over.
 pub(crate) struct Parts {
     pub(crate) keypair: Keypair,
-    pub(crate) noise: NoiseIdentity,
+    pub(crate) securities: Vec<Security>,
     pub(crate) config: Config,
     pub(crate) muxers: Vec<ProtocolId>,
     pub(crate) agent: String,
@@ -69,7 +70,7 @@ impl Core {
         Self {
             id: parts.keypair.public().to_peer_id(),
             keypair: parts.keypair,
-            noise: Arc::new(parts.noise),
+            securities: parts.securities,
             session_config: Arc::new(parts.config.session.clone()),
             config: parts.config,
             muxers: parts.muxers,

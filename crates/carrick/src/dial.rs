@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use bytes::BytesMut;
-use carrick_session::{Role, SecureError, Upgrade, UpgradeError, Upgraded};
+use carrick_session::{
+    NegotiateError, Role, SecureError, Security, Upgrade, UpgradeError, Upgraded,
+};
 use carrick_swarm::AttemptId;
 use carrick_wire::{Multiaddr, PeerId, Protocol};
 use tokio::{
@@ -34,19 +36,41 @@ pub(crate) async fn dial(
         return Err(AttemptError::PrivateNetwork);
     }
     let transport = transport(node, &address).ok_or(AttemptError::NoTransport)?;
-    let pipe = transport
-        .dial(address)
-        .await
-        .map_err(|error| AttemptError::Transport(error.to_string()))?;
-    node.send(Message::AttemptProgress { attempt }).await;
-    let upgraded = upgrade(node, pipe, Role::Dialer, expected).await;
-    upgraded.map_err(|error| pnet::hint(node.swarm_key.as_ref(), error))
+    let dialed = dial_over(node, attempt, transport, address, expected).await;
+    dialed.map_err(|failed| pnet::hint(node.swarm_key.as_ref(), failed.into()))
+}
+
+/// Proposes one security, and dials again for the next one when the peer has refused it.
+async fn dial_over(
+    node: &Core,
+    attempt: AttemptId,
+    transport: &dyn Transport,
+    address: Multiaddr,
+    expected: Option<PeerId>,
+) -> Result<Session, Failed> {
+    let mut refused = Vec::new();
+    for security in &node.securities {
+        let pipe = transport
+            .dial(address.clone())
+            .await
+            .map_err(|error| AttemptError::Transport(error.to_string()))?;
+        node.send(Message::AttemptProgress { attempt }).await;
+        match upgrade(node, pipe, Role::Dialer, vec![security.clone()], expected).await {
+            Err(Failed::Upgrade(UpgradeError::Security(NegotiateError::Unsupported(_)))) => {
+                refused.push(security.protocol());
+            }
+            result => return result,
+        }
+    }
+    let refused = UpgradeError::Security(NegotiateError::Unsupported(refused));
+    Err(Failed::Upgrade(refused))
 }
 
 /// Upgrades a pipe that was accepted.
 pub(crate) async fn upgrade_inbound(node: &Core, pipe: Pipe) -> Result<Session, AttemptError> {
-    let upgraded = upgrade(node, pipe, Role::Listener, None).await;
-    upgraded.map_err(|error| pnet::hint(node.swarm_key.as_ref(), error))
+    let securities = node.securities.clone();
+    let upgraded = upgrade(node, pipe, Role::Listener, securities, None).await;
+    upgraded.map_err(|failed| pnet::hint(node.swarm_key.as_ref(), failed.into()))
 }
 
 /// Binds a listener.
@@ -86,21 +110,22 @@ async fn upgrade(
     node: &Core,
     pipe: Pipe,
     role: Role,
+    securities: Vec<Security>,
     expected: Option<PeerId>,
-) -> Result<Session, AttemptError> {
+) -> Result<Session, Failed> {
     let mut pipe = pnet::protect(node.swarm_key.as_ref(), pipe);
     let config = node.session_config.clone();
-    let (noise, muxers) = (node.noise.clone(), node.muxers.clone());
+    let muxers = node.muxers.clone();
     let mut upgrade = Upgrade::new(
         role,
         config,
-        noise,
+        securities,
         muxers,
         expected,
         Instant::now(),
         rand::random(),
     )
-    .map_err(attempt_error)?;
+    .map_err(Failed::Upgrade)?;
     let deadline = upgrade.poll_timeout().into();
     let result = timeout_at(deadline, drive(&mut pipe, &mut upgrade)).await;
     let upgraded = match result {
@@ -108,7 +133,7 @@ async fn upgrade(
         Err(_) => {
             return Err(upgrade
                 .handle_timeout(Instant::now())
-                .map_or_else(attempt_error, |()| AttemptError::Timeout));
+                .map_or_else(Failed::Upgrade, |()| AttemptError::Timeout.into()));
         }
     };
     Ok(Session {
@@ -117,15 +142,15 @@ async fn upgrade(
         summary: upgraded.summary,
         carrier: Carrier::Pipe(message::Upgraded {
             pipe,
-            sealer: Box::new(upgraded.sealer),
-            opener: Box::new(upgraded.opener),
+            sealer: upgraded.sealer,
+            opener: upgraded.opener,
             mux: upgraded.mux,
             leftover: upgraded.leftover,
         }),
     })
 }
 
-async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade) -> Result<Upgraded, AttemptError> {
+async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade) -> Result<Upgraded, Failed> {
     let mut out = Vec::new();
     let mut input = BytesMut::with_capacity(READ_SIZE);
     let mut failed = None;
@@ -140,7 +165,7 @@ async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade) -> Result<Upgraded, Attem
             out.clear();
         }
         if let Some(error) = failed {
-            return Err(attempt_error(error));
+            return Err(Failed::Upgrade(error));
         }
         if let Some(upgraded) = upgrade.finish() {
             return Ok(upgraded);
@@ -148,18 +173,33 @@ async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade) -> Result<Upgraded, Attem
         input.clear();
         let read = pipe.reader.read_buf(&mut input).await;
         if read.map_err(|error| AttemptError::Transport(error.to_string()))? == 0 {
-            return Err(attempt_error(upgrade.closed()));
+            return Err(Failed::Upgrade(upgrade.closed()));
         }
         // What the machine still has to say goes out before its error ends the pipe.
         failed = upgrade.recv(Instant::now(), &input).err();
     }
 }
 
-fn attempt_error(error: UpgradeError) -> AttemptError {
-    match error {
-        UpgradeError::Secure(SecureError::WrongPeer { expected, found }) => {
-            AttemptError::WrongPeer { expected, found }
+/// Why an upgrade failed, while it matters which of its steps it was.
+enum Failed {
+    Upgrade(UpgradeError),
+    Attempt(AttemptError),
+}
+
+impl From<AttemptError> for Failed {
+    fn from(error: AttemptError) -> Self {
+        Self::Attempt(error)
+    }
+}
+
+impl From<Failed> for AttemptError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Upgrade(UpgradeError::Secure(SecureError::WrongPeer { expected, found })) => {
+                Self::WrongPeer { expected, found }
+            }
+            Failed::Upgrade(error) => Self::Upgrade(error.to_string()),
+            Failed::Attempt(error) => error,
         }
-        error => AttemptError::Upgrade(error.to_string()),
     }
 }

@@ -49,7 +49,7 @@ mod stream;
 mod target;
 pub mod transport;
 
-pub use builder::{Builder, Muxer};
+pub use builder::{Builder, Muxer, Security};
 pub use carrick_session::{Code, Summary};
 pub use carrick_swarm::{DialOptions, Direction};
 pub use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};

@@ -99,8 +99,8 @@ pub(crate) enum Carrier {
 #[derive(Debug)]
 pub(crate) struct Upgraded {
     pub(crate) pipe: Pipe,
-    pub(crate) sealer: Box<Sealer>,
-    pub(crate) opener: Box<Opener>,
+    pub(crate) sealer: Sealer,
+    pub(crate) opener: Opener,
     pub(crate) mux: Mux,
     /// Bytes that followed the upgrade.
     pub(crate) leftover: BytesMut,

@@ -53,10 +53,10 @@ impl Records {
         }
     }
 
-    /// Ends the record that is being filled and calls `seal` with each record's head, body and tail.
+    /// Ends the record that is being filled and calls `seal` with each record's head, and with its body and tail.
     pub fn seal<E>(
         &mut self,
-        mut seal: impl FnMut(&mut [u8], &mut [u8], &mut [u8]) -> Result<(), E>,
+        mut seal: impl FnMut(&mut [u8], &mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.buf.len() > self.open {
             self.end_record();
@@ -68,10 +68,15 @@ impl Records {
         } = self.layout;
         for record in self.buf.chunks_mut(head + body_max + tail) {
             let (head, rest) = record.split_at_mut(head);
-            let (body, tail) = rest.split_at_mut(rest.len() - tail);
-            seal(head, body, tail)?;
+            seal(head, rest)?;
         }
         Ok(())
+    }
+
+    /// Puts a sealed record before all others, which are sealed, too.
+    pub(crate) fn insert_sealed(&mut self, record: &[u8]) {
+        self.buf.splice(..0, record.iter().copied());
+        self.open += record.len();
     }
 
     /// Everything in the buffer; after [`seal`](Self::seal), what goes onto the pipe.

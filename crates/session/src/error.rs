@@ -73,7 +73,7 @@ pub enum SecureError {
     /// The handshake's payload, or the peer's certificate, does not decode.
     #[error("bad handshake payload: {0}")]
     Payload(#[from] DecodeError),
-    /// The identity key did not sign the static key of this handshake.
+    /// Noise: the identity key did not sign the static key of this handshake.
     #[error("the peer's identity signature is invalid")]
     Signature,
     /// The peer's TLS certificate does not prove who it is; the text says why.
@@ -82,7 +82,10 @@ pub enum SecureError {
     /// The peer ended the connection with this TLS alert (RFC 8446, section 6).
     #[error("the peer ended the connection: TLS alert {0}")]
     Alert(u8),
-    /// The peer broke TLS, or has nothing in common with us; the text is the TLS library's.
+    /// The peer broke the rules of TLS records; the text says how.
+    #[error("the peer broke TLS: {0}")]
+    Misbehaved(&'static str),
+    /// The peer broke TLS in the handshake, or has nothing in common with us; the text is the TLS library's.
     #[error("bad TLS handshake: {0}")]
     Tls(String),
     /// Both sides named their muxers and have none in common.

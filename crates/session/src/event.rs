@@ -1,6 +1,7 @@
 //! The words that the machines and whoever drives them share.
 
 use bytes::Bytes;
+use carrick_wire::{ProtocolId, PublicKey};
 
 /// Which end of the pipe we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +10,15 @@ pub enum Role {
     Dialer,
     /// We accepted.
     Listener,
+}
+
+/// What a handshake found out about the peer.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    /// The identity key that it proved to have.
+    pub(crate) key: PublicKey,
+    /// The muxer agreed on within the handshake; `None`: multistream-select decides.
+    pub(crate) muxer: Option<ProtocolId>,
 }
 
 /// One stream of a muxer, from [`Mux::open`](crate::Mux::open) or [`Event::Incoming`] until

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`Upgrade`] | the one place that knows the order of the steps, with one deadline over all of them |
 //! | [`negotiate`] | multistream-select, both roles; also used for every stream |
-//! | [`NoiseIdentity`] | the handshake's fixed part; it leaves behind an [`Opener`] for the reader, a [`Sealer`] for the writer |
+//! | [`Security`] | Noise or TLS: a handshake leaves behind an [`Opener`] for the reader, a [`Sealer`] for the writer |
+//! | [`tls`] | the certificate and the configurations, which QUIC uses as well |
 //! | [`Mux`] | yamux or mplex: the state that reader, writer and streams share |
 //! | [`Records`] | the outgoing buffer: frames are written once and sealed where they lie |
 
@@ -21,6 +22,7 @@ pub mod negotiate;
 mod noise;
 mod outbox;
 mod pnet;
+mod secure;
 mod stream;
 #[cfg(test)]
 mod testing;
@@ -33,9 +35,11 @@ pub use config::Config;
 pub use error::{
     Code, NegotiateError, OpenError, SecureError, StreamError, UpgradeError, Violation,
 };
+pub(crate) use event::Proof;
 pub use event::{Event, Key, Read, Role};
 pub use mux::Mux;
-pub use noise::{NoiseIdentity, Opener, Sealer};
+pub use noise::NoiseIdentity;
 pub use pnet::Keystream;
+pub use secure::{Opener, Sealer, Security};
 pub use tls::TlsIdentity;
 pub use upgrade::{Summary, Upgrade, Upgraded};

@@ -13,8 +13,8 @@ use carrick_wire::{
 };
 
 use self::primitives::{Primitives, StaticKey};
-pub use self::transport::{Opener, Sealer};
-use crate::{Role, SecureError};
+pub(crate) use self::transport::{Opener, Sealer};
+use crate::{Proof, Role, SecureError};
 
 mod primitives;
 mod transport;
@@ -59,16 +59,6 @@ impl fmt::Debug for NoiseIdentity {
             .field("muxers", &self.muxers)
             .finish_non_exhaustive()
     }
-}
-
-/// What a finished handshake leaves behind.
-#[derive(Debug)]
-pub(crate) struct Secured {
-    pub(crate) opener: Opener,
-    pub(crate) sealer: Sealer,
-    pub(crate) key: PublicKey,
-    /// The muxer agreed on within the handshake; `None`: multistream-select decides.
-    pub(crate) muxer: Option<ProtocolId>,
 }
 
 /// One handshake. The dialer sends messages 1 and 3, the listener message 2.
@@ -141,7 +131,7 @@ impl Handshake {
     }
 
     /// The result, once the last message was sent or received.
-    pub(crate) fn finish(&mut self) -> Result<Option<Secured>, SecureError> {
+    pub(crate) fn finish(&mut self) -> Result<Option<(Opener, Sealer, Proof)>, SecureError> {
         if !self.snow.is_handshake_finished() {
             return Ok(None);
         }
@@ -154,12 +144,8 @@ impl Handshake {
             Role::Dialer => (dialer, listener),
             Role::Listener => (listener, dialer),
         };
-        Ok(Some(Secured {
-            opener: Opener::new(&theirs),
-            sealer: Sealer::new(&ours),
-            key,
-            muxer,
-        }))
+        let (opener, sealer) = (Opener::new(&theirs), Sealer::new(&ours));
+        Ok(Some((opener, sealer, Proof { key, muxer })))
     }
 
     fn message(&mut self, message: &[u8]) -> Result<(), SecureError> {

@@ -26,9 +26,19 @@ use rustls::{
 };
 
 use self::verifier::Verifier;
+pub(crate) use self::{
+    handshake::Handshake,
+    transport::{Opener, Sealer},
+};
 use crate::SecureError;
 
+mod handshake;
+mod record;
+mod transport;
 mod verifier;
+
+/// The protocol id of TLS.
+pub(crate) const PROTOCOL: ProtocolId = ProtocolId::from_static("/tls/1.0.0");
 
 /// A node's part in every TLS handshake: its certificate, and the muxers it offers over pipes.
 pub struct TlsIdentity {

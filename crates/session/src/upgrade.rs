@@ -10,9 +10,9 @@ use bytes::{Bytes, BytesMut};
 use carrick_wire::{PeerId, ProtocolId, PublicKey};
 
 use crate::{
-    Config, Mux, NegotiateError, NoiseIdentity, Opener, Records, Role, Sealer, UpgradeError,
+    Config, Mux, NegotiateError, Opener, Proof, Records, Role, Sealer, Security, UpgradeError,
     negotiate::{Dialer, Listener, Request},
-    noise::{self, Handshake, Secured},
+    secure::{Handshake, Secured},
 };
 
 /// The machine that turns a pipe into a session.
@@ -20,7 +20,9 @@ use crate::{
 pub struct Upgrade {
     role: Role,
     config: Arc<Config>,
+    securities: Vec<Security>,
     muxers: Vec<ProtocolId>,
+    seed: [u8; 32],
     stage: Stage,
     input: BytesMut,
     out: Vec<u8>,
@@ -66,39 +68,54 @@ pub struct Summary {
 
 #[derive(Debug)]
 enum Stage {
-    Security(Negotiation, Box<Handshake>),
-    Handshake(Box<Handshake>),
+    /// A dialer has begun the handshake already.
+    Security(Negotiation, Option<Handshake>),
+    Handshake(Handshake),
     Muxer(Negotiation, Box<Secured>),
     Over,
 }
 
 impl Upgrade {
-    /// `expected`: who was dialed, if that is known. `muxers`: what we offer, in order of preference. `seed`: 32 random
-    /// bytes, used once.
+    /// `expected`: who was dialed, if that is known. `securities`: what a listener accepts; a dialer proposes the first
+    /// alone. `muxers`: what we offer, in order of preference. `seed`: 32 random bytes, used once.
     ///
     /// # Errors
-    /// Only if the identity cannot be used at all.
+    /// A dialer has no security to propose, or the identity cannot be used at all.
     pub fn new(
         role: Role,
         config: Arc<Config>,
-        identity: Arc<NoiseIdentity>,
+        securities: Vec<Security>,
         muxers: Vec<ProtocolId>,
         expected: Option<PeerId>,
         now: Instant,
         seed: [u8; 32],
     ) -> Result<Self, UpgradeError> {
-        let mut handshake = Handshake::new(role, identity, expected, seed)?;
-        let mut negotiation = Negotiation::new(role, vec![noise::PROTOCOL]);
         let mut out = Vec::new();
-        negotiation.poll_transmit(&mut out);
-        handshake.poll_transmit(&mut out);
+        let stage = match (role, securities.as_slice()) {
+            (Role::Dialer, [first, ..]) => {
+                let mut negotiation = Negotiation::new(role, vec![first.protocol()]);
+                let mut handshake = Handshake::new(role, first, expected, seed)?;
+                negotiation.poll_transmit(&mut out);
+                handshake.poll_transmit(&mut out);
+                Stage::Security(negotiation, Some(handshake))
+            }
+            (Role::Dialer, []) => {
+                let none = NegotiateError::Unsupported(Vec::new());
+                return Err(UpgradeError::Security(none));
+            }
+            (Role::Listener, all) => {
+                let protocols = all.iter().map(Security::protocol).collect();
+                Stage::Security(Negotiation::new(role, protocols), None)
+            }
+        };
         let deadline = now + config.upgrade_timeout;
-        let stage = Stage::Security(negotiation, Box::new(handshake));
         let input = BytesMut::new();
         Ok(Self {
             role,
             config,
+            securities,
             muxers,
+            seed,
             stage,
             input,
             out,
@@ -175,24 +192,34 @@ impl Upgrade {
     fn negotiate_security(
         &mut self,
         mut negotiation: Negotiation,
-        handshake: Box<Handshake>,
+        begun: Option<Handshake>,
     ) -> Result<bool, UpgradeError> {
         let used = negotiation.recv(&self.input);
         negotiation.poll_transmit(&mut self.out);
         let _ = self.input.split_to(used.map_err(UpgradeError::Security)?);
-        let agreed = negotiation.outcome().is_some();
-        self.stage = if agreed {
-            Stage::Handshake(handshake)
-        } else {
-            Stage::Security(negotiation, handshake)
+        let Some(agreed) = negotiation.outcome() else {
+            self.stage = Stage::Security(negotiation, begun);
+            return Ok(false);
         };
-        Ok(agreed)
+        let handshake = match begun {
+            Some(handshake) => handshake,
+            None => {
+                let mut offered = self.securities.iter();
+                let security = offered.find(|security| security.protocol() == *agreed);
+                let security = security.ok_or_else(|| {
+                    UpgradeError::Security(NegotiateError::Unsupported(vec![agreed.clone()]))
+                })?;
+                Handshake::new(self.role, security, None, self.seed)?
+            }
+        };
+        self.stage = Stage::Handshake(handshake);
+        Ok(true)
     }
 
     fn shake_hands(
         &mut self,
         now: Instant,
-        mut handshake: Box<Handshake>,
+        mut handshake: Handshake,
     ) -> Result<bool, UpgradeError> {
         let received = handshake.recv(&mut self.input);
         handshake.poll_transmit(&mut self.out);
@@ -201,7 +228,7 @@ impl Upgrade {
             self.stage = Stage::Handshake(handshake);
             return Ok(false);
         };
-        if let Some(muxer) = secured.muxer.take() {
+        if let Some(muxer) = secured.proof.muxer.take() {
             self.complete(now, secured, muxer, true, None, Bytes::new())?;
             return Ok(false);
         }
@@ -235,8 +262,9 @@ impl Upgrade {
                 return Ok(false);
             }
         }
+        let ended = secured.opener.ended();
         self.stage = Stage::Muxer(negotiation, secured);
-        Ok(false)
+        if ended { Err(self.closed()) } else { Ok(false) }
     }
 
     fn send_sealed(
@@ -246,7 +274,7 @@ impl Upgrade {
     ) -> Result<(), UpgradeError> {
         let mut plain = Vec::new();
         if negotiation.poll_transmit(&mut plain) {
-            let mut records = Records::new(Sealer::LAYOUT);
+            let mut records = Records::new(sealer.layout());
             records.push(&plain);
             sealer.seal(&mut records)?;
             self.out.extend_from_slice(records.as_slice());
@@ -266,14 +294,14 @@ impl Upgrade {
         let Secured {
             opener,
             sealer,
-            key,
-            ..
+            proof: Proof { key, .. },
+            protocol,
         } = secured;
         let mux = Mux::new(
             &muxer,
             self.role,
             &self.config,
-            Sealer::LAYOUT,
+            sealer.layout(),
             now,
             unconfirmed,
         );
@@ -283,7 +311,7 @@ impl Upgrade {
             mux.recv(now, rest)?;
         }
         let summary = Summary {
-            security: noise::PROTOCOL,
+            security: protocol,
             muxer,
             early_muxer,
             round_trips: self.round_trips,
@@ -305,7 +333,7 @@ impl Stage {
     fn name(&self) -> &'static str {
         match self {
             Self::Security(..) => "security negotiation",
-            Self::Handshake(_) => "the Noise handshake",
+            Self::Handshake(handshake) => handshake.name(),
             Self::Muxer(..) => "muxer negotiation",
             Self::Over => "the end of the upgrade",
         }

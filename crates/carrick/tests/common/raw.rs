@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Instant};
 use bytes::BytesMut;
 use carrick::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId};
 use carrick_session::{
-    Event, Key, Mux, NoiseIdentity, Opener, Read, Records, Role, Sealer, StreamError, Upgrade,
+    Event, Key, Mux, NoiseIdentity, Opener, Read, Records, Role, Sealer, Security, StreamError,
+    Upgrade,
 };
 use carrick_wire::multistream::Message;
 use tokio::{
@@ -58,8 +59,9 @@ impl Raw {
         let muxers = vec![ProtocolId::from_static("/yamux/1.0.0")];
         let noise = NoiseIdentity::new(keypair, [7; 32], muxers.clone()).expect("an identity");
         let (config, now) = (Arc::default(), Instant::now());
-        let mut upgrade = Upgrade::new(role, config, Arc::new(noise), muxers, None, now, [8; 32])
-            .expect("upgrade");
+        let securities = vec![Security::Noise(Arc::new(noise))];
+        let mut upgrade =
+            Upgrade::new(role, config, securities, muxers, None, now, [8; 32]).expect("upgrade");
         let mut out = Vec::new();
         let upgraded = loop {
             upgrade.poll_transmit(&mut out);
@@ -103,7 +105,7 @@ impl Raw {
 
     /// Sends whatever this is past the muxer; false when the other side has closed.
     pub async fn send(&mut self, plain: &[u8]) -> bool {
-        let mut records = Records::new(Sealer::LAYOUT);
+        let mut records = Records::new(self.sealer.layout());
         records.push(plain);
         self.sealer.seal(&mut records).expect("seal");
         self.socket.write_all(records.as_slice()).await.is_ok()
@@ -116,7 +118,7 @@ impl Raw {
     }
 
     pub async fn flush(&mut self) {
-        let mut records = Records::new(Sealer::LAYOUT);
+        let mut records = Records::new(self.sealer.layout());
         while self.mux.poll_transmit(&mut records) {
             self.sealer.seal(&mut records).expect("seal");
             self.socket

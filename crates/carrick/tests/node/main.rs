@@ -13,6 +13,7 @@ mod optimistic;
 mod peers;
 mod perf;
 mod pnet;
+mod security;
 mod shutdown;
 mod silence;
 mod stream;

@@ -10,7 +10,8 @@ const LAYOUT: Layout = Layout {
 
 /// What is in the records: the bodies, each framed by `<<` and `>>>`.
 fn sealed(records: &mut Records) -> Vec<u8> {
-    let seal = |head: &mut [u8], body: &mut [u8], tail: &mut [u8]| {
+    let seal = |head: &mut [u8], rest: &mut [u8]| {
+        let (body, tail) = rest.split_at_mut(rest.len() - LAYOUT.tail);
         assert!(!body.is_empty() && body.len() <= LAYOUT.body_max);
         head.copy_from_slice(b"<<");
         tail.copy_from_slice(b">>>");

@@ -159,7 +159,7 @@ fn meet(
     muxers: &[ProtocolId],
     first: &[u8],
     payload: &[u8],
-) -> Result<Option<Secured>, SecureError> {
+) -> Result<Option<Proof>, SecureError> {
     let mut ours = handshake(role, muxers);
     let mut out = Vec::new();
     let mut buf = vec![0; 65535];
@@ -186,24 +186,24 @@ fn meet(
             ours.recv(&mut framed(&buf[..len]))?;
         }
     }
-    ours.finish()
+    Ok(ours.finish()?.map(|(_, _, proof)| proof))
 }
 
 /// Both roles meet a peer with this payload.
 fn check(
     payload: &HandshakePayload,
-    expected: impl Fn(Result<Option<Secured>, SecureError>) -> bool,
+    expected: impl Fn(Result<Option<Proof>, SecureError>) -> bool,
 ) {
     check_bytes(&payload.encode(), expected);
 }
 
-fn check_bytes(payload: &[u8], expected: impl Fn(Result<Option<Secured>, SecureError>) -> bool) {
+fn check_bytes(payload: &[u8], expected: impl Fn(Result<Option<Proof>, SecureError>) -> bool) {
     for role in [Role::Dialer, Role::Listener] {
         assert!(expected(meet(role, &[], &[], payload)), "{role:?}");
     }
 }
 
-fn is_up(result: Result<Option<Secured>, SecureError>) -> bool {
+fn is_up(result: Result<Option<Proof>, SecureError>) -> bool {
     result.unwrap().unwrap().key == keypair(THEIRS).public()
 }
 

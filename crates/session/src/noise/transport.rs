@@ -11,11 +11,11 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use crate::{Layout, Records, SecureError};
 
 /// Seals outgoing records. The writer owns it.
-pub struct Sealer(Cipher);
+pub(crate) struct Sealer(Cipher);
 
 impl Sealer {
     /// Room for the length prefix and the tag of each message.
-    pub const LAYOUT: Layout = Layout {
+    pub(crate) const LAYOUT: Layout = Layout {
         head: 2,
         body_max: PLAINTEXT_MAX,
         tail: TAG,
@@ -29,8 +29,9 @@ impl Sealer {
     ///
     /// # Errors
     /// [`SecureError::NoncesExhausted`] after 2^64 - 1 records; nothing may be sent any more.
-    pub fn seal(&mut self, records: &mut Records) -> Result<(), SecureError> {
-        records.seal(|head, body, tail| {
+    pub(crate) fn seal(&mut self, records: &mut Records) -> Result<(), SecureError> {
+        records.seal(|head, rest| {
+            let (body, tail) = rest.split_at_mut(rest.len() - TAG);
             let nonce = self.0.next_nonce()?;
             // A record's body is at most PLAINTEXT_MAX long, so body and tag fit in 16 bits.
             let len = u16::try_from(body.len() + TAG).map_err(|_| SecureError::Record)?;
@@ -52,7 +53,7 @@ impl fmt::Debug for Sealer {
 }
 
 /// Opens incoming records. The reader owns it.
-pub struct Opener(Cipher);
+pub(crate) struct Opener(Cipher);
 
 impl Opener {
     pub(super) fn new(key: &[u8; 32]) -> Self {
@@ -65,7 +66,7 @@ impl Opener {
     /// # Errors
     /// [`SecureError::Record`]: the record is too short or does not authenticate. The connection must be closed; no
     /// plaintext was released.
-    pub fn open(&mut self, buf: &mut BytesMut) -> Result<Option<Bytes>, SecureError> {
+    pub(crate) fn open(&mut self, buf: &mut BytesMut) -> Result<Option<Bytes>, SecureError> {
         let Some(mut frame) = super::next_frame(buf) else {
             return Ok(None);
         };

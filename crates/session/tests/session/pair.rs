@@ -172,7 +172,7 @@ impl Pair {
             }
             moved = true;
             end.drain_events();
-            end.spare.seal(|_, _, _| Ok::<_, ()>(())).unwrap();
+            end.spare.seal(|_, _| Ok::<_, ()>(())).unwrap();
             let bytes = Bytes::copy_from_slice(end.spare.as_slice());
             end.spare.clear();
             if end.keeps_wire {

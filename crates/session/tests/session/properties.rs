@@ -11,7 +11,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use crate::{
     model::Model,
     pair::{DIALER, LISTENER, MPLEX, Pair, YAMUX},
-    sessions::{Sessions, Setup},
+    sessions::{SECURES, Sessions, Setup},
 };
 
 /// Cuts `bytes` at the given places.
@@ -178,13 +178,14 @@ proptest! {
     fn any_chunking_of_an_upgrade_gives_the_same(
         early in any::<[bool; 2]>(),
         both in any::<[bool; 2]>(),
+        tls in any::<bool>(),
         chunks in vec(1..200_usize, 1..50),
     ) {
         let muxers = |both| if both { vec![YAMUX, MPLEX] } else { vec![YAMUX] };
         let setup = |i: usize| {
             let offered = muxers(both[i]);
             let inlined = if early[i] { &offered[..1] } else { &[] };
-            Setup::new([1, 2][i], inlined, &offered)
+            Setup::new([1, 2][i], inlined, &offered).secured_by(&SECURES[usize::from(tls)..])
         };
         let run = |chunks: &[usize]| {
             let mut sessions = Sessions::new(&setup(0), &setup(1));
@@ -198,7 +199,8 @@ proptest! {
                 }
             }
             let muxers = [DIALER, LISTENER].map(|side| sessions.sides[side].up().summary.muxer.clone());
-            (muxers, sessions.wire)
+            // TLS uses chance of its own.
+            (muxers, (!tls).then_some(sessions.wire))
         };
         prop_assert_eq!(run(&chunks), run(&[usize::MAX]));
     }

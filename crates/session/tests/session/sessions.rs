@@ -4,11 +4,30 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::BytesMut;
 use carrick_session::{
-    Config, Mux, NoiseIdentity, Records, Role, Sealer, SecureError, Upgrade, UpgradeError, Upgraded,
+    Config, Mux, NoiseIdentity, Records, Role, SecureError, Security, TlsIdentity, Upgrade,
+    UpgradeError, Upgraded,
 };
 use carrick_wire::{Keypair, PeerId, ProtocolId};
 
 use crate::pair::epoch;
+
+/// A security protocol by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Secure {
+    Noise,
+    Tls,
+}
+
+pub(crate) const SECURES: [Secure; 2] = [Secure::Noise, Secure::Tls];
+
+impl Secure {
+    pub(crate) fn protocol(self) -> &'static str {
+        match self {
+            Self::Noise => "/noise",
+            Self::Tls => "/tls/1.0.0",
+        }
+    }
+}
 
 /// What one end brings along.
 #[derive(Clone)]
@@ -19,6 +38,7 @@ pub(crate) struct Setup {
     /// Offered through multistream-select.
     pub(crate) muxers: Vec<ProtocolId>,
     pub(crate) expected: Option<PeerId>,
+    pub(crate) securities: Vec<Secure>,
 }
 
 impl Setup {
@@ -28,7 +48,13 @@ impl Setup {
             early: early.to_vec(),
             muxers: muxers.to_vec(),
             expected: None,
+            securities: vec![Secure::Noise],
         }
+    }
+
+    pub(crate) fn secured_by(mut self, securities: &[Secure]) -> Self {
+        self.securities = securities.to_vec();
+        self
     }
 
     pub(crate) fn peer(&self) -> PeerId {
@@ -37,11 +63,20 @@ impl Setup {
 
     pub(crate) fn upgrade(&self, role: Role, now: Instant) -> Upgrade {
         let seed = self.peer().to_bytes()[6];
-        let identity = NoiseIdentity::new(&self.keypair, [seed; 32], self.early.clone()).unwrap();
+        let early = || self.early.clone();
+        let securities = self.securities.iter().map(|secure| match secure {
+            Secure::Noise => {
+                let identity = NoiseIdentity::new(&self.keypair, [seed; 32], early());
+                Security::Noise(Arc::new(identity.unwrap()))
+            }
+            Secure::Tls => {
+                Security::Tls(Arc::new(TlsIdentity::new(&self.keypair, early()).unwrap()))
+            }
+        });
         Upgrade::new(
             role,
             Arc::new(Config::default()),
-            Arc::new(identity),
+            securities.collect(),
             self.muxers.clone(),
             self.expected,
             now,
@@ -129,7 +164,7 @@ impl Side {
                 upgrade.poll_transmit(out);
             }
             Self::Up(upgraded) => {
-                let mut records = Records::new(Sealer::LAYOUT);
+                let mut records = Records::new(upgraded.sealer.layout());
                 if upgraded.mux.poll_transmit(&mut records) {
                     upgraded.sealer.seal(&mut records).unwrap();
                     out.extend_from_slice(records.as_slice());

@@ -7,7 +7,7 @@ use carrick_wire::ProtocolId;
 
 use crate::{
     pair::{DIALER, LISTENER, MPLEX, YAMUX},
-    sessions::{Sessions, Setup, Side},
+    sessions::{SECURES, Secure, Sessions, Setup, Side},
 };
 
 const NOBODYS: ProtocolId = ProtocolId::from_static("/nobody/1.0.0");
@@ -50,8 +50,22 @@ fn echo(sessions: &mut Sessions) {
     assert_eq!(dialer.read(now, ours), Ok(Read::End));
 }
 
-/// Upgrades in chunks of several sizes; checks the muxer, how it was agreed on and the dialer's and listener's waits.
+/// Upgrades over each security.
 fn check(setups: &[Setup; 2], muxer: &ProtocolId, early: bool, round_trips: [u32; 2]) {
+    for secure in SECURES {
+        let setups = setups.clone().map(|setup| setup.secured_by(&[secure]));
+        check_one(secure, &setups, muxer, early, round_trips);
+    }
+}
+
+/// Upgrades in chunks of several sizes; checks the muxer, how it was agreed on and the dialer's and listener's waits.
+fn check_one(
+    secure: Secure,
+    setups: &[Setup; 2],
+    muxer: &ProtocolId,
+    early: bool,
+    round_trips: [u32; 2],
+) {
     for chunk in [usize::MAX, 1, 7, 100] {
         let [dialer, listener] = setups;
         let mut sessions = Sessions::new(dialer, listener);
@@ -63,7 +77,7 @@ fn check(setups: &[Setup; 2], muxer: &ProtocolId, early: bool, round_trips: [u32
             assert_eq!(upgraded.key, setups[1 - side].keypair.public());
             let summary = &upgraded.summary;
             assert_eq!((&summary.muxer, summary.early_muxer), (muxer, early));
-            assert_eq!(summary.security.as_str(), "/noise");
+            assert_eq!(summary.security.as_str(), secure.protocol());
             if chunk == usize::MAX {
                 assert_eq!(summary.round_trips, round_trips[side], "side {side}");
             }
@@ -163,6 +177,17 @@ fn without_a_muxer_in_common_the_upgrade_fails() {
     assert_eq!(sessions.secure_error(DIALER), &SecureError::NoCommonMuxer);
     assert_eq!(sessions.secure_error(LISTENER), &SecureError::NoCommonMuxer);
 
+    // TLS has a word for "decide later", so there the refusal comes from multistream-select.
+    let lists: [&[ProtocolId]; 2] = [&[YAMUX, NOBODYS], &[MPLEX]];
+    let [dialer, listener] = setups(lists, lists).map(|setup| setup.secured_by(&[Secure::Tls]));
+    let mut sessions = Sessions::new(&dialer, &listener);
+    sessions.pump();
+    let refused = NegotiateError::Unsupported(vec![YAMUX, NOBODYS]);
+    assert_eq!(
+        sessions.sides[DIALER].error(),
+        &UpgradeError::Muxer(refused)
+    );
+
     let [dialer, listener] = setups([&[], &[]], [&[YAMUX, NOBODYS], &[MPLEX]]);
     let mut sessions = Sessions::new(&dialer, &listener);
     sessions.pump();
@@ -219,90 +244,158 @@ fn the_wrong_peer_is_found_out_before_it_learns_who_we_are() {
 }
 
 #[test]
-fn a_silent_peer_times_out_and_the_error_names_the_stage() {
-    let [dialer, listener] = setups([&[], &[]], [&[YAMUX, MPLEX]; 2]);
-    let timeout = Config::default().upgrade_timeout;
-    let mut stages = [vec![], vec![]];
-    // After how many bytes each side falls silent.
-    let whole = {
-        let mut sessions = Sessions::new(&dialer, &listener);
+fn with_tls_the_dialer_tells_the_wrong_peer_that_it_is_not_wanted_and_shows_no_certificate() {
+    let [mut dialer, listener] = both_yamux().map(|setup| setup.secured_by(&[Secure::Tls]));
+    let expected = Setup::new(3, &[], &[]).peer();
+    dialer.expected = Some(expected);
+    let mut sessions = Sessions::new(&dialer, &listener);
+    sessions.pump();
+    let found = listener.peer();
+    assert_eq!(
+        sessions.secure_error(DIALER),
+        &SecureError::WrongPeer { expected, found }
+    );
+    assert!(matches!(
+        sessions.secure_error(LISTENER),
+        SecureError::Alert(_)
+    ));
+    let mut dialer = Sessions::new(&dialer, &listener);
+    dialer.send(DIALER);
+    let more = sessions.wire[DIALER].len() - dialer.wire[DIALER].len();
+    assert!(more < 40, "{more} bytes after the hello: an alert");
+}
+
+#[test]
+fn a_listener_takes_any_security_it_has_and_a_dialer_proposes_its_first() {
+    let (noise, tls) = (Secure::Noise, Secure::Tls);
+    for [ours, theirs] in [[[noise, tls], [tls, noise]], [[tls, noise], [noise, tls]]] {
+        let [dialer, listener] = both_yamux();
+        let setups = [dialer.secured_by(&ours), listener.secured_by(&theirs)];
+        check_one(ours[0], &setups, &YAMUX, true, [1, 1]);
+    }
+    for [ours, theirs] in [[noise, tls], [tls, noise]] {
+        let [dialer, listener] = both_yamux();
+        let dialer = dialer.secured_by(&[ours, theirs]);
+        let mut sessions = Sessions::new(&dialer, &listener.secured_by(&[theirs]));
         sessions.pump();
-        sessions.wire.map(|wire| wire.len())
-    };
-    for side in [DIALER, LISTENER] {
-        for heard in 0..whole[1 - side] {
-            let mut sessions = Sessions::new(&dialer, &listener);
-            sessions.chunk = 1;
-            let mut left = heard;
-            loop {
-                sessions.send(DIALER);
-                sessions.send(LISTENER);
-                let moved = left > 0 && sessions.deliver(side);
-                left -= usize::from(moved);
-                if !sessions.deliver(1 - side) && !moved {
-                    break;
-                }
-            }
-            let Side::Upgrading(upgrade) = &sessions.sides[side] else {
-                panic!("up after {heard} bytes of {}", whole[1 - side])
-            };
-            let deadline = upgrade.poll_timeout();
-            assert_eq!(deadline, sessions.now + timeout);
-            assert_eq!(
-                upgrade.handle_timeout(deadline - Duration::from_nanos(1)),
-                Ok(())
-            );
-            let Err(UpgradeError::TimedOut(stage)) = upgrade.handle_timeout(deadline) else {
-                panic!("not timed out")
-            };
-            assert_eq!(upgrade.closed(), UpgradeError::Closed(stage));
-            stages[side].push(stage);
-        }
-        stages[side].dedup();
+        let refused = ProtocolId::new(ours.protocol()).unwrap();
         assert_eq!(
-            stages[side],
-            [
-                "security negotiation",
-                "the Noise handshake",
-                "muxer negotiation"
-            ]
+            sessions.sides[DIALER].error(),
+            &UpgradeError::Security(NegotiateError::Unsupported(vec![refused]))
         );
     }
 }
 
+/// What each side sends in a whole upgrade over `secure`, or a little less: TLS signatures differ in length.
+fn whole(secure: Secure, setups: &[Setup; 2]) -> [usize; 2] {
+    let mut sessions = Sessions::new(&setups[0], &setups[1]);
+    sessions.pump();
+    let slack = if secure == Secure::Tls { 16 } else { 0 };
+    sessions.wire.map(|wire| wire.len() - slack)
+}
+
 #[test]
-fn a_changed_byte_is_never_accepted() {
-    let [mut dialer, listener] = setups([&[], &[]], [&[YAMUX, MPLEX]; 2]);
-    dialer.expected = Some(listener.peer());
-    let whole = {
-        let mut sessions = Sessions::new(&dialer, &listener);
-        sessions.pump();
-        sessions.wire.map(|wire| wire.len())
-    };
-    for side in [DIALER, LISTENER] {
-        for changed in 0..whole[1 - side] {
-            let mut sessions = Sessions::new(&dialer, &listener);
-            sessions.chunk = 1;
-            let mut heard = 0;
-            loop {
-                sessions.send(DIALER);
-                sessions.send(LISTENER);
-                let moved = !sessions.inbox[side].is_empty();
-                if moved {
-                    sessions.inbox[side][0] ^= u8::from(heard == changed);
-                    heard += 1;
-                    sessions.deliver(side);
-                }
-                if !sessions.deliver(1 - side) && !moved {
-                    break;
-                }
+fn a_silent_peer_times_out_and_the_error_names_the_stage() {
+    for (secure, step, handshake) in [
+        (Secure::Noise, 1, "the Noise handshake"),
+        (Secure::Tls, 31, "the TLS handshake"),
+    ] {
+        let setups =
+            setups([&[], &[]], [&[YAMUX, MPLEX]; 2]).map(|setup| setup.secured_by(&[secure]));
+        let mut stages = [vec![], vec![]];
+        let whole = whole(secure, &setups);
+        for side in [DIALER, LISTENER] {
+            let all = whole[1 - side];
+            for heard in (0..all).step_by(step).chain([all - 1]) {
+                stages[side].push(silent_after(&setups, side, heard));
             }
-            assert!(
-                !matches!(sessions.sides[side], Side::Up(_)),
-                "byte {changed} to {side}"
+            stages[side].dedup();
+            assert_eq!(
+                stages[side],
+                ["security negotiation", handshake, "muxer negotiation"]
             );
         }
     }
+}
+
+/// The stage in which `side` times out when the other falls silent after so many bytes.
+fn silent_after(setups: &[Setup; 2], side: usize, heard: usize) -> &'static str {
+    let mut sessions = Sessions::new(&setups[0], &setups[1]);
+    sessions.chunk = 1;
+    let mut left = heard;
+    loop {
+        sessions.send(DIALER);
+        sessions.send(LISTENER);
+        let moved = left > 0 && sessions.deliver(side);
+        left -= usize::from(moved);
+        if !sessions.deliver(1 - side) && !moved {
+            break;
+        }
+    }
+    let Side::Upgrading(upgrade) = &sessions.sides[side] else {
+        panic!("up after {heard} bytes")
+    };
+    let deadline = upgrade.poll_timeout();
+    assert_eq!(deadline, sessions.now + Config::default().upgrade_timeout);
+    assert_eq!(
+        upgrade.handle_timeout(deadline - Duration::from_nanos(1)),
+        Ok(())
+    );
+    let Err(UpgradeError::TimedOut(stage)) = upgrade.handle_timeout(deadline) else {
+        panic!("not timed out")
+    };
+    assert_eq!(upgrade.closed(), UpgradeError::Closed(stage));
+    stage
+}
+
+#[test]
+fn a_changed_byte_is_never_accepted() {
+    for (secure, step) in [(Secure::Noise, 1), (Secure::Tls, 17)] {
+        let mut setups =
+            setups([&[], &[]], [&[YAMUX, MPLEX]; 2]).map(|setup| setup.secured_by(&[secure]));
+        setups[DIALER].expected = Some(setups[LISTENER].peer());
+        let whole = whole(secure, &setups);
+        for side in [DIALER, LISTENER] {
+            for changed in (0..whole[1 - side]).step_by(step) {
+                check_changed(secure, &setups, side, changed);
+            }
+        }
+    }
+}
+
+/// One byte on its way to `side` is changed.
+fn check_changed(secure: Secure, setups: &[Setup; 2], side: usize, changed: usize) {
+    let mut sessions = Sessions::new(&setups[0], &setups[1]);
+    sessions.chunk = 1;
+    let mut heard = 0;
+    loop {
+        sessions.send(DIALER);
+        sessions.send(LISTENER);
+        let moved = !sessions.inbox[side].is_empty();
+        if moved {
+            sessions.inbox[side][0] ^= u8::from(heard == changed);
+            heard += 1;
+            sessions.deliver(side);
+        }
+        if !sessions.deliver(1 - side) && !moved {
+            break;
+        }
+    }
+    let up = matches!(sessions.sides[side], Side::Up(_));
+    let sent = &sessions.wire[1 - side];
+    assert!(
+        !up || secure == Secure::Tls && is_in_a_head(sent, changed),
+        "byte {changed} to {side}"
+    );
+}
+
+/// Whether this is the type or the version of a TLS record, which the handshake does not authenticate.
+fn is_in_a_head(sent: &[u8], at: usize) -> bool {
+    let mut head = b"\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n".len();
+    while head + 5 <= at {
+        head += 5 + usize::from(u16::from_be_bytes([sent[head + 3], sent[head + 4]]));
+    }
+    (head..head + 3).contains(&at)
 }
 
 #[test]

@@ -30,7 +30,7 @@ const TICK_MIN: Duration = Duration::from_millis(10);
 pub(crate) struct Reader<F> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) pipe: Box<dyn PipeRead>,
-    pub(crate) opener: Box<Opener>,
+    pub(crate) opener: Opener,
     /// Bytes that followed the upgrade.
     pub(crate) leftover: BytesMut,
     /// Close when no user has held a stream for this long.
@@ -68,7 +68,7 @@ impl<F: FnMut(Channel) + Send> Reader<F> {
 struct Input<'a> {
     shared: &'a Shared,
     pipe: Box<dyn PipeRead>,
-    opener: Box<Opener>,
+    opener: Opener,
     blocks: Blocks,
     /// Opened records on their way to the muxer.
     plain: Vec<Bytes>,
@@ -117,8 +117,13 @@ impl Input<'_> {
             };
             self.plain.push(bytes);
         }
+        let ended = if self.opener.ended() {
+            Err(ConnectionError::ClosedByPeer)
+        } else {
+            Ok(())
+        };
         if self.plain.is_empty() {
-            return Ok(());
+            return ended;
         }
         let now = Instant::now();
         let plain = &mut self.plain;
@@ -128,7 +133,7 @@ impl Input<'_> {
                 .try_for_each(|bytes| state.mux.recv(now, bytes))
         };
         self.shared.muxed().with_incoming(incoming, recv)?;
-        Ok(())
+        ended
     }
 
     /// The order is: 1 the connection's end, 2 the timers, 3 the pipe, unless the muxer is congested.

@@ -28,7 +28,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) async fn run(
     shared: Arc<Shared>,
     mut writer: Box<dyn AsyncWrite + Send + Unpin>,
-    sealer: Box<Sealer>,
+    sealer: Sealer,
 ) {
     if let Err(error) = write(&shared, &mut writer, sealer).await {
         shared.lose(error);
@@ -38,9 +38,9 @@ pub(crate) async fn run(
 async fn write(
     shared: &Shared,
     writer: &mut (impl AsyncWrite + Unpin),
-    mut sealer: Box<Sealer>,
+    mut sealer: Sealer,
 ) -> Result<(), ConnectionError> {
-    let mut records = Records::new(Sealer::LAYOUT);
+    let mut records = Records::new(sealer.layout());
     loop {
         let next = poll_fn(|cx| {
             let next = shared
@@ -64,6 +64,8 @@ async fn write(
                 records.clear();
             }
             Transmit::Shutdown => {
+                sealer.close(&mut records)?;
+                send(shared, writer.write_all(records.as_slice())).await?;
                 return send(shared, writer.shutdown()).await;
             }
             Transmit::Stop => return Ok(()),

@@ -1,0 +1,1 @@
+//! Records after the handshake.
