@@ -66,7 +66,9 @@ impl Control {
         messages: mpsc::Receiver<Message>,
         events: broadcast::Sender<NodeEvent>,
     ) -> Self {
-        let swarm = Swarm::new(node.config.swarm.clone(), node.id);
+        let mut swarm = Swarm::new(node.config.swarm.clone(), node.id);
+        let dialer = node.clone();
+        swarm.set_dialable(move |address| dial::can_dial(&dialer, address));
         Self {
             node,
             swarm,

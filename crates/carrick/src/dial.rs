@@ -66,6 +66,11 @@ async fn dial_over(
     Err(Failed::Upgrade(refused))
 }
 
+/// Whether [`dial`] could do something with the address, were it only to say better why not.
+pub(crate) fn can_dial(node: &Core, address: &Multiaddr) -> bool {
+    node.swarm_key.is_some() && pnet::is_beyond(address) || transport(node, address).is_some()
+}
+
 /// Upgrades a pipe that was accepted.
 pub(crate) async fn upgrade_inbound(node: &Core, pipe: Pipe) -> Result<Session, AttemptError> {
     let securities = node.securities.clone();

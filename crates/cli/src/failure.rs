@@ -1,4 +1,4 @@
-//! Why a command failed, in one line: the cause, and what to do about it.
+//! Why a command failed: the cause, and what to do about it; in one line, but for the addresses of a dial.
 
 use std::fmt;
 
@@ -6,13 +6,16 @@ use carrick::{
     AttemptError, DialError, ListenError, OpenError, PingError, StreamError, perf::PerfError,
 };
 
-/// The line that the user reads.
+/// What the user reads.
 #[derive(Debug)]
 pub(crate) struct Failure(String);
 
 impl Failure {
     pub(crate) fn new(cause: impl fmt::Display, remedy: impl fmt::Display) -> Self {
-        Self(format!("{cause}; {remedy}"))
+        let cause = cause.to_string();
+        // A list of addresses ends with its last line.
+        let separator = if cause.contains('\n') { "\n" } else { "; " };
+        Self(format!("{cause}{separator}{remedy}"))
     }
 }
 

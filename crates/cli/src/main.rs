@@ -67,7 +67,8 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::note(&format!("error: {failure}"));
+            let text = format!("error: {failure}");
+            text.lines().for_each(output::note);
             ExitCode::FAILURE
         }
     }

@@ -24,8 +24,9 @@ pub(crate) fn note(line: &str) {
 
 /// One line of text without control characters: a peer's words must not move the cursor.
 pub(crate) fn plain(text: impl Display) -> String {
-    text.to_string()
-        .chars()
+    // The addresses of a failed dial stand on lines of their own.
+    let text = text.to_string().replace("\n  ", " ");
+    text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }

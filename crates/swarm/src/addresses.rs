@@ -1,5 +1,5 @@
-//! What an address tells without dialing it: how far it reaches, whose network it is in, how soon to
-//! try it. Pure functions.
+//! What an address tells without dialing it: how far it reaches, whose network it is in, what carries
+//! it. Pure functions.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -27,6 +27,17 @@ pub(crate) fn scope(address: &Multiaddr) -> Scope {
     }
 }
 
+/// Whether the address names no host: a listener's wildcard.
+pub(crate) fn is_unspecified(address: &Multiaddr) -> bool {
+    ip(address).is_some_and(|ip| ip.is_unspecified())
+}
+
+/// Whether the address means something on one network only, and does not say on which.
+pub(crate) fn lacks_zone(address: &Multiaddr) -> bool {
+    let zoned = matches!(address.iter().next(), Some(Protocol::Ip6zone(_)));
+    !zoned && matches!(ip(address), Some(IpAddr::V6(ip)) if ip.is_unicast_link_local())
+}
+
 fn ip_scope(ip: IpAddr) -> Scope {
     let private = match ip {
         // Dialing the unspecified address reaches this machine.
@@ -45,27 +56,81 @@ fn ip_scope(ip: IpAddr) -> Scope {
 }
 
 /// The address's IP; a mapped IPv4 address is the IPv4 address.
-fn ip(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
+pub(crate) fn ip(address: &Multiaddr) -> Option<IpAddr> {
+    let mut parts = address.iter();
+    let first = match parts.next()? {
+        Protocol::Ip6zone(_) => parts.next()?,
+        first => first,
+    };
+    match first {
         Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
         Protocol::Ip6(ip) => Some(ip.to_canonical()),
         _ => None,
     }
 }
 
+/// What carries an address, in the order in which it is preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Carrier {
+    /// Memory or a Unix socket: no network at all.
+    Local,
+    Quic,
+    WebTransport,
+    Tcp,
+    WebSocket,
+    Other,
+}
+
+/// What carries the address; for a relayed one, the way to its relay.
+pub(crate) fn carrier(address: &Multiaddr) -> Carrier {
+    let mut carrier = Carrier::Other;
+    for part in address.iter() {
+        carrier = match (part, carrier) {
+            (Protocol::P2pCircuit, _) => break,
+            (Protocol::Memory(_) | Protocol::Unix(_), _) => Carrier::Local,
+            (Protocol::Quic | Protocol::QuicV1, _) => Carrier::Quic,
+            (Protocol::WebTransport, Carrier::Quic) => Carrier::WebTransport,
+            (Protocol::Tcp(_), _) => Carrier::Tcp,
+            (Protocol::Ws(_) | Protocol::Wss(_), Carrier::Tcp) => Carrier::WebSocket,
+            _ => carrier,
+        }
+    }
+    carrier
+}
+
+/// The first port, which is the host's.
+pub(crate) fn port(address: &Multiaddr) -> Option<u16> {
+    address.iter().find_map(|part| match part {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
+        _ => None,
+    })
+}
+
+/// Whether it is carried by UDP.
+pub(crate) fn is_udp(address: &Multiaddr) -> bool {
+    address.iter().any(|part| matches!(part, Protocol::Udp(_)))
+}
+
+/// One spelling for what is the same socket: `/wss` is `/tls/ws`, and the name in `/sni` chooses a
+/// certificate, not an address.
+pub(crate) fn canonical(address: &Multiaddr) -> Multiaddr {
+    let mut canonical = Multiaddr::empty();
+    for part in address.iter() {
+        match part {
+            Protocol::Wss(path) => {
+                canonical.push(Protocol::Tls);
+                canonical.push(Protocol::Ws(path));
+            }
+            Protocol::Sni(_) => {}
+            part => canonical.push(part),
+        }
+    }
+    canonical
+}
+
 /// Whether the last hop goes through a relay.
 pub(crate) fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|p| p == Protocol::P2pCircuit)
-}
-
-/// The order in which addresses are tried, smallest first.
-pub(crate) fn rank(address: &Multiaddr) -> impl Ord + use<> {
-    let family = match ip(address) {
-        Some(IpAddr::V6(_)) => 0,
-        Some(IpAddr::V4(_)) => 1,
-        None => 2,
-    };
-    (is_relayed(address), scope(address) == Scope::Public, family)
 }
 
 /// The address without the peer id at its end, and that id.

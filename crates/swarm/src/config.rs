@@ -28,10 +28,41 @@ pub struct Config {
     pub attempt_timeout: Duration,
     /// Time for a whole dial.
     pub dial_timeout: Duration,
-    /// Head start of a public or relayed address before the next one.
+    /// Head start of a public or relayed address before the next one: about one round trip (RFC 8305).
     pub dial_delay: Duration,
     /// Head start of a private, loopback or memory address before the next one.
     pub dial_delay_local: Duration,
+    /// Head start of a public address before what is neither QUIC nor TCP.
+    pub dial_delay_other: Duration,
+    /// The same of a private or loopback address.
+    pub dial_delay_other_local: Duration,
+    /// Head start of public addresses before relayed ones.
+    pub dial_delay_relay: Duration,
+    /// How long an address of a peer is not dialed after its first failure, unless it is given by the caller. After n
+    /// failures, `backoff_base + n² · backoff_step`.
+    pub backoff_base: Duration,
+    /// See [`Self::backoff_base`].
+    pub backoff_step: Duration,
+    /// The longest backoff.
+    pub backoff_max: Duration,
+    /// Addresses whose failures are remembered, over all peers; about 200 bytes each.
+    pub backoffs_max: usize,
+    /// Attempts over public UDP, or to public IPv6, that tell whether it works here at all. 0: never doubt it.
+    pub black_hole_window: usize,
+    /// As many of them must succeed; else only one dial in `black_hole_window` tries it.
+    pub black_hole_successes_min: usize,
+    /// `/dnsaddr` names that lead to each other.
+    pub name_depth_max: usize,
+    /// Lookups of one dial.
+    pub name_lookups_max: usize,
+    /// TXT records of one name that are followed.
+    pub name_records_max: usize,
+    /// Longest TXT record that is read, in bytes.
+    pub name_record_bytes_max: usize,
+    /// Addresses that the names of one dial give.
+    pub name_addresses_max: usize,
+    /// Time for the lookups of one dial, together.
+    pub name_timeout: Duration,
     /// How long a connection that is not preferred must be idle before its dialer closes it.
     pub duplicate_idle_timeout: Duration,
     /// How long we wait for further changes before we push identify.
@@ -69,6 +100,21 @@ impl Default for Config {
             dial_timeout: Duration::from_secs(30),
             dial_delay: Duration::from_millis(250),
             dial_delay_local: Duration::from_millis(30),
+            dial_delay_other: Duration::from_secs(1),
+            dial_delay_other_local: Duration::from_millis(100),
+            dial_delay_relay: Duration::from_millis(500),
+            backoff_base: Duration::from_secs(5),
+            backoff_step: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(5 * 60),
+            backoffs_max: 4096,
+            black_hole_window: 100,
+            black_hole_successes_min: 5,
+            name_depth_max: 4,
+            name_lookups_max: 32,
+            name_records_max: 16,
+            name_record_bytes_max: 1024,
+            name_addresses_max: 100,
+            name_timeout: Duration::from_secs(5),
             duplicate_idle_timeout: Duration::from_secs(5),
             push_delay: Duration::from_millis(100),
             peers_max: 20_000,
@@ -103,6 +149,14 @@ pub struct Counters {
     pub refused_outbound: u64,
     /// Addresses not dialed: [`Config::dial_addresses_max`].
     pub addresses_not_dialed: u64,
+    /// Addresses not dialed: they failed shortly before.
+    pub skipped_backoff: u64,
+    /// Addresses not dialed: UDP or IPv6 does not work here.
+    pub skipped_black_hole: u64,
+    /// Names not looked up: [`Config::name_depth_max`] or [`Config::name_lookups_max`].
+    pub lookups_refused: u64,
+    /// Lookups that were not answered within [`Config::name_timeout`].
+    pub lookups_timed_out: u64,
     /// Attempts that took longer than [`Config::attempt_timeout`] or their dial's time.
     pub attempts_timed_out: u64,
     /// Identify pushes ignored because the peer sends too many.

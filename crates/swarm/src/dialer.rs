@@ -1,29 +1,29 @@
-//! Dials: one per peer, shared by all who wait for it. Addresses are tried in order of rank, each
-//! with a head start before the next; a failure starts the next at once.
+//! Dials: one for all who want the same of the same peer. Each address has its time to start, counted
+//! from when it became known; when nothing is in flight, the next one starts at once.
 //!
 //! ```text
-//! waiters ─┐
-//! queue → in flight → failed        a dial ends when one attempt succeeds, when queue and flight
-//!    (rank, stagger, caps)          are empty, when its time is up, or when nobody waits
+//! waiters ─┐         ┌ names → lookups ┐
+//! addresses┴→ plan ──┴→ queue ─────────┴→ in flight → failed
+//!   (sorted out)      (ranked, staggered, capped)
 //! ```
-//! A dial whose waiters were answered by an inbound connection starts nothing more, but lets what is
-//! in flight end by itself: the other side may already use it (see connections.rs).
-//! Invariants: a waiter is in one dial and is answered once; an attempt is in one dial.
+//! A dial ends when one attempt succeeds, when nothing is left to try, when its time is up, or when
+//! nobody waits. One whose waiters were answered by another connection starts nothing more, but lets what
+//! is in flight end by itself: the other side may already use it (see connections.rs).
+//! Invariants: a waiter is in one dial and is answered once; an attempt and a lookup are in one dial.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    mem,
-    time::Instant,
-};
+use std::{collections::BTreeMap, mem, time::Instant};
 
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use crate::{
-    addresses::{Scope, is_relayed, rank, scope, split_peer},
+    addresses::{Scope, scope},
     config::Config,
-    error::{AttemptError, DialError},
-    event::{Action, AttemptId, ConnectionId, Notice, WaiterId},
+    dial::{Attempt, Dial, Experience},
+    error::{AttemptError, DialError, NameError},
+    event::{Action, Answer, AttemptId, ConnectionId, LookupId, Notice, Query, WaiterId},
+    names::Outcome,
+    plan::{Candidate, Ourselves, Plan, Target},
     timers::{DialId, Outbox, Timer},
 };
 
@@ -35,76 +35,43 @@ pub(crate) struct Dialer {
     targets: BTreeMap<Target, DialId>,
     attempts: BTreeMap<AttemptId, DialId>,
     waiters: BTreeMap<WaiterId, DialId>,
+    lookups: BTreeMap<LookupId, (DialId, Query)>,
+    experience: Experience,
     dial_next: u64,
     attempt_next: u64,
+    lookup_next: u64,
 }
 
-/// To whom.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Target {
-    Peer(PeerId),
-    /// Whoever answers at these addresses.
-    Anyone(Vec<Multiaddr>),
-}
-
-#[derive(Debug)]
-struct Dial {
-    target: Target,
-    waiters: BTreeSet<WaiterId>,
-    // Everything that is in one of the next three.
-    seen: BTreeSet<Multiaddr>,
-    queue: VecDeque<Multiaddr>,
-    in_flight: BTreeMap<AttemptId, Multiaddr>,
-    failed: Vec<(Multiaddr, AttemptError)>,
-    dialed_count: usize,
-}
-
-/// What a waiter's addresses come to: those to dial, and those that cannot lead to the target.
-#[derive(Debug, Default)]
-pub(crate) struct Plan {
-    dial: Vec<Multiaddr>,
-    rejected: Vec<(Multiaddr, AttemptError)>,
-}
-
-impl Plan {
-    /// Sorts addresses out; `own` tells which are ours.
-    pub(crate) fn new(
-        target: &Target,
-        addresses: impl Iterator<Item = Multiaddr>,
-        own: impl Fn(&Multiaddr) -> bool,
-    ) -> Self {
-        let mut plan = Self::default();
-        for address in addresses {
-            let (bare, found) = split_peer(address.clone());
-            match (target, found) {
-                (Target::Peer(expected), Some(found)) if *expected != found => {
-                    let expected = *expected;
-                    let error = AttemptError::WrongPeer { expected, found };
-                    plan.rejected.push((address, error));
-                }
-                _ if own(&bare) => plan.rejected.push((bare, AttemptError::OwnAddress)),
-                _ if bare.is_empty() => plan.rejected.push((bare, AttemptError::NoTransport)),
-                _ => plan.dial.push(bare),
-            }
-        }
-        plan
-    }
+/// Why a dial ends with attempts in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Another attempt was faster.
+    Raced,
+    /// Nobody wants it any more.
+    Stopped,
 }
 
 impl Dialer {
-    pub(crate) const fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
             dials: BTreeMap::new(),
             targets: BTreeMap::new(),
             attempts: BTreeMap::new(),
             waiters: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            experience: Experience::default(),
             dial_next: 0,
             attempt_next: 0,
+            lookup_next: 0,
         }
     }
 
     /// Joins the waiter to the target's dial, or starts one.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what the swarm knows and the dialer does not"
+    )]
     pub(crate) fn connect(
         &mut self,
         now: Instant,
@@ -112,6 +79,7 @@ impl Dialer {
         target: Target,
         plan: Plan,
         outbound_count: usize,
+        ourselves: Ourselves<'_>,
         out: &mut Outbox,
     ) {
         debug_assert!(
@@ -120,7 +88,7 @@ impl Dialer {
         );
         let id = match self.targets.get(&target) {
             Some(id) => *id,
-            None => match self.start(target, &plan, outbound_count, out) {
+            None => match self.start(now, target, &plan, outbound_count, out) {
                 Ok(id) => id,
                 Err(error) => {
                     let result = Err(error);
@@ -137,11 +105,8 @@ impl Dialer {
         }
         dial.waiters.insert(waiter);
         self.waiters.insert(waiter, id);
-        let waiting = !dial.queue.is_empty();
-        dial.extend(plan, &self.config, out);
-        if !waiting {
-            self.advance(now, id, out);
-        }
+        self.extend(now, id, plan, ourselves, out);
+        self.advance(now, id, out);
     }
 
     /// The waiter went away.
@@ -152,15 +117,30 @@ impl Dialer {
         if let Some(dial) = self.dials.get_mut(&id) {
             dial.waiters.remove(&waiter);
             if dial.waiters.is_empty() {
-                self.remove(id, out);
+                self.remove(id, End::Stopped, out);
             }
         }
     }
 
-    /// Whose attempt it is; `None`: it was aborted.
-    pub(crate) fn target(&self, attempt: AttemptId) -> Option<&Target> {
+    /// What is dialed; `None`: it was aborted.
+    pub(crate) fn attempt(&self, attempt: AttemptId) -> Option<&Candidate> {
         let dial = self.dials.get(self.attempts.get(&attempt)?)?;
-        Some(&dial.target)
+        Some(&dial.in_flight.get(&attempt)?.candidate)
+    }
+
+    /// The attempt's pipe is open: its upgrade gets a head start before further public addresses. (The
+    /// others' handshakes are as short as the head start they have anyway.)
+    pub(crate) fn progressed(&mut self, now: Instant, attempt: AttemptId, out: &mut Outbox) {
+        let Some(&id) = self.attempts.get(&attempt) else {
+            return;
+        };
+        let in_flight = self.dials.get_mut(&id).map(|dial| &mut dial.in_flight);
+        if let Some(attempt) = in_flight.and_then(|all| all.get_mut(&attempt))
+            && scope(&attempt.candidate.address) == Scope::Public
+        {
+            attempt.hold = Some(now + 2 * self.config.dial_delay);
+            self.advance(now, id, out);
+        }
     }
 
     /// The attempt has failed. Gives its address.
@@ -171,24 +151,83 @@ impl Dialer {
         error: AttemptError,
         out: &mut Outbox,
     ) -> Option<Multiaddr> {
-        let (id, address) = self.take(attempt, out)?;
-        let dial = self.dials.get_mut(&id)?;
-        dial.failed.push((address.clone(), error));
+        let (id, candidate) = self.take(attempt, out)?;
+        self.learn(now, id, &candidate.address, error);
         self.advance(now, id, out);
-        Some(address)
+        Some(candidate.address)
     }
 
-    /// The attempt has led to a connection. Gives its dial, which waits for [`Self::finish`], and its
-    /// address.
+    /// The name system has answered.
+    pub(crate) fn looked_up(
+        &mut self,
+        now: Instant,
+        lookup: LookupId,
+        result: Result<Answer, String>,
+        ourselves: Ourselves<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some((id, query)) = self.lookups.remove(&lookup) else {
+            return;
+        };
+        let Some(dial) = self.dials.get_mut(&id) else {
+            return;
+        };
+        dial.lookups.remove(&lookup);
+        let result = result.map_err(NameError::Resolver);
+        let peer = dial.target.peer;
+        let outcome = dial.names.answered(query, result, peer, &self.config);
+        self.absorb(now, id, outcome, ourselves, out);
+        self.advance(now, id, out);
+    }
+
+    /// The dial's lookups have had their time.
+    pub(crate) fn names_timed_out(
+        &mut self,
+        now: Instant,
+        id: DialId,
+        ourselves: Ourselves<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(dial) = self.dials.get_mut(&id) else {
+            return;
+        };
+        for lookup in mem::take(&mut dial.lookups) {
+            out.counters.lookups_timed_out += 1;
+            out.push(Action::AbortLookUp { lookup });
+            let Some((_, query)) = self.lookups.remove(&lookup) else {
+                continue;
+            };
+            let Some(dial) = self.dials.get_mut(&id) else {
+                return;
+            };
+            let (result, peer) = (Err(NameError::Timeout), dial.target.peer);
+            let outcome = dial.names.answered(query, result, peer, &self.config);
+            self.absorb(now, id, outcome, ourselves, out);
+        }
+        self.advance(now, id, out);
+    }
+
+    /// The attempt has led to a connection. Gives its dial, which waits for [`Self::finish`], and what was
+    /// dialed.
     pub(crate) fn succeeded(
         &mut self,
         attempt: AttemptId,
         out: &mut Outbox,
-    ) -> Option<(DialId, Multiaddr)> {
-        self.take(attempt, out)
+    ) -> Option<(DialId, Candidate)> {
+        let (id, candidate) = self.take(attempt, out)?;
+        let black_holes = &mut self.experience.black_holes;
+        black_holes.record(&candidate.address, true, &self.config);
+        Some((id, candidate))
     }
 
-    /// Answers all waiters, aborts the other attempts.
+    /// Whether the dial wants the connection that it has made, and no other.
+    pub(crate) fn forces_new(&self, id: DialId) -> bool {
+        self.dials
+            .get(&id)
+            .is_some_and(|dial| dial.target.force_new)
+    }
+
+    /// The dial has made a connection, or as good as: answers all waiters, aborts the other attempts.
     pub(crate) fn finish(
         &mut self,
         id: DialId,
@@ -196,28 +235,32 @@ impl Dialer {
         out: &mut Outbox,
     ) {
         self.resolve(id, result, out);
-        self.remove(id, out);
+        self.remove(id, End::Raced, out);
     }
 
-    /// There is a connection to the peer that its own dial has not made.
+    /// There is a connection to the peer: it will do for all who do not insist on another one.
     pub(crate) fn connected(&mut self, peer: &PeerId, best: ConnectionId, out: &mut Outbox) {
-        let Some(&id) = self.targets.get(&Target::Peer(*peer)) else {
-            return;
-        };
-        self.resolve(id, &Ok(best), out);
-        out.timers.clear(Timer::Next(id));
-        let Some(dial) = self.dials.get_mut(&id) else {
-            return;
-        };
-        dial.queue.clear();
-        if dial.in_flight.is_empty() {
-            self.remove(id, out);
+        self.experience.backoffs.clear(*peer);
+        for id in self.of_peer(peer) {
+            if self.forces_new(id) {
+                continue;
+            }
+            self.resolve(id, &Ok(best), out);
+            self.abort_lookups(id, out);
+            out.timers.clear(Timer::Next(id));
+            let Some(dial) = self.dials.get_mut(&id) else {
+                continue;
+            };
+            dial.clear();
+            if dial.in_flight.is_empty() {
+                self.remove(id, End::Stopped, out);
+            }
         }
     }
 
     /// The app does not want the peer any more.
     pub(crate) fn stop(&mut self, peer: &PeerId, out: &mut Outbox) {
-        if let Some(&id) = self.targets.get(&Target::Peer(*peer)) {
+        for id in self.of_peer(peer) {
             self.abandon(id, &AttemptError::Aborted, out);
         }
     }
@@ -226,7 +269,8 @@ impl Dialer {
     pub(crate) fn shut_down(&mut self, out: &mut Outbox) {
         let ids: Vec<_> = self.dials.keys().copied().collect();
         for id in ids {
-            self.finish(id, &Err(DialError::Closed), out);
+            self.resolve(id, &Err(DialError::Closed), out);
+            self.remove(id, End::Stopped, out);
         }
     }
 
@@ -237,28 +281,39 @@ impl Dialer {
         self.failed(now, attempt, AttemptError::Timeout, out);
     }
 
-    /// The last started attempt has had its head start.
+    /// The next address's time has come.
     pub(crate) fn next_due(&mut self, now: Instant, id: DialId, out: &mut Outbox) {
         self.advance(now, id, out);
     }
 
     /// The dial has had its time.
-    pub(crate) fn dial_timed_out(&mut self, id: DialId, out: &mut Outbox) {
-        if let Some(dial) = self.dials.get(&id) {
-            out.counters.attempts_timed_out += dial.in_flight.len() as u64;
-            self.abandon(id, &AttemptError::Timeout, out);
+    pub(crate) fn dial_timed_out(&mut self, now: Instant, id: DialId, out: &mut Outbox) {
+        let in_flight = self
+            .dials
+            .get(&id)
+            .into_iter()
+            .flat_map(|dial| &dial.in_flight);
+        let in_flight: Vec<_> = in_flight.map(|(attempt, _)| *attempt).collect();
+        for attempt in in_flight {
+            out.counters.attempts_timed_out += 1;
+            out.push(Action::Abort { attempt });
+            if let Some((_, candidate)) = self.take(attempt, out) {
+                self.learn(now, id, &candidate.address, AttemptError::Timeout);
+            }
         }
+        self.abandon(id, &AttemptError::Timeout, out);
     }
 
     fn start(
         &mut self,
+        now: Instant,
         target: Target,
         plan: &Plan,
         outbound_count: usize,
         out: &mut Outbox,
     ) -> Result<DialId, DialError> {
-        if plan.dial.is_empty() && plan.rejected.is_empty() {
-            let peer = target.peer();
+        if plan.is_empty() {
+            let peer = target.peer;
             return Err(DialError::NoAddresses { peer });
         }
         if self.dials.len() >= self.config.dials_max {
@@ -272,57 +327,154 @@ impl Dialer {
         let id = DialId(self.dial_next);
         self.dial_next += 1;
         self.targets.insert(target.clone(), id);
-        self.dials.insert(id, Dial::new(target));
+        self.dials.insert(id, Dial::new(target, now));
         Ok(id)
     }
 
-    /// Starts the next attempt if there may be one more; ends a dial that has nothing left.
+    /// Takes a plan in, and asks for its names.
+    fn extend(
+        &mut self,
+        now: Instant,
+        id: DialId,
+        plan: Plan,
+        ourselves: Ourselves<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(dial) = self.dials.get_mut(&id) else {
+            return;
+        };
+        dial.reject(plan.rejected);
+        let times = (now, dial.started);
+        dial.extend(times, plan.dial, &mut self.experience, &self.config, out);
+        for origin in plan.names {
+            let Some(dial) = self.dials.get_mut(&id) else {
+                return;
+            };
+            if dial.sees(&origin.address) {
+                let outcome = dial.names.follow(origin, dial.target.peer, &self.config);
+                self.absorb(now, id, outcome, ourselves, out);
+            }
+        }
+    }
+
+    /// Takes in what came of following names.
+    fn absorb(
+        &mut self,
+        now: Instant,
+        id: DialId,
+        outcome: Outcome,
+        ourselves: Ourselves<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(dial) = self.dials.get_mut(&id) else {
+            return;
+        };
+        for (origin, error) in outcome.failed {
+            if matches!(error, NameError::TooDeep | NameError::TooManyLookups) {
+                out.counters.lookups_refused += 1;
+            }
+            let failure = (origin.address, AttemptError::Name(error));
+            if !dial.failed.contains(&failure) {
+                dial.failed.push(failure);
+            }
+        }
+        for query in outcome.questions {
+            let lookup = LookupId(self.lookup_next);
+            self.lookup_next += 1;
+            self.lookups.insert(lookup, (id, query.clone()));
+            dial.lookups.insert(lookup);
+            out.push(Action::LookUp { lookup, query });
+        }
+        let timer = Timer::Names(id);
+        match (dial.lookups.is_empty(), out.timers.is_set(timer)) {
+            (false, false) => out.timers.set(timer, now + self.config.name_timeout),
+            (true, _) => out.timers.clear(timer),
+            (false, true) => {}
+        }
+        let plan = Plan::new(&dial.target, outcome.found.into_iter(), ourselves);
+        dial.reject(plan.rejected);
+        dial.extend(
+            (now, now),
+            plan.dial,
+            &mut self.experience,
+            &self.config,
+            out,
+        );
+    }
+
+    /// Remembers a failure, for this dial and for others.
+    fn learn(&mut self, now: Instant, id: DialId, address: &Multiaddr, error: AttemptError) {
+        let Some(dial) = self.dials.get_mut(&id) else {
+            return;
+        };
+        let Experience {
+            backoffs,
+            black_holes,
+        } = &mut self.experience;
+        let untried = matches!(
+            error,
+            AttemptError::Aborted | AttemptError::NoTransport | AttemptError::PrivateNetwork
+        );
+        if !untried {
+            // Who answers is there, even if it is somebody else.
+            let answered = matches!(error, AttemptError::WrongPeer { .. });
+            black_holes.record(address, answered, &self.config);
+            // With a connection that somebody else has made, nothing is held against this address.
+            if let Some(peer) = dial.target.peer.filter(|_| !dial.waiters.is_empty()) {
+                backoffs.failed(now, peer, address.clone(), &self.config);
+            }
+        }
+        dial.failed.push((address.clone(), error));
+    }
+
+    /// Starts what is due; ends a dial that has nothing left.
     fn advance(&mut self, now: Instant, id: DialId, out: &mut Outbox) {
         let Some(dial) = self.dials.get_mut(&id) else {
             return;
         };
-        out.timers.clear(Timer::Next(id));
-        if dial.in_flight.len() < self.config.attempts_per_peer_max
-            && let Some(address) = dial.queue.pop_front()
-        {
+        let next = Timer::Next(id);
+        out.timers.clear(next);
+        let due = match dial.in_flight.is_empty() {
+            // Nothing to wait for: those that come first are due.
+            true => dial.next_due().unwrap_or(now).max(now),
+            false => now,
+        };
+        let held = dial.hold().is_some_and(|until| until > now);
+        while !held && dial.in_flight.len() < self.config.attempts_per_peer_max {
+            let Some(candidate) = dial.pop_due(due) else {
+                break;
+            };
             let attempt = AttemptId(self.attempt_next);
             self.attempt_next += 1;
             self.attempts.insert(attempt, id);
-            dial.in_flight.insert(attempt, address.clone());
-            let local = scope(&address) < Scope::Public && !is_relayed(&address);
-            let delay = match local {
-                true => self.config.dial_delay_local,
-                false => self.config.dial_delay,
-            };
-            if !dial.queue.is_empty() {
-                out.timers.set(Timer::Next(id), now + delay);
-            }
-            out.timers
-                .set(Timer::Attempt(attempt), now + self.config.attempt_timeout);
-            let expected = dial.target.peer();
+            let timeout = now + self.config.attempt_timeout;
+            out.timers.set(Timer::Attempt(attempt), timeout);
             out.push(Action::Dial {
                 attempt,
-                address,
-                expected,
+                address: candidate.address.clone(),
+                expected: candidate.expected,
             });
-        } else if dial.in_flight.is_empty() {
-            self.abandon(id, &AttemptError::Aborted, out);
+            let hold = None;
+            dial.in_flight.insert(attempt, Attempt { candidate, hold });
+        }
+        if dial.is_exhausted() {
+            return self.abandon(id, &AttemptError::Aborted, out);
+        }
+        if dial.in_flight.len() < self.config.attempts_per_peer_max
+            && let Some(due) = dial.next_due()
+        {
+            out.timers
+                .set(next, dial.hold().map_or(due, |hold| due.max(hold)));
         }
     }
 
-    /// Ends the dial: what is in flight or in the queue has failed with `error`.
+    /// Ends the dial: what is not over has failed with `error`.
     fn abandon(&mut self, id: DialId, error: &AttemptError, out: &mut Outbox) {
         let Some(dial) = self.dials.get_mut(&id) else {
             return;
         };
-        let unfinished = dial
-            .in_flight
-            .values()
-            .cloned()
-            .chain(mem::take(&mut dial.queue));
-        let mut attempts = mem::take(&mut dial.failed);
-        attempts.extend(unfinished.map(|address| (address, error.clone())));
-        let peer = dial.target.peer();
+        let peer = dial.target.peer;
+        let attempts = dial.failures(error);
         let own = attempts
             .iter()
             .all(|(_, error)| *error == AttemptError::OwnAddress);
@@ -334,7 +486,8 @@ impl Dialer {
             let error = error.clone();
             out.notice(Notice::DialFailed { peer, error });
         }
-        self.finish(id, &Err(error), out);
+        self.resolve(id, &Err(error), out);
+        self.remove(id, End::Stopped, out);
     }
 
     fn resolve(&mut self, id: DialId, result: &Result<ConnectionId, DialError>, out: &mut Outbox) {
@@ -348,14 +501,35 @@ impl Dialer {
         }
     }
 
-    fn take(&mut self, attempt: AttemptId, out: &mut Outbox) -> Option<(DialId, Multiaddr)> {
+    fn take(&mut self, attempt: AttemptId, out: &mut Outbox) -> Option<(DialId, Candidate)> {
         let id = self.attempts.remove(&attempt)?;
         out.timers.clear(Timer::Attempt(attempt));
-        let address = self.dials.get_mut(&id)?.in_flight.remove(&attempt)?;
-        Some((id, address))
+        let attempt = self.dials.get_mut(&id)?.in_flight.remove(&attempt)?;
+        Some((id, attempt.candidate))
     }
 
-    fn remove(&mut self, id: DialId, out: &mut Outbox) {
+    fn of_peer(&self, peer: &PeerId) -> Vec<DialId> {
+        let first = Target {
+            peer: Some(*peer),
+            only: None,
+            force_new: false,
+        };
+        let targets = self.targets.range(first..);
+        let of_peer = targets.take_while(|(target, _)| target.peer == Some(*peer));
+        of_peer.map(|(_, id)| *id).collect()
+    }
+
+    fn abort_lookups(&mut self, id: DialId, out: &mut Outbox) {
+        out.timers.clear(Timer::Names(id));
+        let lookups = self.dials.get_mut(&id).map(|dial| &mut dial.lookups);
+        for lookup in lookups.map(mem::take).unwrap_or_default() {
+            self.lookups.remove(&lookup);
+            out.push(Action::AbortLookUp { lookup });
+        }
+    }
+
+    fn remove(&mut self, id: DialId, end: End, out: &mut Outbox) {
+        self.abort_lookups(id, out);
         let Some(dial) = self.dials.remove(&id) else {
             return;
         };
@@ -366,10 +540,14 @@ impl Dialer {
         self.targets.remove(&dial.target);
         out.timers.clear(Timer::Next(id));
         out.timers.clear(Timer::Dial(id));
-        for attempt in dial.in_flight.into_keys() {
+        for (attempt, lost) in dial.in_flight {
             self.attempts.remove(&attempt);
             out.timers.clear(Timer::Attempt(attempt));
             out.push(Action::Abort { attempt });
+            if end == End::Raced {
+                let black_holes = &mut self.experience.black_holes;
+                black_holes.record(&lost.candidate.address, false, &self.config);
+            }
         }
     }
 
@@ -379,48 +557,6 @@ impl Dialer {
             && self.targets.is_empty()
             && self.attempts.is_empty()
             && self.waiters.is_empty()
-    }
-}
-
-impl Dial {
-    const fn new(target: Target) -> Self {
-        Self {
-            target,
-            waiters: BTreeSet::new(),
-            seen: BTreeSet::new(),
-            queue: VecDeque::new(),
-            in_flight: BTreeMap::new(),
-            failed: Vec::new(),
-            dialed_count: 0,
-        }
-    }
-
-    /// Takes in what is new of a plan. The first ones count against the limit, then rank decides.
-    fn extend(&mut self, plan: Plan, config: &Config, out: &mut Outbox) {
-        let rejected = plan.rejected.into_iter();
-        self.failed
-            .extend(rejected.filter(|(address, _)| self.seen.insert(address.clone())));
-        for address in plan.dial {
-            if !self.seen.insert(address.clone()) {
-                continue;
-            }
-            if self.dialed_count == config.dial_addresses_max {
-                out.counters.addresses_not_dialed += 1;
-                self.failed.push((address, AttemptError::TooManyAddresses));
-            } else {
-                self.dialed_count += 1;
-                self.queue.push_back(address);
-            }
-        }
-        self.queue.make_contiguous().sort_by_key(rank);
-    }
-}
-
-impl Target {
-    pub(crate) const fn peer(&self) -> Option<PeerId> {
-        match self {
-            Self::Peer(peer) => Some(*peer),
-            Self::Anyone(_) => None,
-        }
+            && self.lookups.is_empty()
     }
 }

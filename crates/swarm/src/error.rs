@@ -1,7 +1,7 @@
 //! Why a dial, one of its attempts, or an inbound connection comes to nothing.
-//! Each text is one line and names every address that was tried.
+//! The texts name every address that was tried, a line each when there are several.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
@@ -40,19 +40,29 @@ impl fmt::Display for DialError {
             Self::NoAddresses { peer: None } => f.write_str("no addresses to dial"),
             Self::Failed { peer, attempts } => {
                 match peer {
-                    Some(peer) => write!(f, "could not reach peer {peer}: ")?,
-                    None => f.write_str("could not connect: ")?,
+                    Some(peer) => write!(f, "could not reach peer {peer}:")?,
+                    None => f.write_str("could not connect:")?,
                 }
-                for (index, (address, error)) in attempts.iter().enumerate() {
-                    let separator = if index == 0 { "" } else { "; " };
-                    write!(f, "{separator}{address}: {error}")?;
-                }
-                Ok(())
+                write_attempts(f, attempts)
             }
             Self::TooManyDials => f.write_str("too many dials are running"),
             Self::TooManyConnections => f.write_str("too many connections"),
             Self::Closed => f.write_str("the node has shut down"),
         }
+    }
+}
+
+/// One attempt follows on the same line, several have a line each; those beyond the limit are counted.
+fn write_attempts(f: &mut fmt::Formatter<'_>, all: &[(Multiaddr, AttemptError)]) -> fmt::Result {
+    let beyond = AttemptError::Skipped(Skip::TooManyAddresses);
+    let told = || all.iter().filter(|(_, error)| *error != beyond);
+    let separator = if all.len() == 1 { " " } else { "\n  " };
+    for (address, error) in told() {
+        write!(f, "{separator}{address}: {error}")?;
+    }
+    match all.len() - told().count() {
+        0 => Ok(()),
+        more => write!(f, "{separator}{more} more: {beyond}"),
     }
 }
 
@@ -90,8 +100,72 @@ pub enum AttemptError {
     /// It is one of our own addresses; not dialed.
     #[error("this is our own address")]
     OwnAddress,
-    /// The dial has [`crate::Config::dial_addresses_max`] others; not dialed.
-    #[error("not tried, too many addresses")]
+    /// It was not dialed, although it could have been.
+    #[error("not tried: {0}")]
+    Skipped(#[from] Skip),
+    /// Its name leads nowhere; addresses that the name has given all the same are listed besides.
+    #[error("name lookup failed: {0}")]
+    Name(#[from] NameError),
+}
+
+/// Why an address is not dialed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Skip {
+    /// WebSocket beside plain TCP on the same IP and port.
+    #[error("the same port is tried with plain TCP")]
+    PlainTcp,
+    /// A wildcard such as `0.0.0.0`, which a listener has and nobody dials.
+    #[error("this IP address stands for no host")]
+    Unspecified,
+    /// A link-local IPv6 address without `/ip6zone`.
+    #[error("a link-local address needs its zone, as in /ip6zone/eth0/ip6/fe80::1")]
+    NoZone,
+    /// Public UDP has not worked lately: [`crate::Config::black_hole_window`].
+    #[error("UDP seems not to get out of this network")]
+    UdpBlackHole,
+    /// Public IPv6 has not worked lately: [`crate::Config::black_hole_window`].
+    #[error("IPv6 seems not to get out of this network")]
+    Ipv6BlackHole,
+    /// It failed shortly before: [`crate::Config::backoff_base`]. Addresses given by the caller are tried all the same.
+    #[error("it failed shortly before, the next try is in {:.1} s", remaining.as_secs_f32())]
+    Backoff {
+        /// How long from now.
+        remaining: Duration,
+    },
+    /// The dial has [`crate::Config::dial_addresses_max`] others.
+    #[error("too many addresses")]
+    TooManyAddresses,
+}
+
+/// Why a name did not lead to an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// The resolver's own words.
+    #[error("{0}")]
+    Resolver(String),
+    /// No answer within [`crate::Config::name_timeout`].
+    #[error("no answer in time")]
+    Timeout,
+    /// It is empty, or too long for a name.
+    #[error("this is not a name")]
+    NotAName,
+    /// It has no record of the kind that is asked for, or none that can be read.
+    #[error("it has no address")]
+    NoRecords,
+    /// It has records, but they are other peers'.
+    #[error("it has no address of this peer")]
+    OtherPeers,
+    /// It leads to itself, or to what another address of the same dial has led to.
+    #[error("it leads in a circle, or to what was looked up already")]
+    NothingNew,
+    /// More than [`crate::Config::name_depth_max`] names lead to each other.
+    #[error("too many names lead to each other")]
+    TooDeep,
+    /// More than [`crate::Config::name_lookups_max`] lookups.
+    #[error("too many lookups")]
+    TooManyLookups,
+    /// More than [`crate::Config::name_addresses_max`] addresses; the first ones are tried.
+    #[error("it has too many addresses")]
     TooManyAddresses,
 }
 

@@ -6,9 +6,16 @@ mod event;
 mod swarm;
 
 mod connections;
+mod dial;
 mod dialer;
 mod listeners;
 mod peer_store;
+
+mod backoff;
+mod black_holes;
+mod names;
+mod plan;
+mod ranking;
 
 mod addresses;
 mod config;
@@ -17,7 +24,7 @@ mod timers;
 
 pub use config::{Config, Counters};
 pub use connections::Connection;
-pub use error::{AttemptError, DialError, Refused};
+pub use error::{AttemptError, DialError, NameError, Refused, Skip};
 pub use event::{
     Action, Answer, AttemptId, CloseReason, ConnectionId, DialOptions, Direction, Event, Family,
     LookupId, Notice, Origin, PendingId, Query, WaiterId,

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use multiaddr::Multiaddr;
 
 use crate::{
-    addresses::{Scope, Subnet, is_relayed, scope, split_peer, subnets},
+    addresses::{
+        Carrier, Scope, Subnet, canonical, carrier, ip, is_relayed, is_udp, scope, split_peer,
+        subnets,
+    },
     event::ConnectionId,
 };
 
@@ -33,7 +36,18 @@ impl Listeners {
 
     /// Whether the address, without a peer id, leads to ourselves.
     pub(crate) fn is_own(&self, address: &Multiaddr) -> bool {
-        self.listening.contains(address) || self.external.contains(address)
+        let address = canonical(address);
+        let mut own = self.listening.iter().chain(&self.external);
+        own.any(|own| canonical(own) == address)
+    }
+
+    /// Whether a dial to `remote` leaves from the socket that we listen on, so that the peer sees an
+    /// address that others can dial. So it is with QUIC, whose one socket does both.
+    pub(crate) fn shares_socket(&self, remote: &Multiaddr) -> bool {
+        let family = |address| ip(address).map(|ip| ip.is_ipv4());
+        let quic = |address| carrier(address) == Carrier::Quic;
+        let mut listening = self.listening.iter();
+        quic(remote) && listening.any(|own| quic(own) && family(own) == family(remote))
     }
 
     pub(crate) fn listening(&self) -> impl Iterator<Item = &Multiaddr> {
@@ -44,8 +58,9 @@ impl Listeners {
         self.external.difference(&self.listening)
     }
 
-    /// Counts what a peer at `remote`, who dialed us, has dialed. Gives the address once it is believed.
-    // On connections that we dialed, peers see a port of the moment, which nobody can dial.
+    /// Counts where a peer at `remote` has reached us. Gives the address once it is believed.
+    // Not for connections that we dialed from another socket than a listener's: there peers see a port of the
+    // moment, which nobody can dial.
     pub(crate) fn observe(
         &mut self,
         connection: ConnectionId,
@@ -56,7 +71,10 @@ impl Listeners {
         self.forget(connection, observers_min);
         let [observer, _] = subnets(remote);
         let (address, _) = split_peer(observed.clone());
-        if scope(&address) == Scope::Loopback || is_relayed(&address) || address.is_empty() {
+        // Who has come by one transport cannot have reached us by another.
+        let other = is_udp(&address) != is_udp(remote);
+        let local = scope(&address) == Scope::Loopback;
+        if local || other || is_relayed(&address) || address.is_empty() {
             return None;
         }
         let observer = observer?;

@@ -11,14 +11,16 @@ use crate::{
     addresses::split_peer,
     config::{Config, Counters},
     connections::{Connection, Connections, Source},
-    dialer::{Dialer, Plan, Target},
+    dialer::Dialer,
     error::{AttemptError, DialError, Refused},
     event::{
-        Action, AttemptId, CloseReason, ConnectionId, Direction, Event, Notice, Origin, PendingId,
-        WaiterId,
+        Action, AttemptId, CloseReason, ConnectionId, DialOptions, Direction, Event, Notice,
+        Origin, PendingId, WaiterId,
     },
     listeners::Listeners,
+    names,
     peer_store::PeerStore,
+    plan::{Ourselves, Plan, Target, Transports},
     timers::{Outbox, Timer},
 };
 
@@ -30,6 +32,7 @@ pub struct Swarm {
     connections: Connections,
     dialer: Dialer,
     listeners: Listeners,
+    transports: Transports,
     peer_store: PeerStore,
     // Our own pushes keep to the pace that we grant others; made at the first.
     pushes: Option<PushLimiter>,
@@ -44,6 +47,7 @@ impl Swarm {
             connections: Connections::new(config.clone(), local),
             dialer: Dialer::new(config.clone()),
             listeners: Listeners::default(),
+            transports: Transports::default(),
             peer_store: PeerStore::new(config.clone()),
             pushes: None,
             closed: false,
@@ -53,6 +57,12 @@ impl Swarm {
         }
     }
 
+    /// Tells which addresses the shell can dial, without the peer id at their end and with an IP for a name. Others are
+    /// not tried, and do not count. Without this, every address is taken to be dialable.
+    pub fn set_dialable(&mut self, dialable: impl Fn(&Multiaddr) -> bool + Send + 'static) {
+        self.transports = Transports(Some(Box::new(dialable)));
+    }
+
     /// Takes one event.
     pub fn handle_event(&mut self, now: Instant, event: Event) {
         match event {
@@ -60,11 +70,18 @@ impl Swarm {
                 waiter,
                 peer,
                 addresses,
-                options: _,
-            } => self.connect(now, waiter, peer, addresses),
+                options,
+            } => self.connect(now, waiter, peer, addresses, options),
             Event::Cancel { waiter } => self.dialer.cancel(waiter, &mut self.out),
             Event::AttemptFailed { attempt, error } => self.attempt_failed(now, attempt, error),
-            Event::AttemptProgress { .. } | Event::LookedUp { .. } => {}
+            Event::AttemptProgress { attempt } => {
+                self.dialer.progressed(now, attempt, &mut self.out);
+            }
+            Event::LookedUp { lookup, result } => {
+                let (dialer, out) = (&mut self.dialer, &mut self.out);
+                let ourselves = ourselves(&self.listeners, &self.transports);
+                dialer.looked_up(now, lookup, result, ourselves, out);
+            }
             Event::PendingFailed { pending } => self.connections.fail_pending(pending),
             Event::Established {
                 connection,
@@ -100,7 +117,11 @@ impl Swarm {
             match timer {
                 Timer::Attempt(attempt) => self.dialer.attempt_timed_out(now, attempt, out),
                 Timer::Next(dial) => self.dialer.next_due(now, dial, out),
-                Timer::Dial(dial) => self.dialer.dial_timed_out(dial, out),
+                Timer::Names(dial) => {
+                    let ourselves = ourselves(&self.listeners, &self.transports);
+                    self.dialer.names_timed_out(now, dial, ourselves, out);
+                }
+                Timer::Dial(dial) => self.dialer.dial_timed_out(now, dial, out),
                 Timer::Duplicate(connection) => {
                     self.connections.close_duplicate(now, connection, out);
                 }
@@ -179,10 +200,16 @@ impl Swarm {
         waiter: WaiterId,
         peer: Option<PeerId>,
         addresses: Vec<Multiaddr>,
+        options: DialOptions,
     ) {
+        let DialOptions {
+            force_new,
+            only_given,
+        } = options;
         let named = || addresses.iter().find_map(|a| split_peer(a.clone()).1);
         let peer = peer.or_else(named);
         let existing = match &peer {
+            _ if force_new => None,
             Some(peer) => self.connections.best(peer),
             None => addresses.iter().find_map(|a| self.connections.dialed(a)),
         };
@@ -195,18 +222,28 @@ impl Swarm {
         if let Some(result) = at_once {
             return self.out.push(Action::Resolve { waiter, result });
         }
-        let (target, known) = match peer {
+        let known = match peer.filter(|_| !only_given) {
             Some(peer) => {
                 self.peer_store.touch(now, peer, &mut self.out.counters);
-                (Target::Peer(peer), self.peer_store.addresses(&peer, now))
+                self.peer_store.addresses(&peer, now)
             }
-            None => (Target::Anyone(addresses.clone()), Vec::new()),
+            None => Vec::new(),
         };
-        let all = addresses.into_iter().chain(known);
-        let plan = Plan::new(&target, all, |address| self.listeners.is_own(address));
+        let only = (only_given || peer.is_none()).then(|| addresses.clone());
+        let target = Target {
+            peer,
+            only,
+            force_new,
+        };
+        let origin =
+            |given| move |address: Multiaddr| (address.clone(), names::Origin { address, given });
+        let given = addresses.into_iter().map(origin(true));
+        let all = given.chain(known.into_iter().map(origin(false)));
+        let ourselves = ourselves(&self.listeners, &self.transports);
+        let plan = Plan::new(&target, all, ourselves);
         let outbound = self.connections.outbound_count();
-        self.dialer
-            .connect(now, waiter, target, plan, outbound, &mut self.out);
+        let (dialer, out) = (&mut self.dialer, &mut self.out);
+        dialer.connect(now, waiter, target, plan, outbound, ourselves, out);
     }
 
     fn attempt_failed(&mut self, now: Instant, attempt: AttemptId, error: AttemptError) {
@@ -239,8 +276,10 @@ impl Swarm {
         };
         let (direction, source) = match (origin, &dialed) {
             (Origin::Pending(pending), _) => (Direction::Inbound, Source::Admitted(pending)),
-            (Origin::Attempt(_), Some((_, at))) => {
-                (Direction::Outbound, Source::Dialed(at.clone()))
+            (Origin::Attempt(_), Some((_, dialed))) => {
+                // As it was asked for, perhaps by name: that is how it will be asked for again.
+                let (asked, _) = split_peer(dialed.origin.address.clone());
+                (Direction::Outbound, Source::Dialed(asked))
             }
             (Origin::Attempt(_), None) => return,
         };
@@ -250,8 +289,9 @@ impl Swarm {
             direction,
             established: now,
         };
-        if self.connections.add(id, connection, source, &mut self.out) {
-            let reached = dialed.as_ref().map(|(_, at)| at.clone());
+        let added = self.connections.add(id, connection, source, &mut self.out);
+        if added {
+            let reached = dialed.as_ref().map(|(_, dialed)| dialed.address.clone());
             let counters = &mut self.out.counters;
             self.peer_store.connected(now, peer, reached, counters);
             self.out.notice(Notice::Connected {
@@ -264,7 +304,9 @@ impl Swarm {
         }
         let best = self.connections.best(&peer);
         if let Some((dial, _)) = dialed {
-            let result = best.ok_or(DialError::TooManyConnections);
+            let own = self.dialer.forces_new(dial);
+            let result = if own { added.then_some(id) } else { best };
+            let result = result.ok_or(DialError::TooManyConnections);
             self.dialer.finish(dial, &result, &mut self.out);
         }
         if let Some(best) = best {
@@ -276,8 +318,8 @@ impl Swarm {
     fn unusable(&mut self, now: Instant, peer: &PeerId, origin: Origin) -> Option<CloseReason> {
         let (target, known) = match origin {
             Origin::Attempt(attempt) => {
-                let target = self.dialer.target(attempt);
-                (target.and_then(Target::peer), target.is_some())
+                let dialed = self.dialer.attempt(attempt);
+                (dialed.and_then(|d| d.expected), dialed.is_some())
             }
             Origin::Pending(pending) => (None, self.connections.is_pending(pending)),
         };
@@ -328,7 +370,8 @@ impl Swarm {
         let counters = &mut self.out.counters;
         self.peer_store
             .identified(now, peer, &remote, &info, is_push, counters);
-        if let (Direction::Inbound, Some(observed)) = (direction, &info.observed_address) {
+        let counts = direction == Direction::Inbound || self.listeners.shares_socket(&remote);
+        if let (true, Some(observed)) = (counts, &info.observed_address) {
             let min = self.config.observers_min;
             let believed = self.listeners.observe(connection, &remote, observed, min);
             if let Some(address) = believed {
@@ -410,6 +453,13 @@ impl Swarm {
         self.out.timers.clear(Timer::Push);
         self.dialer.shut_down(&mut self.out);
         self.connections.close_all(now, &mut self.out);
+    }
+}
+
+const fn ourselves<'a>(listeners: &'a Listeners, transports: &'a Transports) -> Ourselves<'a> {
+    Ourselves {
+        listeners,
+        transports,
     }
 }
 

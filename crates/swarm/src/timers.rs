@@ -40,6 +40,8 @@ pub(crate) enum Timer {
     Attempt(AttemptId),
     /// A dial may start its next attempt.
     Next(DialId),
+    /// A dial's lookups have had their time.
+    Names(DialId),
     /// A dial has had its time.
     Dial(DialId),
     /// A connection that is not preferred has been idle long enough.

@@ -5,6 +5,7 @@
 mod common;
 
 mod accept;
+mod dial;
 mod hostile;
 mod idle;
 mod listen;

@@ -22,6 +22,16 @@ fn a_listener_answers_pings() {
 }
 
 #[test]
+fn a_peer_may_be_named_by_its_host() {
+    let listener = Listener::start(&[LOOPBACK]);
+    let named = listener
+        .address
+        .replace("/ip4/127.0.0.1/", "/dns4/localhost/");
+    let pings = carrick(&["ping", &named, "-n", "1", "--json"]).objects();
+    assert!(pings[0]["rtt_us"].as_u64() > Some(0));
+}
+
+#[test]
 fn a_listener_says_who_it_is() {
     let listener = Listener::start(&[LOOPBACK]);
     let about = &carrick(&["id", &listener.address, "--json"]).objects()[0];

@@ -55,6 +55,9 @@ fn what_this_machine_says_of_itself_or_what_a_relay_shows_is_not_counted() {
         ("/memory/1", OURS),
         ("/ip4/1.1.1.1/tcp/1", "/ip4/127.0.0.1/tcp/1"),
         ("/ip4/1.1.1.1/tcp/1", &relayed),
+        // Who has come over TCP has not dialed UDP.
+        ("/ip4/1.1.1.1/tcp/1", "/ip4/9.9.9.9/udp/1/quic-v1"),
+        ("/ip4/1.1.1.1/udp/1/quic-v1", OURS),
     ];
     for (id, (remote, at)) in cases.into_iter().enumerate() {
         assert_eq!(observe(&mut listeners, id as u64, remote, at), None);

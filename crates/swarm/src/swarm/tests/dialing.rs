@@ -56,8 +56,8 @@ fn every_waiter_gets_the_failure_with_every_address_and_its_error() {
     let mut node = Node::new(Config::default());
     let (first, actions) = node.connect(peer(2), &[A]);
     let [(a, _)] = dials(&actions).try_into().unwrap();
-    let (second, actions) = node.connect(peer(2), &[B]);
-    let [(b, _)] = dials(&actions).try_into().unwrap();
+    let (second, _) = node.connect(peer(2), &[B]);
+    let [(b, _)] = dials(&node.pass(millis(250))).try_into().unwrap();
     assert!(resolved(&node.fail(a)).is_empty());
     let error = AttemptError::Upgrade("no common muxer".into());
     let actions = node.event(Event::AttemptFailed {
@@ -76,7 +76,7 @@ fn every_waiter_gets_the_failure_with_every_address_and_its_error() {
     assert_eq!(
         expected.to_string(),
         format!(
-            "could not reach peer {}: {A}: connection refused; {B}: upgrade failed: no common muxer",
+            "could not reach peer {}:\n  {A}: connection refused\n  {B}: upgrade failed: no common muxer",
             peer(2)
         )
     );
@@ -106,8 +106,8 @@ fn a_waiter_who_comes_when_that_inbound_connection_is_gone_joins_what_is_in_flig
     let [(attempt, _)] = dials(&actions).try_into().unwrap();
     let (inbound, _) = node.inbound(peer(2), "/ip4/5.5.5.5/tcp/5");
     node.closed(inbound);
-    let (waiter, actions) = node.connect(peer(2), &[B]);
-    assert_eq!(dialed_addresses(&actions), [B]);
+    let (waiter, _) = node.connect(peer(2), &[B]);
+    assert_eq!(dialed_addresses(&node.pass(millis(250))), [B]);
     let (connection, actions) = node.dialed(attempt, peer(2));
     assert_eq!(resolved(&actions), [(waiter, Ok(connection))]);
     assert_eq!(aborts(&actions).len(), 1);
@@ -140,53 +140,65 @@ fn a_connection_of_an_aborted_attempt_is_closed() {
 }
 
 #[test]
-fn addresses_are_tried_local_first_then_v6_then_v4_then_relayed_with_their_head_starts() {
+fn addresses_are_tried_at_the_times_of_their_rank() {
     let relayed = format!("/ip4/7.7.7.7/tcp/1/p2p/{}/p2p-circuit", peer(9));
     let given = [
         relayed.as_str(),
         "/ip4/8.8.8.8/tcp/1",
         "/ip6/2001:db8::1/tcp/1",
-        "/dns/example.org/tcp/1",
+        "/ip4/8.8.8.8/udp/1/quic-v1",
         "/ip4/192.168.1.1/tcp/1",
         "/ip6/::1/tcp/1",
         "/ip4/127.0.0.1/tcp/1",
+        "/memory/1",
+    ];
+    // Since the dial's start, all in milliseconds.
+    let expected = [
+        (0, vec![7]),
+        (30, vec![5, 3]),
+        (60, vec![6]),
+        (90, vec![4]),
+        (280, vec![2]),
+        (530, vec![1, 0]),
     ];
     let mut node = Node::new(Config::default());
     let (_, actions) = node.connect(peer(2), &given);
-    let mut order = dialed_addresses(&actions);
-    for delay in [30, 30, 30, 250, 250, 250] {
-        assert!(node.pass(millis(delay - 1)).is_empty());
-        let actions = node.pass(millis(1));
-        assert_eq!(dials(&actions).len(), 1, "after {delay} ms");
-        order.extend(dialed_addresses(&actions));
+    let mut started = dialed_addresses(&actions);
+    let mut at = 0;
+    for (time, which) in expected {
+        if time > at {
+            assert!(
+                node.pass(millis(time - at - 1)).is_empty(),
+                "before {time} ms"
+            );
+            started = dialed_addresses(&node.pass(millis(1)));
+        }
+        at = time;
+        let which: Vec<_> = which.into_iter().map(|index| given[index]).collect();
+        assert_eq!(started, which, "at {time} ms");
     }
-    let expected = [5, 4, 6, 2, 1, 3, 0].map(|index| given[index]);
-    let class = |at: &str| rank_of(at);
-    assert!(order.is_sorted_by(|a, b| class(a) <= class(b)), "{order:?}");
-    assert_eq!(order.len(), expected.len());
-    assert_eq!(order[0], "/ip6/::1/tcp/1");
-    assert_eq!(order[3..], expected[3..]);
-}
-
-fn rank_of(at: &str) -> impl Ord + use<> {
-    crate::addresses::rank(&address(at))
 }
 
 #[test]
-fn a_failed_attempt_starts_the_next_at_once() {
+fn when_nothing_is_in_flight_the_next_starts_at_once_and_the_others_keep_their_times() {
     let mut node = Node::new(Config::default());
-    let addresses = public(3);
+    let addresses = public(4);
     let (_, actions) = node.connect(peer(2), &strs(&addresses));
     let [(first, _)] = dials(&actions).try_into().unwrap();
     node.pass(millis(100));
+    // The other three share their time.
     let actions = node.fail(first);
-    assert_eq!(dialed_addresses(&actions), [addresses[1].clone()]);
-    // The head start counts from there.
-    assert!(node.pass(millis(249)).is_empty());
-    assert_eq!(
-        dialed_addresses(&node.pass(millis(1))),
-        [addresses[2].clone()]
-    );
+    assert_eq!(dialed_addresses(&actions), addresses[1..]);
+
+    let mut node = Node::new(Config::default());
+    let six = "/ip6/2001:db8::1/tcp/1";
+    let (_, actions) = node.connect(peer(2), &[six, A, B]);
+    let [(first, at)] = dials(&actions).try_into().unwrap();
+    assert_eq!(at, six);
+    node.pass(millis(100));
+    assert_eq!(dialed_addresses(&node.fail(first)), [A]);
+    assert!(node.pass(millis(399)).is_empty());
+    assert_eq!(dialed_addresses(&node.pass(millis(1))), [B]);
 }
 
 #[test]
@@ -209,7 +221,7 @@ fn at_most_8_addresses_are_in_flight_and_16_are_tried() {
         panic!("{last:?}");
     };
     assert_eq!(attempts.len(), 17);
-    let not_tried = (address(&addresses[16]), AttemptError::TooManyAddresses);
+    let not_tried = (address(&addresses[16]), Skip::TooManyAddresses.into());
     assert!(attempts.contains(&not_tried));
     assert_eq!(node.swarm.counters().addresses_not_dialed, 1);
     node.assert_empty();
@@ -377,7 +389,7 @@ fn an_unsupported_transport_is_skipped_and_the_total_failure_lists_it() {
     let [(attempt, at)] = dials(&actions).try_into().unwrap();
     assert_eq!(at, A, "at once");
     let text = failure(&node.fail(attempt)).to_string();
-    let listed = format!("{quic}: no transport for this address; {A}: connection refused");
+    let listed = format!("\n  {quic}: no transport for this address\n  {A}: connection refused");
     assert!(text.ends_with(&listed), "{text}");
 }
 

@@ -273,6 +273,32 @@ fn an_address_of_ours_is_believed_when_four_networks_vouch_for_it_and_only_so_lo
 }
 
 #[test]
+fn with_quic_those_whom_we_dialed_are_witnesses_too() {
+    let ours = "/ip4/9.9.9.9/udp/4001/quic-v1";
+    let count = |listen: &str| {
+        let mut node = Node::new(Config::default());
+        let listen = address(listen);
+        node.event(Event::Listening { address: listen });
+        for n in 2..6_u8 {
+            let at = format!("/ip4/6.6.6.{n}/udp/1/quic-v1");
+            let (_, actions) = node.connect(peer(n), &[&at]);
+            let origin = Origin::Attempt(dials(&actions)[0].0);
+            let (connection, _) = node.established(peer(n), &at, origin);
+            let info = Info {
+                observed_address: Some(address(ours)),
+                ..Info::default()
+            };
+            node.event(Event::Identified { connection, info });
+        }
+        node.swarm.external_addresses().count()
+    };
+    assert_eq!(count("/ip4/192.168.1.1/udp/4001/quic-v1"), 1);
+    // Without a listener of that kind they see a port of the moment.
+    assert_eq!(count("/ip4/192.168.1.1/tcp/4001"), 0);
+    assert_eq!(count("/ip6/2001:db8::1/udp/4001/quic-v1"), 0);
+}
+
+#[test]
 fn what_is_said_on_a_connection_that_is_gone_is_not_heard() {
     let mut node = Node::new(Config::default());
     let (connection, _) = node.inbound(peer(2), AT);

@@ -1,9 +1,11 @@
 //! Scenarios of one swarm, or two, on a clock of their own.
 
+mod choosing;
 mod dialing;
 mod duplicates;
 mod identity;
 mod limits;
+mod lookups;
 mod random;
 
 use std::time::Duration;
@@ -11,7 +13,10 @@ use std::time::Duration;
 use libp2p_identity::Keypair;
 
 use super::*;
-use crate::event::{DialOptions, PendingId};
+use crate::{
+    error::{NameError, Skip},
+    event::{Answer, Family, LookupId, PendingId, Query},
+};
 
 /// A swarm with its clock and its shell's counters.
 pub(super) struct Node {
@@ -43,12 +48,21 @@ impl Node {
         peer: impl Into<Option<PeerId>>,
         addresses: &[&str],
     ) -> (WaiterId, Vec<Action>) {
+        self.connect_with(peer, addresses, DialOptions::default())
+    }
+
+    pub(super) fn connect_with(
+        &mut self,
+        peer: impl Into<Option<PeerId>>,
+        addresses: &[&str],
+        options: DialOptions,
+    ) -> (WaiterId, Vec<Action>) {
         let waiter = WaiterId(self.id());
         let event = Event::Connect {
             waiter,
             peer: peer.into(),
             addresses: addresses.iter().map(|a| address(a)).collect(),
-            options: DialOptions::default(),
+            options,
         };
         (waiter, self.event(event))
     }
@@ -56,6 +70,20 @@ impl Node {
     pub(super) fn fail(&mut self, attempt: AttemptId) -> Vec<Action> {
         let error = refused();
         self.event(Event::AttemptFailed { attempt, error })
+    }
+
+    /// The app has learnt where a peer is.
+    pub(super) fn learns(&mut self, peer: PeerId, addresses: &[&str]) {
+        self.event(Event::Addresses {
+            peer,
+            addresses: addresses.iter().map(|a| address(a)).collect(),
+            ttl: seconds(24 * 60 * 60),
+        });
+    }
+
+    pub(super) fn answer(&mut self, lookup: LookupId, result: Result<Answer, &str>) -> Vec<Action> {
+        let result = result.map_err(ToOwned::to_owned);
+        self.event(Event::LookedUp { lookup, result })
     }
 
     pub(super) fn dialed(
@@ -175,6 +203,22 @@ pub(super) fn dials(actions: &[Action]) -> Vec<(AttemptId, String)> {
         _ => None,
     };
     actions.iter().filter_map(dial).collect()
+}
+
+pub(super) fn lookups(actions: &[Action]) -> Vec<(LookupId, Query)> {
+    let lookup = |action: &Action| match action {
+        Action::LookUp { lookup, query } => Some((*lookup, query.clone())),
+        _ => None,
+    };
+    actions.iter().filter_map(lookup).collect()
+}
+
+/// The attempts of a failed dial.
+pub(super) fn attempts(actions: &[Action]) -> Vec<(Multiaddr, AttemptError)> {
+    match failure(actions) {
+        DialError::Failed { attempts, .. } => attempts,
+        other => panic!("not a failed dial: {other:?}"),
+    }
 }
 
 pub(super) fn dialed_addresses(actions: &[Action]) -> Vec<String> {

@@ -12,6 +12,12 @@ enum Step {
     Connect {
         peer: Option<u8>,
         addresses: Vec<u8>,
+        options: u8,
+    },
+    Progress(usize),
+    Answer {
+        lookup: usize,
+        with: u8,
     },
     Cancel(usize),
     Fail {
@@ -57,8 +63,10 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let (peer, at, index) = (1..6_u8, 0..12_u8, 0..64_usize);
     prop_oneof![
-        6 => (prop::option::of(peer.clone()), prop::collection::vec(at.clone(), 0..4))
-            .prop_map(|(peer, addresses)| Step::Connect { peer, addresses }),
+        6 => (prop::option::of(peer.clone()), prop::collection::vec(0..16_u8, 0..4), 0..8_u8)
+            .prop_map(|(peer, addresses, options)| Step::Connect { peer, addresses, options }),
+        1 => index.clone().prop_map(Step::Progress),
+        4 => (index.clone(), any::<u8>()).prop_map(|(lookup, with)| Step::Answer { lookup, with }),
         1 => index.clone().prop_map(Step::Cancel),
         3 => (index.clone(), any::<bool>()).prop_map(|(attempt, wrong)| Step::Fail { attempt, wrong }),
         4 => (index.clone(), peer.clone()).prop_map(|(attempt, peer)| Step::Dialed { attempt, peer }),
@@ -85,6 +93,10 @@ fn at(n: u8) -> Multiaddr {
         6 | 7 => format!("/memory/{n}"),
         8 | 9 => format!("/ip6/2001:db8::{n}/tcp/1"),
         10 => format!("/ip4/1.2.3.4/tcp/1/p2p/{}", peer(2)),
+        12 => "/dns/a.org/tcp/1".to_owned(),
+        13 => format!("/dns6/b.org/udp/1/quic-v1/p2p/{}", peer(2)),
+        14 => "/dnsaddr/a.org".to_owned(),
+        15 => format!("/dnsaddr/b.org/p2p/{}", peer(3)),
         _ => format!("/ip4/1.2.3.4/tcp/1/p2p/{}/p2p-circuit", peer(9)),
     };
     address(&text)
@@ -95,6 +107,7 @@ struct Shell {
     node: Node,
     waiting: BTreeSet<WaiterId>,
     attempts: BTreeSet<AttemptId>,
+    lookups: BTreeMap<LookupId, Query>,
     pending: Vec<(PendingId, Multiaddr)>,
     open: BTreeMap<ConnectionId, PeerId>,
     preferred: BTreeMap<PeerId, ConnectionId>,
@@ -124,6 +137,7 @@ impl Shell {
             node: Node::new(config()),
             waiting: BTreeSet::new(),
             attempts: BTreeSet::new(),
+            lookups: BTreeMap::new(),
             pending: Vec::new(),
             open: BTreeMap::new(),
             preferred: BTreeMap::new(),
@@ -162,7 +176,13 @@ impl Shell {
                 | Action::PushIdentify { connection } => {
                     assert!(self.open.contains_key(&connection));
                 }
-                Action::LookUp { .. } | Action::AbortLookUp { .. } | Action::Notice(_) => {}
+                Action::LookUp { lookup, query } => {
+                    assert!(self.lookups.insert(lookup, query).is_none());
+                }
+                Action::AbortLookUp { lookup } => {
+                    assert!(self.lookups.remove(&lookup).is_some());
+                }
+                Action::Notice(_) => {}
             }
         }
         for (peer, id) in &self.preferred {
@@ -203,7 +223,12 @@ impl Shell {
             Step::Connect {
                 peer: who,
                 addresses,
+                options,
             } => {
+                let options = DialOptions {
+                    force_new: options == 1,
+                    only_given: options == 2,
+                };
                 let waiter = WaiterId(self.node.id());
                 self.waiting.insert(waiter);
                 let addresses = addresses.into_iter().map(at).collect();
@@ -211,7 +236,7 @@ impl Shell {
                     waiter,
                     peer: who.map(peer),
                     addresses,
-                    options: DialOptions::default(),
+                    options,
                 });
             }
             Step::Cancel(index) => {
@@ -219,6 +244,11 @@ impl Shell {
                 self.waiting.remove(&waiter);
                 self.event(Event::Cancel { waiter });
             }
+            Step::Progress(attempt) => {
+                let attempt = self.attempt(attempt)?;
+                self.event(Event::AttemptProgress { attempt });
+            }
+            Step::Answer { lookup, with } => self.answer(lookup, with)?,
             Step::Fail { attempt, wrong } => {
                 let attempt = self.attempt(attempt)?;
                 self.attempts.remove(&attempt);
@@ -312,7 +342,31 @@ impl Shell {
         Some(())
     }
 
+    fn answer(&mut self, index: usize, with: u8) -> Option<()> {
+        let index = index % self.lookups.len().max(1);
+        let (&lookup, query) = self.lookups.iter().nth(index)?;
+        let ips = (0..with % 4).map(|n| match n {
+            2 => "2001:db8::1".parse().unwrap(),
+            n => [1, 2, 3, n].into(),
+        });
+        let texts = (0..with % 32).map(|n| format!("dnsaddr={}", at(n % 16)));
+        let result = match query {
+            _ if with < 64 => Err("no such name".to_owned()),
+            Query::Ip { .. } => Ok(Answer::Ip(ips.collect())),
+            Query::Txt { .. } => Ok(Answer::Txt(texts.collect())),
+        };
+        self.lookups.remove(&lookup);
+        self.event(Event::LookedUp { lookup, result });
+        Some(())
+    }
+
     fn stale(&mut self, id: u64) {
+        let (attempt, lookup) = (AttemptId(id), LookupId(id));
+        self.event(Event::AttemptProgress { attempt });
+        self.event(Event::LookedUp {
+            lookup,
+            result: Ok(Answer::Txt(Vec::new())),
+        });
         let connection = ConnectionId(id);
         self.event(Event::Cancel {
             waiter: WaiterId(id),
@@ -356,6 +410,7 @@ impl Shell {
         self.act(actions);
         assert!(self.waiting.is_empty(), "everyone is answered");
         assert!(self.attempts.is_empty(), "every attempt is aborted or over");
+        assert!(self.lookups.is_empty(), "and every lookup");
         assert!(self.preferred.is_empty());
         assert_eq!(self.node.swarm.peer_store().peers_count(), 0);
         assert_eq!(self.node.swarm.poll_timeout(), None);
@@ -378,6 +433,7 @@ proptest! {
         if shut_down {
             shell.event(Event::Shutdown);
             prop_assert!(shell.waiting.is_empty() && shell.attempts.is_empty());
+            prop_assert!(shell.lookups.is_empty());
         }
         shell.end();
     }
