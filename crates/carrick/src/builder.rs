@@ -16,7 +16,8 @@ use crate::{
     router::{Outcome, Router},
     target::parse_protocol,
     transport::{
-        CertificateError, MemoryTransport, ReusingTcp, TcpTransport, Transport, WebSocketTransport,
+        CertificateError, MemoryTransport, ReusingTcp, SharedTransport, TcpTransport, Transport,
+        WebSocketTransport,
     },
 };
 
@@ -100,6 +101,7 @@ pub struct Builder {
     transports: Vec<Box<dyn Transport>>,
     resolver: Box<dyn Resolver>,
     websocket: WebSocketTransport,
+    share_port: bool,
     handlers: Vec<Register>,
     swarm_key: Option<SwarmKey>,
     reuse_port: bool,
@@ -118,6 +120,7 @@ impl Builder {
             transports: Vec::new(),
             resolver: Box::new(SystemResolver::default()),
             websocket: WebSocketTransport::new(),
+            share_port: false,
             handlers: Vec::new(),
             swarm_key: None,
             reuse_port: false,
@@ -206,6 +209,15 @@ impl Builder {
         Ok(self)
     }
 
+    /// Whether listeners for TCP, WebSocket and WSS that name the same port share it: `/ip4/0.0.0.0/tcp/4001`,
+    /// `/ip4/0.0.0.0/tcp/4001/ws` and `/ip4/0.0.0.0/tcp/4001/tls/ws`. Off by default; a second one is then refused as by
+    /// any other program. Peers are told apart by their first byte, which a private network hides, so [`spawn`](Self::spawn)
+    /// refuses the two together.
+    pub fn share_port(mut self, share: bool) -> Self {
+        self.share_port = share;
+        self
+    }
+
     /// Runs `handler` as a task of its own for each inbound stream of the protocol. A protocol id that does not parse,
     /// or is there twice, is reported by [`spawn`](Self::spawn).
     pub fn handle<F, R>(mut self, protocol: &str, handler: F) -> Self
@@ -243,16 +255,24 @@ impl Builder {
         if self.swarm_key.is_none() && pnet::is_forced() {
             return Err(ListenError::NoSwarmKey);
         }
+        if self.swarm_key.is_some() && self.share_port {
+            return Err(ListenError::PrivateSharedPort);
+        }
         let router = Router::new();
         self.handlers
             .drain(..)
             .try_for_each(|register| register(&router))?;
-        self.transports.push(if self.reuse_port {
-            Box::new(ReusingTcp::default())
+        let reusing = self.reuse_port.then(ReusingTcp::default);
+        if self.share_port {
+            let shared = SharedTransport::new(reusing, self.websocket);
+            self.transports.push(Box::new(shared));
         } else {
-            Box::new(TcpTransport)
-        });
-        self.transports.push(Box::new(self.websocket));
+            self.transports.push(match reusing {
+                Some(reusing) => Box::new(reusing),
+                None => Box::new(TcpTransport),
+            });
+            self.transports.push(Box::new(self.websocket));
+        }
         self.transports.push(Box::new(MemoryTransport));
         #[cfg(unix)]
         self.transports

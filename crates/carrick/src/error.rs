@@ -173,6 +173,11 @@ pub enum ListenError {
     /// QUIC, WebTransport and WebRTC cannot be hidden under a swarm key.
     #[error("{0} cannot be part of a private network; use TCP, WebSocket or a Unix socket")]
     PrivateNetwork(Multiaddr),
+    /// A shared port tells protocols apart by their first byte, and a private network hides it.
+    #[error(
+        "a private network cannot share a port among TCP and WebSocket; leave share_port off and give each its own port"
+    )]
+    PrivateSharedPort,
     /// The environment demands a private network.
     #[error(
         "LIBP2P_FORCE_PNET=1 forbids a node without a swarm key; give it the key of its private network, or unset the \

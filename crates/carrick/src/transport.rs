@@ -12,7 +12,6 @@ pub use futures::future::BoxFuture;
 use multiaddr::Multiaddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(crate) use self::tcp::ReusingTcp;
 #[cfg(unix)]
 pub use self::unix::UnixTransport;
 pub use self::{
@@ -20,8 +19,11 @@ pub use self::{
     tcp::TcpTransport,
     websocket::{CertificateError, WebSocketTransport},
 };
+pub(crate) use self::{shared::SharedTransport, tcp::ReusingTcp};
 
 mod memory;
+mod port;
+mod shared;
 mod tcp;
 #[cfg(unix)]
 mod unix;

@@ -91,7 +91,8 @@ impl From<ListenError> for Failure {
             | ListenError::NoTransport(_)
             | ListenError::Invalid(_)
             | ListenError::PrivateNetwork(_)
-            | ListenError::NoSwarmKey => Self(error.to_string()),
+            | ListenError::NoSwarmKey
+            | ListenError::PrivateSharedPort => Self(error.to_string()),
             error => Self::new(error, "try again; -vv logs what happens"),
         }
     }

@@ -5,28 +5,23 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures::future::BoxFuture;
 use multiaddr::{Multiaddr, Protocol};
-use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncRead, ReadBuf},
-    net::{TcpListener, TcpStream, tcp::OwnedReadHalf},
+    net::{TcpStream, tcp::OwnedReadHalf},
 };
 
-use self::reuse::share_port;
-use super::{Listener, Pipe, PipeRead, Transport};
+use super::{
+    Listener, Pipe, PipeRead, Transport,
+    port::{Kind, Port},
+};
 
 pub(crate) use self::reuse::ReusingTcp;
 
 mod reuse;
-
-/// Connections that the kernel queues for us between two accepts.
-const BACKLOG: i32 = 1024;
-/// How long accepting pauses when the process has run out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// TCP over IPv4 and IPv6, without Nagle's delay.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,76 +40,25 @@ impl Transport for TcpTransport {
     }
 
     fn listen(&self, address: Multiaddr) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
-        Box::pin(async move {
-            let address = socket_address(&address).ok_or(io::ErrorKind::Unsupported)?;
-            listen_on(Acceptor::Own(bind(address, false)?))
-        })
+        let listening = listen(&address, |address, _| Port::bind(address, false));
+        Box::pin(async move { listening })
     }
 }
 
-/// Binds a socket that listens; on a port that dials may share, if it is to be reused.
-pub(super) fn bind(address: SocketAddr, reused: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        // `[::]` next to `0.0.0.0` on one port, as people expect who give both.
-        socket.set_only_v6(true)?;
-    }
-    // Elsewhere it would let others take the port over.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    if reused {
-        share_port(&socket)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// A listener for bare TCP.
-pub(super) fn listen_on(acceptor: Acceptor) -> io::Result<Box<dyn Listener>> {
-    let addresses = expand(acceptor.local_addr()?)?;
-    Ok(Box::new(TcpAccept {
-        acceptor,
-        addresses,
-    }))
-}
-
-/// Where a listener's sockets come from.
-#[derive(Debug)]
-pub(super) enum Acceptor {
-    /// All that arrive at a port.
-    Own(TcpListener),
-}
-
-impl Acceptor {
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self {
-            Self::Own(listener) => listener.local_addr(),
-        }
-    }
-
-    /// The next socket, without Nagle's delay. Cancel-safe.
-    pub(super) async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        loop {
-            let accepted = match self {
-                Self::Own(listener) => listener.accept().await,
-            };
-            match accepted {
-                Ok((stream, remote)) if stream.set_nodelay(true).is_ok() => {
-                    return (stream, remote);
-                }
-                Ok(_) => {}
-                // A failed accept concerns one connection or a passing shortage, never the listener.
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            }
-        }
-    }
+/// Listens for bare TCP at the port that `bind` gives.
+pub(super) fn listen(
+    address: &Multiaddr,
+    bind: impl FnOnce(SocketAddr, Kind) -> io::Result<Port>,
+) -> io::Result<Box<dyn Listener>> {
+    let address = socket_address(address).ok_or(io::ErrorKind::Unsupported)?;
+    let port = bind(address, Kind::Multistream)?;
+    let addresses = expand(port.address()?)?;
+    Ok(Box::new(TcpAccept { port, addresses }))
 }
 
 #[derive(Debug)]
 struct TcpAccept {
-    acceptor: Acceptor,
+    port: Port,
     addresses: Vec<Multiaddr>,
 }
 
@@ -125,7 +69,7 @@ impl Listener for TcpAccept {
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Pipe, Multiaddr)>> {
         Box::pin(async move {
-            let (stream, remote) = self.acceptor.accept().await;
+            let (stream, remote) = self.port.accept().await;
             Ok((pipe(stream), multiaddr(remote)))
         })
     }

@@ -24,7 +24,8 @@ use self::{
 };
 use super::{
     Listener, Pipe, Transport,
-    tcp::{self, Acceptor, TcpRead},
+    port::{Kind, Port},
+    tcp::{self, TcpRead},
 };
 
 mod address;
@@ -86,8 +87,13 @@ impl WebSocketTransport {
         Ok(self)
     }
 
-    /// Listens at a socket that is there.
-    fn listen_on(&self, acceptor: Acceptor, at: WsAddress) -> io::Result<Box<dyn Listener>> {
+    /// Listens at the port that `bind` gives.
+    pub(super) fn listen_at(
+        &self,
+        address: &Multiaddr,
+        bind: impl FnOnce(SocketAddr, Kind) -> io::Result<Port>,
+    ) -> io::Result<Box<dyn Listener>> {
+        let at = WsAddress::parse(address).ok_or(io::ErrorKind::Unsupported)?;
         let tls = match (&at.tls, &self.server) {
             (None, _) => None,
             (Some(_), Some(config)) => Some(config.clone()),
@@ -98,9 +104,11 @@ impl WebSocketTransport {
                 ));
             }
         };
-        let addresses = tcp::expand(acceptor.local_addr()?)?;
+        let kind = tls.as_ref().map_or(Kind::Http, |_| Kind::Tls);
+        let port = bind(at.socket, kind)?;
+        let addresses = tcp::expand(port.address()?)?;
         Ok(Box::new(WsAccept {
-            acceptor,
+            port,
             addresses: addresses.into_iter().map(|tcp| at.at(tcp)).collect(),
             at: Arc::new(at),
             tls,
@@ -139,12 +147,7 @@ impl Transport for WebSocketTransport {
     }
 
     fn listen(&self, address: Multiaddr) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
-        let listening = WsAddress::parse(&address)
-            .ok_or_else(|| io::ErrorKind::Unsupported.into())
-            .and_then(|address| {
-                let acceptor = Acceptor::Own(tcp::bind(address.socket, false)?);
-                self.listen_on(acceptor, address)
-            });
+        let listening = self.listen_at(&address, |socket, _| Port::bind(socket, false));
         Box::pin(async move { listening })
     }
 }
@@ -201,7 +204,7 @@ async fn in_time<T>(handshake: impl Future<Output = io::Result<T>>) -> io::Resul
 
 #[derive(Debug)]
 struct WsAccept {
-    acceptor: Acceptor,
+    port: Port,
     addresses: Vec<Multiaddr>,
     at: Arc<WsAddress>,
     tls: Option<Arc<ServerConfig>>,
@@ -229,7 +232,7 @@ impl Listener for WsAccept {
                         }
                         Err(_) => continue,
                     },
-                    accepted = self.acceptor.accept() => accepted,
+                    accepted = self.port.accept() => accepted,
                 };
                 if self.handshakes.len() >= HANDSHAKES_MAX {
                     debug!(%remote, "too many WebSockets are being opened");

@@ -14,8 +14,10 @@ use tokio::{runtime::Runtime, time::timeout};
 
 pub use spy::Spy;
 
+pub mod certificates;
 pub mod raw;
 mod spy;
+pub mod web;
 
 pub const ECHO: &str = "/echo/1.0.0";
 pub const BOTH: [&str; 2] = ["/memory/0", "/ip4/127.0.0.1/tcp/0"];

@@ -183,11 +183,11 @@ fn connected_peers_hear_of_a_new_address() {
 #[test]
 fn with_reuse_port_the_peer_sees_the_port_that_the_dialer_listens_on() {
     run(async {
-        for wildcard in [false, true] {
+        for (wildcard, shared) in [(false, false), (true, false), (false, true)] {
             let listen = if wildcard { "/ip4/0.0.0.0/tcp/0" } else { TCP };
             let server = server(TCP).await;
-            let dialer = Node::builder().reuse_port(true).listen(listen).unwrap();
-            let dialer = dialer.spawn().await.unwrap();
+            let dialer = Node::builder().reuse_port(true).share_port(shared);
+            let dialer = dialer.listen(listen).unwrap().spawn().await.unwrap();
             let ours = port(&dialer.address());
             let mut events = server.events();
             let connection = soon(dialer.dial(server.address())).await.unwrap();

@@ -15,6 +15,7 @@ mod peers;
 mod perf;
 mod pnet;
 mod security;
+mod shared_port;
 mod shutdown;
 mod silence;
 mod stream;

@@ -13,8 +13,11 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{
-    super::{Listener, Pipe, Transport},
-    Acceptor, bind, connect, listen_on, pipe, socket_address,
+    super::{
+        Listener, Pipe, Transport,
+        port::{Kind, Port, allow_reuse},
+    },
+    connect, listen, pipe, socket_address,
 };
 
 /// TCP that dials from its listening ports.
@@ -43,19 +46,31 @@ impl Transport for ReusingTcp {
     }
 
     fn listen(&self, address: Multiaddr) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
-        let ports = self.0.clone();
-        Box::pin(async move {
-            let address = socket_address(&address).ok_or(io::ErrorKind::Unsupported)?;
-            let socket = bind(address, true)?;
-            let bound = socket.local_addr()?;
-            let listener = listen_on(Acceptor::Own(socket))?;
-            ports.bound().push(bound);
-            Ok(Box::new(Reused {
-                listener,
-                bound,
-                ports,
-            }) as Box<dyn Listener>)
-        })
+        let listening = self.listen_at(&address, |address, _| Port::bind(address, true));
+        Box::pin(async move { listening })
+    }
+}
+
+impl ReusingTcp {
+    /// Listens at the port that `bind` gives, which must be one that can be reused.
+    pub(in crate::transport) fn listen_at(
+        &self,
+        address: &Multiaddr,
+        bind: impl FnOnce(SocketAddr, Kind) -> io::Result<Port>,
+    ) -> io::Result<Box<dyn Listener>> {
+        let mut bound = None;
+        let listener = listen(address, |address, kind| {
+            let port = bind(address, kind)?;
+            bound = Some(port.address()?);
+            Ok(port)
+        })?;
+        let bound = bound.ok_or(io::ErrorKind::NotConnected)?;
+        self.0.bound().push(bound);
+        Ok(Box::new(Reused {
+            listener,
+            bound,
+            ports: self.0.clone(),
+        }))
     }
 }
 
@@ -111,21 +126,13 @@ impl Drop for Reused {
 
 async fn connect_from(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(local), Type::STREAM, None)?;
-    share_port(&socket)?;
+    allow_reuse(&socket)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
     socket.bind(&local.into())?;
     TcpSocket::from_std_stream(socket.into())
         .connect(remote)
         .await
-}
-
-/// Lets several sockets of this user have one port; all of them must say so.
-pub(super) fn share_port(socket: &Socket) -> io::Result<()> {
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(true)?;
-    Ok(())
 }
 
 fn is_taken(error: &io::Error) -> bool {
