@@ -32,6 +32,8 @@ pub(crate) use self::{
 };
 use crate::SecureError;
 
+#[cfg(test)]
+mod forge;
 mod handshake;
 mod record;
 mod transport;
@@ -51,18 +53,18 @@ impl TlsIdentity {
     /// Makes a certificate with a new P-256 key, signed by the identity, and offers `muxers` in this order within the
     /// handshake over a pipe; an empty list leaves the muxer to multistream-select. `None` if this key cannot sign.
     pub fn new(keypair: &Keypair, muxers: Vec<ProtocolId>) -> Option<Self> {
-        let provider = Arc::new(CryptoProvider {
-            // Where the CPU has AES, it is the faster cipher, and its shorter key is as safe.
-            cipher_suites: vec![
-                cipher_suite::TLS13_AES_128_GCM_SHA256,
-                cipher_suite::TLS13_AES_256_GCM_SHA384,
-                cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-            ],
-            kx_groups: vec![kx_group::X25519, kx_group::SECP256R1],
-            ..default_provider()
-        });
+        let provider = provider();
+        Self::with(certify(keypair, &provider)?, provider, muxers)
+    }
+
+    fn with(
+        certified: CertifiedKey,
+        provider: CryptoProvider,
+        muxers: Vec<ProtocolId>,
+    ) -> Option<Self> {
+        let provider = Arc::new(provider);
         let verifier = Verifier::new(&provider, None);
-        let certified = Arc::new(SingleCertAndKey::from(certify(keypair, &provider)?));
+        let certified = Arc::new(SingleCertAndKey::from(certified));
         let versions = &[&TLS13];
         let mut client = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
@@ -147,6 +149,19 @@ pub fn error(error: &rustls::Error) -> SecureError {
         rustls::Error::AlertReceived(alert) => SecureError::Alert(u8::from(*alert)),
         rustls::Error::NoApplicationProtocol => SecureError::NoCommonMuxer,
         error => SecureError::Tls(error.to_string()),
+    }
+}
+
+fn provider() -> CryptoProvider {
+    CryptoProvider {
+        // Where the CPU has AES, it is the faster cipher, and its shorter key is as safe.
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_AES_256_GCM_SHA384,
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ],
+        kx_groups: vec![kx_group::X25519, kx_group::SECP256R1],
+        ..default_provider()
     }
 }
 

@@ -251,3 +251,6 @@ impl fmt::Debug for Secrets {
         f.write_str("Secrets")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,17 +5,10 @@ use std::sync::Arc;
 use rustls::{ClientConnection, ServerConnection, pki_types::ServerName};
 
 use super::*;
-
-fn keypair(seed: u8) -> Keypair {
-    Keypair::ed25519_from_bytes([seed; 32]).unwrap()
-}
+use crate::tls::forge::{identity as keypair, peer};
 
 fn identity(seed: u8) -> TlsIdentity {
     TlsIdentity::new(&keypair(seed), vec![]).unwrap()
-}
-
-fn peer(seed: u8) -> PeerId {
-    keypair(seed).public().to_peer_id()
 }
 
 fn alpn() -> Vec<Vec<u8>> {
