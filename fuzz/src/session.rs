@@ -8,7 +8,8 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use carrick_session::{
-    Config, Event, Key, Layout, Mux, NoiseIdentity, Records, Role, Security, Upgrade,
+    Config, Event, Key, Layout, Mux, NoiseIdentity, Records, Role, Security, TlsIdentity, Upgrade,
+    Upgraded,
     negotiate::{Dialer, Listener, Request},
 };
 use carrick_wire::{Keypair, ProtocolId};
@@ -17,11 +18,12 @@ use carrick_wire::{Keypair, ProtocolId};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("session_dialer", dialer),
     ("session_listener", listener),
     ("session_upgrade_dialer", upgrade_dialer),
     ("session_upgrade_listener", upgrade_listener),
+    ("session_tls", tls),
     ("session_yamux", yamux),
     ("session_mplex", mplex),
 ];
@@ -90,7 +92,8 @@ pub fn upgrade_listener(data: &[u8]) {
     upgrade(Role::Listener, data);
 }
 
-/// Every key is fixed, so that one honest conversation can be replayed; the first byte decides how muxers are offered.
+/// Every key of Noise is fixed, so that one honest conversation can be replayed; the first byte decides how muxers are
+/// offered. A listener has TLS as well.
 pub fn upgrade_of(role: Role, offer: u8) -> Upgrade {
     let seed = if role == Role::Dialer { 1 } else { 2 };
     let early = match offer % 3 {
@@ -102,18 +105,14 @@ pub fn upgrade_of(role: Role, offer: u8) -> Upgrade {
         _ => vec![YAMUX, MPLEX],
     };
     let keypair = Keypair::ed25519_from_bytes([seed; 32]).expect("any 32 bytes are a key");
-    let identity = NoiseIdentity::new(&keypair, [seed; 32], early).expect("it can sign");
+    let identity = NoiseIdentity::new(&keypair, [seed; 32], early.clone()).expect("it can sign");
+    let mut securities = vec![Security::Noise(Arc::new(identity))];
+    if role == Role::Listener {
+        securities.push(tls_of(role, early));
+    }
     let config = Arc::new(Config::default());
-    Upgrade::new(
-        role,
-        config,
-        vec![Security::Noise(Arc::new(identity))],
-        muxers,
-        None,
-        *EPOCH,
-        [seed; 32],
-    )
-    .expect("the identity is usable")
+    Upgrade::new(role, config, securities, muxers, None, *EPOCH, [seed; 32])
+        .expect("the identity is usable")
 }
 
 fn upgrade(role: Role, data: &[u8]) {
@@ -143,6 +142,119 @@ fn upgrade(role: Role, data: &[u8]) {
             }
         }
         return;
+    }
+}
+
+fn tls_of(role: Role, early: Vec<ProtocolId>) -> Security {
+    let seed = if role == Role::Dialer { 1 } else { 2 };
+    let keypair = Keypair::ed25519_from_bytes([seed; 32]).expect("any 32 bytes are a key");
+    let identity = TlsIdentity::new(&keypair, early).expect("it can sign");
+    Security::Tls(Arc::new(identity))
+}
+
+/// One end of a TLS session, and what is on its way to it.
+struct End {
+    upgrade: Option<Upgrade>,
+    up: Option<Box<Upgraded>>,
+    inbox: Vec<u8>,
+}
+
+impl End {
+    fn new(role: Role) -> Self {
+        let securities = vec![tls_of(role, vec![YAMUX])];
+        let config = Arc::new(Config::default());
+        let muxers = vec![YAMUX];
+        let upgrade = Upgrade::new(role, config, securities, muxers, None, *EPOCH, [0; 32]);
+        Self {
+            upgrade: Some(upgrade.expect("the identity is usable")),
+            up: None,
+            inbox: Vec::new(),
+        }
+    }
+
+    /// Takes `len` bytes of what is on its way; whether that was fine.
+    fn recv(&mut self, len: usize) -> bool {
+        let piece: Vec<_> = self.inbox.drain(..len.min(self.inbox.len())).collect();
+        if let Some(upgrade) = &mut self.upgrade {
+            if upgrade.recv(*EPOCH, &piece).is_err() {
+                return false;
+            }
+            self.up = upgrade.finish().map(Box::new);
+        } else if let Some(up) = &mut self.up {
+            up.leftover.extend_from_slice(&piece);
+        }
+        let Some(up) = &mut self.up else { return true };
+        loop {
+            match up.opener.open(&mut up.leftover) {
+                Ok(Some(plain)) => {
+                    if up.mux.recv(*EPOCH, plain).is_err() {
+                        return false;
+                    }
+                }
+                Ok(None) => return !up.opener.ended(),
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn transmit(&mut self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some(upgrade) = &mut self.upgrade {
+            upgrade.poll_transmit(&mut out);
+        }
+        let Some(up) = &mut self.up else { return out };
+        self.upgrade = None;
+        let mut records = Records::new(up.sealer.layout());
+        if up.mux.poll_transmit(&mut records) {
+            up.sealer.seal(&mut records).expect("there are keys");
+            out.extend_from_slice(records.as_slice());
+        }
+        out
+    }
+}
+
+/// Two honest ends of TLS. `data` says what happens between them: in which pieces bytes arrive, which of them are changed,
+/// and where more are put in.
+pub fn tls(mut data: &[u8]) {
+    let mut ends = [Role::Dialer, Role::Listener].map(End::new);
+    let mut touched = false;
+    while let [op, arg, rest @ ..] = data {
+        data = rest;
+        for from in [0, 1] {
+            let out = ends[from].transmit();
+            assert!(out.len() < 64 << 10);
+            ends[1 - from].inbox.extend(out);
+        }
+        let end = &mut ends[usize::from(op & 1)];
+        let at = usize::from(*arg) % end.inbox.len().max(1);
+        match op / 2 % 5 {
+            0 | 1 => {
+                if !end.recv(usize::from(*arg) * 8) {
+                    assert!(touched, "honest ends understand each other");
+                    return;
+                }
+            }
+            2 if !end.inbox.is_empty() => {
+                end.inbox[at] ^= op | 1;
+                touched = true;
+            }
+            3 => {
+                let len = data.len().min(usize::from(op / 16));
+                let (garbage, rest) = data.split_at(len);
+                end.inbox.splice(at..at, garbage.iter().copied());
+                touched |= len > 0;
+                data = rest;
+            }
+            _ => {
+                if let Some(up) = &mut end.up
+                    && let Ok(key) = up.mux.open()
+                {
+                    let _ = up
+                        .mux
+                        .write(key, b"head", &vec![*arg; usize::from(*arg) * 100]);
+                }
+            }
+        }
     }
 }
 

@@ -3,21 +3,22 @@
 //! functions over the corpus as well.
 
 use carrick_wire::{
-    Keypair, address, envelope, identify, key, mplex, multistream, noise, peer_id,
-    peer_record::PeerRecord, pnet, varint, yamux,
+    Keypair, address, certificate::Certificate, envelope, identify, key, mplex, multistream, noise,
+    peer_id, peer_record::PeerRecord, pnet, varint, yamux,
 };
 
 /// The name of a corpus, and what its inputs are fed to.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     ("varint", varint),
     ("multistream", multistream),
     ("noise", noise),
     ("yamux", yamux),
     ("mplex", mplex),
     ("key", key),
+    ("certificate", certificate),
     ("peer_id", peer_id),
     ("address", address),
     ("envelope", envelope),
@@ -91,6 +92,16 @@ pub fn key(data: &[u8]) {
     }
     if let Ok(pair) = key::decode_private(data) {
         assert!(key::decode_public(&pair.public().encode_protobuf()).is_ok());
+    }
+}
+
+/// A certificate of libp2p's TLS; the seeds are the spec's.
+pub fn certificate(data: &[u8]) {
+    if let Ok(certificate) = Certificate::decode(data) {
+        assert!(certificate.signed.len() + certificate.signature.len() < data.len());
+        assert!(certificate.key_info.len() < certificate.signed.len());
+        let _ = certificate.host_key();
+        assert!(Certificate::decode(&[data, &[0]].concat()).is_err());
     }
 }
 
