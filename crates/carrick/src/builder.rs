@@ -262,6 +262,7 @@ impl Builder {
         self.handlers
             .drain(..)
             .try_for_each(|register| register(&router))?;
+        self.config.swarm.tcp_port_reused |= self.reuse_port;
         let reusing = self.reuse_port.then(ReusingTcp::default);
         if self.share_port {
             let shared = SharedTransport::new(reusing, self.websocket);

@@ -113,6 +113,10 @@ impl Node {
     /// A connection to the target: an existing one, or a new one. All who dial the same peer share one dial, and each
     /// gets its outcome. Cancel-safe: a dial that nobody waits for any more is abandoned.
     ///
+    /// The addresses given, and those known of the peer, are tried in the order that promises most, a little apart: QUIC
+    /// first, IPv6 before IPv4, relays last. Names (`/dns`, `/dns4`, `/dns6`, `/dnsaddr`) are looked up. The first that
+    /// works wins. An address that is only known rests for a while after it has failed; a given one is always tried.
+    ///
     /// # Errors
     /// See [`DialError`]: every address that was tried, and why it failed.
     pub async fn dial(&self, target: impl IntoTarget) -> Result<Connection, OpenError> {

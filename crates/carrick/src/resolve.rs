@@ -3,13 +3,13 @@
 //! A resolver answers one question at a time. What the answers mean, how far they are followed and how long they may take
 //! is the swarm's affair.
 
-use std::{fmt, io, net::IpAddr, sync::OnceLock};
+use std::{fmt, io, net::IpAddr, sync::OnceLock, time::Duration};
 
 pub use carrick_swarm::Family;
 use carrick_swarm::{Answer, Query};
 use futures::future::BoxFuture;
 use hickory_resolver::{
-    TokioResolver,
+    ResolverBuilder, TokioResolver,
     config::ResolverConfig,
     net::{NetError, runtime::TokioRuntimeProvider},
     proto::rr::RData,
@@ -53,21 +53,33 @@ pub struct SystemResolver(OnceLock<Result<TokioResolver, String>>);
 impl SystemResolver {
     fn resolver(&self) -> io::Result<TokioResolver> {
         let resolver = self.0.get_or_init(|| {
-            let builder = TokioResolver::builder_tokio().unwrap_or_else(|_| {
-                // Asking nobody: a default server would learn names from users who never chose it.
-                let nobody = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
-                TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())
-            });
-            builder.build().map_err(|error| error.to_string())
+            let builder = TokioResolver::builder_tokio().unwrap_or_else(|_| nobody());
+            build(builder)
         });
         resolver.clone().map_err(io::Error::other)
     }
+}
+
+/// Asks nobody: a default server would learn names from users who never chose it.
+fn nobody() -> ResolverBuilder<TokioRuntimeProvider> {
+    let config = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+}
+
+fn build(mut builder: ResolverBuilder<TokioRuntimeProvider>) -> Result<TokioResolver, String> {
+    let options = builder.options_mut();
+    options.timeout = options.timeout.min(QUERY_TIMEOUT);
+    builder.build().map_err(|error| error.to_string())
 }
 
 impl Resolver for SystemResolver {
     fn ip(&self, name: String, family: Family) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
         let resolver = self.resolver();
         Box::pin(async move {
+            // As with the system's own functions, an IP address is its own name.
+            if let Ok(ip) = name.parse() {
+                return Ok(vec![ip]);
+            }
             let resolver = resolver?;
             let found = match family {
                 Family::Any => resolver.lookup_ip(name).await.map(Into::into),
@@ -121,6 +133,9 @@ pub(crate) async fn ask(resolver: &dyn Resolver, query: Query) -> Result<Answer,
     };
     answer.map_err(|error| error.to_string())
 }
+
+/// A lost packet is sent again while the dial still waits for the name.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

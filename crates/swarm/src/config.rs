@@ -79,6 +79,8 @@ pub struct Config {
     pub address_ttl: Duration,
     /// How long a peer is remembered, at least, after its last connection has closed.
     pub disconnected_ttl: Duration,
+    /// Whether TCP dials leave from a port that we listen on, so that those whom we dial count as observers, too.
+    pub tcp_port_reused: bool,
     /// Observers, each in another IPv4 address or IPv6 /56 network, until an address is believed ours.
     pub observers_min: usize,
 }
@@ -123,6 +125,7 @@ impl Default for Config {
             addresses_max: 32,
             address_ttl: Duration::from_secs(60 * 60),
             disconnected_ttl: Duration::from_secs(15 * 60),
+            tcp_port_reused: false,
             observers_min: 4,
         }
     }

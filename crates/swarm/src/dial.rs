@@ -90,9 +90,9 @@ impl Dial {
         self.failed.extend(new);
     }
 
-    /// Takes in what is new of a batch of addresses. The first ones count against the limit; then they are
-    /// ranked among all that is not over, and their delays count from `start`: the dial's, as with
-    /// go-libp2p, or that of a lookup's answer, which after a slow lookup would otherwise be dialed all at once.
+    /// Takes in what is new of a batch of addresses. The first ones count against the limit, and go before
+    /// others of their rank. They are ranked among all that is not over, and their delays count from `start`:
+    /// the dial's, as with go-libp2p, or that of a lookup's answer, after which all would otherwise be due.
     pub(crate) fn extend(
         &mut self,
         (now, start): (Instant, Instant),
@@ -107,20 +107,22 @@ impl Dial {
         let learnt = learnt.map(|candidate| &candidate.address);
         let verdict = experience.black_holes.ask(learnt, config);
         let plain = self.plain_tcp(&fresh);
-        let mut admitted = BTreeMap::new();
+        let mut admitted = Vec::new();
         for candidate in fresh {
             let backoffs = &experience.backoffs;
             let skip = self.skip(now, &candidate, &plain, verdict, backoffs);
             let skip = skip.or_else(|| self.count(&candidate, config, out));
             match skip {
                 Some(skip) => self.fail_skipped(candidate.address, skip, out),
-                None => drop(admitted.insert(candidate.address.clone(), candidate)),
+                None => admitted.push(candidate),
             }
         }
         let alive = self.alive().map(|candidate| candidate.address.clone());
-        let all: Vec<_> = alive.chain(admitted.keys().cloned()).collect();
+        let new = admitted.iter().map(|candidate| candidate.address.clone());
+        let all: Vec<_> = alive.chain(new).collect();
         for (address, delay) in rank(all, config) {
-            if let Some(candidate) = admitted.remove(&address) {
+            let at = admitted.iter().position(|new| new.address == address);
+            if let Some(candidate) = at.map(|at| admitted.swap_remove(at)) {
                 let key = (start + delay, self.queue_next);
                 self.queue_next += 1;
                 self.queue.insert(key, candidate);

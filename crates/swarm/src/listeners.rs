@@ -41,13 +41,24 @@ impl Listeners {
         own.any(|own| canonical(own) == address)
     }
 
-    /// Whether a dial to `remote` leaves from the socket that we listen on, so that the peer sees an
-    /// address that others can dial. So it is with QUIC, whose one socket does both.
-    pub(crate) fn shares_socket(&self, remote: &Multiaddr) -> bool {
-        let family = |address| ip(address).map(|ip| ip.is_ipv4());
-        let quic = |address| carrier(address) == Carrier::Quic;
+    /// Whether a dial to `remote` leaves from a port that we listen on, so that the peer sees an address
+    /// that others can dial. So it is with QUIC, whose one socket does both, and with TCP when asked for.
+    pub(crate) fn shares_port(&self, remote: &Multiaddr, tcp_port_reused: bool) -> bool {
+        let shared = match carrier(remote) {
+            Carrier::Quic => true,
+            Carrier::Tcp => tcp_port_reused,
+            _ => false,
+        };
+        let kind = |address| {
+            let loopback = scope(address) == Scope::Loopback;
+            (
+                carrier(address),
+                ip(address).map(|ip| ip.is_ipv4()),
+                loopback,
+            )
+        };
         let mut listening = self.listening.iter();
-        quic(remote) && listening.any(|own| quic(own) && family(own) == family(remote))
+        shared && listening.any(|own| kind(own) == kind(remote))
     }
 
     pub(crate) fn listening(&self) -> impl Iterator<Item = &Multiaddr> {

@@ -370,7 +370,8 @@ impl Swarm {
         let counters = &mut self.out.counters;
         self.peer_store
             .identified(now, peer, &remote, &info, is_push, counters);
-        let counts = direction == Direction::Inbound || self.listeners.shares_socket(&remote);
+        let reused = self.config.tcp_port_reused;
+        let counts = direction == Direction::Inbound || self.listeners.shares_port(&remote, reused);
         if let (true, Some(observed)) = (counts, &info.observed_address) {
             let min = self.config.observers_min;
             let believed = self.listeners.observe(connection, &remote, observed, min);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use carrick::{
-    AttemptError, Config, DialError, DialOptions, Multiaddr, Node, OpenError, Protocol,
+    AttemptError, Config, DialError, DialOptions, Multiaddr, Node, OpenError, Protocol, Stream,
     resolve::{Family, Resolver},
     transport::BoxFuture,
 };
@@ -95,6 +95,51 @@ fn a_name_leads_to_its_peer_over_every_transport() {
             assert_eq!(echo_at(&client, target).await, "named");
             server.close().await;
         }
+    });
+}
+
+#[test]
+fn wss_by_name_asks_for_the_names_certificate() {
+    run(async {
+        let folder = std::env::temp_dir().join(format!("carrick-{}-wss", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
+        let made = rcgen::generate_simple_self_signed(["server.example".to_owned()]);
+        let made = made.expect("a certificate");
+        std::fs::write(&chain, made.cert.pem()).expect("write");
+        std::fs::write(&key, made.signing_key.serialize_pem()).expect("write");
+        let server = Node::builder()
+            .wss_certificate(&chain, &key)
+            .expect("a certificate")
+            .handle(
+                ECHO,
+                |mut stream: Stream| async move { stream.echo().await },
+            )
+            .listen("/ip4/127.0.0.1/tcp/0/tls/ws")
+            .expect("an address")
+            .spawn()
+            .await
+            .expect("spawn");
+        let names = Names::default()
+            .here("server.example")
+            .here("other.example");
+        let client = Node::builder()
+            .resolver(names)
+            .wss_root(&chain)
+            .expect("a root")
+            .spawn()
+            .await
+            .expect("spawn");
+        let _ = std::fs::remove_dir_all(&folder);
+        let wrong = named("other.example", &server.address());
+        let attempts = failed(soon(client.dial(wrong)).await);
+        let said = attempts[0].1.to_string();
+        assert!(
+            said.contains("not valid for name \"other.example\""),
+            "{said}"
+        );
+        let right = named("server.example", &server.address());
+        assert_eq!(echo_at(&client, right).await, "named");
     });
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// A name system of a test.
@@ -369,4 +371,38 @@ fn names_behind_a_relay_are_the_relays_to_look_up() {
     let address = format!("/ip4/1.1.1.1/tcp/1/p2p/{relay}/p2p-circuit/dns4/a.org");
     assert!(!is_name(&address.parse().unwrap()));
     assert!(is_name(&"/dns4/a.org/tcp/1".parse().unwrap()));
+}
+
+proptest! {
+    // P-06: whatever the records are, and however they refer to each other.
+    #[test]
+    fn any_zone_is_followed_within_the_limits(
+        zone in prop::collection::vec(prop::collection::vec((0..8_u8, 0..12_u8), 0..40), 8),
+        given in prop::collection::vec((0..8_u8, 0..12_u8), 1..4),
+        wanted in any::<bool>(),
+    ) {
+        let text = |(kind, n): (u8, u8)| match kind {
+            0 => format!("/ip4/1.1.1.{n}/tcp/1"),
+            1 => format!("/dns4/h{n}.org/tcp/1"),
+            2 => format!("/ip4/2.2.2.{n}/tcp/1/p2p/{}", peer(2)),
+            3 => format!("/ip4/3.3.3.{n}/tcp/1/p2p/{}", peer(3)),
+            4 => format!("/dnsaddr/n{n}.org/p2p/{}", peer(2)),
+            _ => format!("/dnsaddr/n{n}.org"),
+        };
+        let mut names = Zone::default();
+        for (n, records) in zone.into_iter().enumerate() {
+            let records = records.into_iter().map(|record| format!("dnsaddr={}", text(record)));
+            let hosts = ["9.9.9.9", "8.8.8.8"];
+            names = names.txt(&format!("n{n}.org"), records).ip(&format!("h{n}.org"), &hosts);
+        }
+        let given: Vec<_> = given.into_iter().map(text).collect();
+        let given: Vec<_> = given.iter().map(String::as_str).collect();
+        let run = names.follow(&given, wanted.then(|| peer(2)));
+        prop_assert!(run.asked.len() <= 32 && run.found.len() <= 100);
+        let distinct: BTreeSet<_> = run.asked.iter().collect();
+        prop_assert_eq!(distinct.len(), run.asked.len());
+        let told = |at: &&str| run.failed.iter().any(|(failed, _)| failed == at);
+        // Nothing that was asked for is lost without a word.
+        prop_assert!(!run.found.is_empty() || given.iter().all(told));
+    }
 }

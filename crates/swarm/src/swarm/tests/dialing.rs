@@ -156,8 +156,8 @@ fn addresses_are_tried_at_the_times_of_their_rank() {
     let expected = [
         (0, vec![7]),
         (30, vec![5, 3]),
-        (60, vec![6]),
-        (90, vec![4]),
+        (60, vec![4]),
+        (90, vec![6]),
         (280, vec![2]),
         (530, vec![1, 0]),
     ];

@@ -273,29 +273,36 @@ fn an_address_of_ours_is_believed_when_four_networks_vouch_for_it_and_only_so_lo
 }
 
 #[test]
-fn with_quic_those_whom_we_dialed_are_witnesses_too() {
-    let ours = "/ip4/9.9.9.9/udp/4001/quic-v1";
-    let count = |listen: &str| {
-        let mut node = Node::new(Config::default());
+fn those_whom_we_dialed_from_a_listeners_port_are_witnesses_too() {
+    const QUIC: &str = "udp/4001/quic-v1";
+    const TCP: &str = "tcp/4001";
+    let count = |listen: &str, rest: &str, tcp_port_reused: bool| {
+        let mut node = Node::new(Config {
+            tcp_port_reused,
+            ..Config::default()
+        });
         let listen = address(listen);
         node.event(Event::Listening { address: listen });
         for n in 2..6_u8 {
-            let at = format!("/ip4/6.6.6.{n}/udp/1/quic-v1");
+            let at = format!("/ip4/6.6.6.{n}/{rest}");
             let (_, actions) = node.connect(peer(n), &[&at]);
             let origin = Origin::Attempt(dials(&actions)[0].0);
             let (connection, _) = node.established(peer(n), &at, origin);
             let info = Info {
-                observed_address: Some(address(ours)),
+                observed_address: Some(address(&format!("/ip4/9.9.9.9/{rest}"))),
                 ..Info::default()
             };
             node.event(Event::Identified { connection, info });
         }
         node.swarm.external_addresses().count()
     };
-    assert_eq!(count("/ip4/192.168.1.1/udp/4001/quic-v1"), 1);
-    // Without a listener of that kind they see a port of the moment.
-    assert_eq!(count("/ip4/192.168.1.1/tcp/4001"), 0);
-    assert_eq!(count("/ip6/2001:db8::1/udp/4001/quic-v1"), 0);
+    assert_eq!(count("/ip4/192.168.1.1/udp/4001/quic-v1", QUIC, false), 1);
+    assert_eq!(count("/ip4/192.168.1.1/tcp/4001", TCP, true), 1);
+    // From elsewhere they see a port of the moment.
+    assert_eq!(count("/ip4/192.168.1.1/tcp/4001", TCP, false), 0);
+    assert_eq!(count("/ip4/192.168.1.1/tcp/4001", QUIC, true), 0);
+    assert_eq!(count("/ip6/2001:db8::1/udp/4001/quic-v1", QUIC, false), 0);
+    assert_eq!(count("/ip4/127.0.0.1/udp/4001/quic-v1", QUIC, false), 0);
 }
 
 #[test]
