@@ -17,7 +17,7 @@ use crate::{
     target::parse_protocol,
     transport::{
         CertificateError, MemoryTransport, ReusingTcp, SharedTransport, TcpTransport, Transport,
-        WebSocketTransport,
+        WebSocketTransport, quic::Quic,
     },
 };
 
@@ -174,7 +174,7 @@ impl Builder {
         Ok(self)
     }
 
-    /// Adds a transport. TCP, WebSocket, memory and Unix sockets are there without it; added ones are asked first.
+    /// Adds a transport. TCP, QUIC, WebSocket, memory and Unix sockets are there without it; added ones are asked first.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transports.push(Box::new(transport));
         self
@@ -288,12 +288,19 @@ impl Builder {
         let securities: Option<_> = securities
             .map(|security| security.identity(&self.keypair, early.clone()))
             .collect();
+        let config = self.config.bounded();
+        let quic = Quic::new(
+            &self.keypair,
+            &config.session,
+            config.swarm.pending_inbound_max,
+        );
         let (control, messages) = mpsc::channel(MESSAGES_MAX);
         let events = broadcast::Sender::new(EVENTS_MAX);
         let parts = Parts {
             keypair: self.keypair,
             securities: securities.ok_or(ListenError::Identity)?,
-            config: self.config.bounded(),
+            quic: quic.ok_or(ListenError::Identity)?,
+            config,
             muxers,
             agent: self.agent.map_or_else(
                 || identify::AGENT.to_owned(),

@@ -14,21 +14,25 @@ use carrick_protocols::{
     identify::{self, PushLimiter},
     ping,
 };
-use carrick_session::Summary;
+use carrick_session::{Code, Summary};
 use carrick_swarm::{ConnectionId, Direction};
 use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
 use tokio::sync::{Semaphore, watch};
 
-use self::muxed::Muxed;
+use self::{muxed::Muxed, quic::Quic};
 use crate::{ConnectionError, info::Info};
 
 pub(crate) use self::channel::Channel;
 
 mod channel;
 pub(crate) mod muxed;
+pub(crate) mod quic;
 
 /// After we said that we close, how long the peer has to close its side, too.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idleness is looked for this often at least, and not more often for the sake of a short timeout.
+const IDLE_TICK: Duration = Duration::from_secs(30);
+const IDLE_TICK_MIN: Duration = Duration::from_millis(10);
 
 /// What the link's tasks, streams and the node share of one connection.
 pub(crate) struct Shared {
@@ -64,6 +68,8 @@ pub(crate) struct Shared {
 pub(crate) enum Link {
     /// A muxer over a pipe.
     Muxed(Muxed),
+    /// QUIC has streams of its own.
+    Quic(Quic),
 }
 
 /// Who keeps the connection from being idle. Its lock is taken before the link's.
@@ -153,6 +159,10 @@ impl Shared {
     pub(crate) async fn open(&self, beyond: usize) -> Result<Channel, ConnectionError> {
         match &self.link {
             Link::Muxed(muxed) => muxed.open(beyond).await.map(Channel::Muxed),
+            Link::Quic(quic) => {
+                let channel = quic.open(beyond).await?;
+                Ok(Channel::Quic(Box::new(channel)))
+            }
         }
     }
 
@@ -160,6 +170,7 @@ impl Shared {
     pub(crate) async fn drain(&self) {
         match &self.link {
             Link::Muxed(muxed) => muxed.go_away(),
+            Link::Quic(quic) => quic.go_away(),
         }
         std::future::poll_fn(|cx| {
             let mut users = self.users();
@@ -172,20 +183,22 @@ impl Shared {
         .await;
     }
 
-    /// Takes no more streams; once everything is sent, the connection ends. Streams that are still open are lost.
-    pub(crate) fn close(&self) {
+    /// Takes no more streams; once everything is sent, the connection ends. Streams that are still open are lost. The peer
+    /// is told `code` where there is a word for it.
+    pub(crate) fn close(&self, code: Code) {
         match &self.link {
             Link::Muxed(muxed) => muxed.close(),
+            Link::Quic(quic) => quic.close(code),
         }
     }
 
     /// As [`close`](Self::close), if no user has held the connection since `since`. Tells whether that is so.
-    pub(crate) fn close_idle(&self, since: Instant) -> bool {
+    pub(crate) fn close_idle(&self, since: Instant, code: Code) -> bool {
         let users = self.users();
         let idle = users.idle_since.is_some_and(|idle| idle <= since);
         if idle {
             // Under the lock: nobody becomes a user between the look and the close.
-            self.close();
+            self.close(code);
         }
         idle
     }
@@ -194,6 +207,7 @@ impl Shared {
     pub(crate) fn lose(&self, error: ConnectionError) {
         match &self.link {
             Link::Muxed(muxed) => muxed.lose(error),
+            Link::Quic(quic) => quic.lose(error),
         }
         let drain = self.users().drain.take();
         drain.into_iter().for_each(Waker::wake);
@@ -209,6 +223,7 @@ impl Shared {
     pub(crate) fn lost(&self) -> Option<ConnectionError> {
         match &self.link {
             Link::Muxed(muxed) => muxed.lost(),
+            Link::Quic(quic) => quic.lost(),
         }
     }
 
@@ -216,6 +231,7 @@ impl Shared {
     pub(crate) fn is_open(&self) -> bool {
         match &self.link {
             Link::Muxed(muxed) => muxed.is_open(),
+            Link::Quic(quic) => quic.is_open(),
         }
     }
 
@@ -223,6 +239,15 @@ impl Shared {
     pub(crate) fn streams(&self) -> usize {
         match &self.link {
             Link::Muxed(muxed) => muxed.streams(),
+            Link::Quic(quic) => quic.streams(),
+        }
+    }
+
+    /// The round-trip time, where the link has measured it.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        match &self.link {
+            Link::Muxed(muxed) => muxed.with(|state| state.mux.rtt()),
+            Link::Quic(quic) => Some(quic.connection().rtt()),
         }
     }
 
@@ -230,6 +255,7 @@ impl Shared {
     pub(crate) fn set_outbound_max(&self, max: usize) {
         match &self.link {
             Link::Muxed(muxed) => muxed.with(|state| state.mux.set_outbound_max(max)),
+            Link::Quic(_) => {}
         }
     }
 
@@ -237,6 +263,15 @@ impl Shared {
     fn muxed(&self) -> &Muxed {
         match &self.link {
             Link::Muxed(muxed) => muxed,
+            Link::Quic(_) => unreachable!("keys, readers and writers come with a muxer"),
+        }
+    }
+
+    /// As [`muxed`](Self::muxed), for QUIC.
+    fn quic(&self) -> &Quic {
+        match &self.link {
+            Link::Quic(quic) => quic,
+            Link::Muxed(_) => unreachable!("streams of QUIC come with QUIC"),
         }
     }
 
@@ -314,6 +349,11 @@ impl Users {
             self.idle_since = Some(Instant::now());
         }
     }
+}
+
+/// How often a connection looks whether it is idle: it finds out a quarter of the timeout late at most.
+fn idle_tick(idle_timeout: Option<Duration>) -> Duration {
+    idle_timeout.map_or(IDLE_TICK, |idle| (idle / 4).clamp(IDLE_TICK_MIN, IDLE_TICK))
 }
 
 /// Leaves the waker of `cx` in `slot`.

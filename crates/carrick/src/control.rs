@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use carrick_session::Code;
 use carrick_swarm::{
     Action, Answer, AttemptId, CloseReason, ConnectionId, DialError, DialOptions, Direction, Event,
     LookupId, Notice, Origin, Query, Swarm, WaiterId,
@@ -26,13 +27,13 @@ use crate::{
     connection::{
         self, Channel, Link, Shared,
         muxed::{Muxed, reader::Reader, writer},
+        quic::{self, Quic},
     },
     core::Core,
     dial, identify, inbound,
-    message::{Carrier, Message, Session, Upgraded},
+    message::{Arrival, Carrier, Listening, Message, Session, Upgraded},
     resolve,
     target::Target,
-    transport::{Listener, Pipe},
 };
 
 /// Messages that wait for the control task.
@@ -136,7 +137,7 @@ impl Control {
             Message::Listen { address, reply } => self.listen(address, reply),
             Message::Bound { result, reply } => self.bound(result, reply),
             Message::ListenerEnded { addresses } => self.listener_ended(addresses),
-            Message::Accepted { pipe, remote } => self.accepted(pipe, remote),
+            Message::Accepted { arrival, remote } => self.accepted(arrival, remote),
             Message::AttemptProgress { attempt } => self.event(Event::AttemptProgress { attempt }),
             Message::LookedUp { lookup, result } => self.looked_up(lookup, result),
             Message::Dialed {
@@ -286,8 +287,8 @@ impl Control {
             return;
         };
         if reason != CloseReason::Duplicate {
-            shared.close();
-        } else if !shared.close_idle(Instant::now()) {
+            shared.close(close_code(reason));
+        } else if !shared.close_idle(Instant::now(), close_code(reason)) {
             // A stream was opened on it since it was last asked: it stays.
             self.duplicates.insert(connection, false);
             let idle = false;
@@ -396,20 +397,21 @@ impl Control {
 
     fn bound(
         &mut self,
-        result: Result<Box<dyn Listener>, ListenError>,
+        result: Result<Listening, ListenError>,
         reply: oneshot::Sender<Result<Vec<Multiaddr>, ListenError>>,
     ) {
-        let outcome = result.map(|mut listener| {
-            let addresses = listener.addresses();
+        let outcome = result.map(|listening| {
+            let addresses = match &listening {
+                Listening::Pipes(listener) => listener.addresses(),
+                Listening::Quic(listener) => listener.addresses().to_vec(),
+            };
             self.set_addresses(|all| all.extend_from_slice(&addresses));
             for address in addresses.clone() {
                 self.event(Event::Listening { address });
             }
             let (node, bound) = (self.node.clone(), addresses.clone());
             self.tasks.spawn(async move {
-                while let Ok((pipe, remote)) = listener.accept().await {
-                    node.send(Message::Accepted { pipe, remote }).await;
-                }
+                accept_all(&node, listening).await;
                 node.send(Message::ListenerEnded { addresses: bound }).await;
             });
             addresses
@@ -439,15 +441,15 @@ impl Control {
         self.node.record_seq.store(seq, Ordering::Relaxed);
     }
 
-    /// Admission comes before the first byte is read.
-    fn accepted(&mut self, pipe: Pipe, remote: Multiaddr) {
+    /// Admission comes before the first byte is read, and before QUIC's handshake.
+    fn accepted(&mut self, arrival: Arrival, remote: Multiaddr) {
         let pending = match self.swarm.admit(Instant::now(), &remote) {
             Ok(pending) => pending,
             Err(refused) => return debug!(%remote, %refused, "an inbound connection was refused"),
         };
         let node = self.node.clone();
         self.tasks.spawn(async move {
-            let upgraded = caught(dial::upgrade_inbound(&node, pipe)).await;
+            let upgraded = caught(dial::upgrade_inbound(&node, arrival)).await;
             let result = upgraded.unwrap_or(Err(AttemptError::Aborted)).map(Box::new);
             node.send(Message::Upgraded {
                 pending,
@@ -498,6 +500,15 @@ impl Control {
         let span = debug_span!("connection", peer = %origin.peer, id = origin.id.0);
         match carrier {
             Carrier::Pipe(upgraded) => self.start_muxed(origin, upgraded, span),
+            Carrier::Quic(connection) => {
+                let config = &self.node.config;
+                let quic = Quic::new(connection, origin.outbound_max, &config.session);
+                let shared = Arc::new(Shared::new(origin, Link::Quic(quic)));
+                let incoming = self.server(&shared);
+                let run = quic::run(shared.clone(), config.idle_timeout, incoming);
+                self.spawn_last(&shared, run, span);
+                shared
+            }
         }
     }
 
@@ -566,7 +577,9 @@ impl Control {
             debug!("some streams did not finish in time");
         }
         self.event(Event::Shutdown);
-        self.connections.values().for_each(|shared| shared.close());
+        self.connections
+            .values()
+            .for_each(|shared| shared.close(Code::SHUTDOWN));
         // Whoever else closes the node is answered when it is closed: by the drop of this.
         let mut closers = Vec::new();
         let gone = async {
@@ -583,6 +596,7 @@ impl Control {
         };
         // The readers have a deadline of their own to end; this one is for a bug in it.
         let _ = timeout(2 * connection::CLOSE_TIMEOUT, gone).await;
+        self.node.quic.close().await;
         for shared in self.connections.values() {
             shared.gone.send_replace(true);
         }
@@ -608,6 +622,36 @@ fn caught_or_lost(shared: Arc<Shared>, run: impl Future<Output = ()>) -> impl Fu
             shared.lose(ConnectionError::Io(io::ErrorKind::Other));
         }
     })
+}
+
+/// Passes on everybody who comes in, until the listener has failed.
+async fn accept_all(node: &Core, listening: Listening) {
+    match listening {
+        Listening::Pipes(mut listener) => {
+            while let Ok((pipe, remote)) = listener.accept().await {
+                let arrival = Arrival::Pipe(pipe);
+                node.send(Message::Accepted { arrival, remote }).await;
+            }
+        }
+        Listening::Quic(mut listener) => {
+            while let Some(knock) = listener.accept().await {
+                let remote = knock.remote().clone();
+                let arrival = Arrival::Quic(Box::new(knock));
+                node.send(Message::Accepted { arrival, remote }).await;
+            }
+        }
+    }
+}
+
+/// What the peer is told of why we close.
+fn close_code(reason: CloseReason) -> Code {
+    match reason {
+        CloseReason::Duplicate => Code::SUPPLANTED,
+        CloseReason::LimitExceeded => Code::LIMIT,
+        CloseReason::Unwanted => Code::IDLE,
+        CloseReason::Shutdown => Code::SHUTDOWN,
+        CloseReason::LocalPeer | CloseReason::WrongPeer | CloseReason::Requested => Code::NONE,
+    }
 }
 
 async fn wait_until(deadline: Option<Instant>) {

@@ -16,8 +16,13 @@ use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::{
-    Config, Connection, NodeEvent, SwarmKey, connection::Shared, message::Message,
-    resolve::Resolver, router::Router, target::Target, transport::Transport,
+    Config, Connection, NodeEvent, SwarmKey,
+    connection::Shared,
+    message::Message,
+    resolve::Resolver,
+    router::Router,
+    target::Target,
+    transport::{Transport, quic::Quic},
 };
 
 /// What the node's handles, tasks and streams share.
@@ -32,6 +37,7 @@ pub(crate) struct Core {
     pub(crate) muxers: Vec<ProtocolId>,
     pub(crate) agent: String,
     pub(crate) transports: Vec<Box<dyn Transport>>,
+    pub(crate) quic: Quic,
     pub(crate) resolver: Box<dyn Resolver>,
     /// Of the private network that we are in.
     pub(crate) swarm_key: Option<SwarmKey>,
@@ -58,6 +64,7 @@ pub(crate) struct Parts {
     pub(crate) muxers: Vec<ProtocolId>,
     pub(crate) agent: String,
     pub(crate) transports: Vec<Box<dyn Transport>>,
+    pub(crate) quic: Quic,
     pub(crate) resolver: Box<dyn Resolver>,
     pub(crate) swarm_key: Option<SwarmKey>,
     pub(crate) router: Router,
@@ -76,6 +83,7 @@ impl Core {
             muxers: parts.muxers,
             agent: parts.agent,
             transports: parts.transports,
+            quic: parts.quic,
             resolver: parts.resolver,
             swarm_key: parts.swarm_key,
             router: parts.router,

@@ -1,13 +1,14 @@
-//! From an address to a session: a transport makes the pipe, the upgrade makes the rest. Also its mirror image, listening.
+//! From an address to a session: a transport makes the pipe, the upgrade makes the rest; QUIC makes all of it. Also its
+//! mirror image, listening.
 
 use std::time::Instant;
 
 use bytes::BytesMut;
 use carrick_session::{
-    NegotiateError, Role, SecureError, Security, Upgrade, UpgradeError, Upgraded,
+    NegotiateError, Role, SecureError, Security, Summary, Upgrade, UpgradeError, Upgraded,
 };
 use carrick_swarm::AttemptId;
-use carrick_wire::{Multiaddr, PeerId, Protocol};
+use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout_at,
@@ -16,9 +17,12 @@ use tokio::{
 use crate::{
     AttemptError, ListenError,
     core::Core,
-    message::{self, Carrier, Message, Session},
+    message::{self, Arrival, Carrier, Listening, Message, Session},
     pnet,
-    transport::{Listener, Pipe, Transport},
+    transport::{
+        Pipe, Transport,
+        quic::{self, Secured},
+    },
 };
 
 /// Handshake messages are small; more than this at once is the peer's first frames.
@@ -35,7 +39,9 @@ pub(crate) async fn dial(
     if node.swarm_key.is_some() && pnet::is_beyond(&address) {
         return Err(AttemptError::PrivateNetwork);
     }
-    let transport = transport(node, &address).ok_or(AttemptError::NoTransport)?;
+    let Some(transport) = transport(node, &address) else {
+        return node.quic.dial(&address, expected).await.map(over_quic);
+    };
     let dialed = dial_over(node, attempt, transport, address, expected).await;
     dialed.map_err(|failed| pnet::hint(node.swarm_key.as_ref(), failed.into()))
 }
@@ -68,33 +74,55 @@ async fn dial_over(
 
 /// Whether [`dial`] could do something with the address, were it only to say better why not.
 pub(crate) fn can_dial(node: &Core, address: &Multiaddr) -> bool {
-    node.swarm_key.is_some() && pnet::is_beyond(address) || transport(node, address).is_some()
+    node.swarm_key.is_some() && pnet::is_beyond(address)
+        || transport(node, address).is_some()
+        || quic::can_handle(address)
 }
 
-/// Upgrades a pipe that was accepted.
-pub(crate) async fn upgrade_inbound(node: &Core, pipe: Pipe) -> Result<Session, AttemptError> {
+/// Makes a session with who came in.
+pub(crate) async fn upgrade_inbound(
+    node: &Core,
+    arrival: Arrival,
+) -> Result<Session, AttemptError> {
+    let pipe = match arrival {
+        Arrival::Pipe(pipe) => pipe,
+        Arrival::Quic(knock) => return node.quic.secure(*knock).await.map(over_quic),
+    };
     let securities = node.securities.clone();
     let upgraded = upgrade(node, pipe, Role::Listener, securities, None).await;
     upgraded.map_err(|failed| pnet::hint(node.swarm_key.as_ref(), failed.into()))
 }
 
 /// Binds a listener.
-pub(crate) async fn listen(
-    node: &Core,
-    address: Multiaddr,
-) -> Result<Box<dyn Listener>, ListenError> {
+pub(crate) async fn listen(node: &Core, address: Multiaddr) -> Result<Listening, ListenError> {
     let bare = without_peer(address.clone());
     if node.swarm_key.is_some() && pnet::is_beyond(&bare) {
         return Err(ListenError::PrivateNetwork(address));
     }
-    let transport =
-        transport(node, &bare).ok_or_else(|| ListenError::NoTransport(address.clone()))?;
-    let listening = transport.listen(bare).await;
+    let listening = match transport(node, &bare) {
+        Some(transport) => transport.listen(bare).await.map(Listening::Pipes),
+        None if quic::can_handle(&bare) => node.quic.listen(&bare).map(Listening::Quic),
+        None => return Err(ListenError::NoTransport(address)),
+    };
     listening.map_err(|error| ListenError::Io {
         address,
         kind: error.kind(),
         reason: error.to_string(),
     })
+}
+
+fn over_quic(secured: Secured) -> Session {
+    Session {
+        peer: secured.peer,
+        key: secured.key,
+        summary: Summary {
+            security: ProtocolId::from_static("/tls/1.0.0"),
+            muxer: ProtocolId::from_static("/quic-v1"),
+            early_muxer: true,
+            round_trips: 1,
+        },
+        carrier: Carrier::Quic(secured.connection),
+    }
 }
 
 fn transport<'a>(node: &'a Core, address: &Multiaddr) -> Option<&'a dyn Transport> {

@@ -19,6 +19,9 @@ pub enum ConnectionError {
     /// The peer closed it.
     #[error("the peer closed the connection")]
     ClosedByPeer,
+    /// The peer closed it and said why.
+    #[error("the peer closed the connection: {0}")]
+    ClosedWith(Code),
     /// The peer did not answer, or did not read, for too long.
     #[error("the peer does not answer any more")]
     TimedOut,
@@ -28,6 +31,9 @@ pub enum ConnectionError {
     /// A record was changed on the way.
     #[error(transparent)]
     Secure(#[from] SecureError),
+    /// QUIC itself failed, here or at the peer; in its own words.
+    #[error("QUIC: {0}")]
+    Quic(String),
     /// The transport failed.
     #[error("the transport failed: {0}")]
     Io(io::ErrorKind),

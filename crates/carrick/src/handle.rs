@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use carrick_session::Summary;
+use carrick_session::{Code, Summary};
 use carrick_swarm::Direction;
 use carrick_wire::{Multiaddr, PeerId, PublicKey, key};
 
@@ -77,6 +77,12 @@ impl Connection {
         self.shared.streams()
     }
 
+    /// The round-trip time as the connection itself has measured it last, without a ping; `None`: not yet, or its muxer
+    /// cannot.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.shared.rtt()
+    }
+
     /// Why the connection is over, if it is.
     pub fn lost(&self) -> Option<ConnectionError> {
         self.shared.lost()
@@ -110,10 +116,10 @@ impl Connection {
         }
     }
 
-    /// Closes the connection and waits until it is gone, at most a few seconds. What was written is sent before;
-    /// streams that are still open are lost.
+    /// Closes the connection and waits until it is gone, at most a few seconds. What was written is sent before, over QUIC
+    /// what was finished; streams that are still open are lost.
     pub async fn close(self) {
-        self.shared.close();
+        self.shared.close(Code::NONE);
         self.shared.wait_gone().await;
     }
 }

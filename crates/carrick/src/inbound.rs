@@ -29,7 +29,7 @@ pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, channel: Channel
         Ok(Ok(None)) => return,
         Ok(Err(error)) => {
             debug!(peer = %stream.peer(), %error, "an inbound stream was not negotiated");
-            return stream.reset(Code::NEGOTIATION_FAILED);
+            return stream.refuse(Code::NEGOTIATION_FAILED);
         }
         Err(_) => {
             debug!(peer = %stream.peer(), "an inbound stream was not negotiated in time");
@@ -123,9 +123,18 @@ async fn confirm(
     answer: &[u8],
     place: Place,
     protocol: ProtocolId,
-    rest: Bytes,
+    mut rest: Bytes,
 ) -> Result<Place, StreamError> {
-    stream.write_all(answer).await?;
+    match stream.write_all(answer).await {
+        Ok(()) => {}
+        // Over QUIC a peer may not listen any more, and what it has to say still comes.
+        Err(StreamError::Reset(_)) => match futures::poll!(pin!(stream.read_chunk())) {
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Ready(Ok(Some(next))) => rest = [rest, next].concat().into(),
+            Poll::Ready(Ok(None)) | Poll::Pending => {}
+        },
+        Err(error) => return Err(error),
+    }
     stream.set_protocol(protocol);
     stream.unread(rest);
     Ok(place)

@@ -12,7 +12,10 @@ use tokio::sync::oneshot;
 use crate::{
     AttemptError, Connection, ListenError,
     target::Target,
-    transport::{Listener, Pipe},
+    transport::{
+        Listener, Pipe,
+        quic::{Knock, QuicListener},
+    },
 };
 
 /// What the node's parts tell the control task.
@@ -36,14 +39,14 @@ pub(crate) enum Message {
         reply: oneshot::Sender<Result<Vec<Multiaddr>, ListenError>>,
     },
     Bound {
-        result: Result<Box<dyn Listener>, ListenError>,
+        result: Result<Listening, ListenError>,
         reply: oneshot::Sender<Result<Vec<Multiaddr>, ListenError>>,
     },
     ListenerEnded {
         addresses: Vec<Multiaddr>,
     },
     Accepted {
-        pipe: Pipe,
+        arrival: Arrival,
         remote: Multiaddr,
     },
     AttemptProgress {
@@ -93,6 +96,21 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Carrier {
     Pipe(Upgraded),
+    Quic(quinn::Connection),
+}
+
+/// What listens.
+#[derive(Debug)]
+pub(crate) enum Listening {
+    Pipes(Box<dyn Listener>),
+    Quic(QuicListener),
+}
+
+/// Who came in, before anything is known of it.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Pipe(Pipe),
+    Quic(Box<Knock>),
 }
 
 /// A pipe and what its upgrade made.

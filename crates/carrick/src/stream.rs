@@ -200,8 +200,15 @@ impl Stream {
         channel.reset(shared, code);
     }
 
-    /// Gives up reading: what was and will be received is discarded. Writing goes on. The peer learns of it when the
-    /// stream is dropped, since the muxers of TCP have no word for it.
+    /// As [`reset`](Self::reset), but what was written before still arrives.
+    pub(crate) fn refuse(mut self, code: Code) {
+        let (channel, shared) = self.channel();
+        channel.refuse(shared, code);
+    }
+
+    /// Gives up reading: what was and will be received is discarded. Writing goes on. Over QUIC the peer is told at once
+    /// and its writes fail; otherwise it learns of it when the stream is dropped, since the muxers of TCP have no word
+    /// for it.
     pub fn stop(&mut self, code: Code) {
         self.chunk.clear();
         let (channel, shared) = self.channel();
@@ -357,6 +364,16 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.chunk.is_empty() && self.head.is_empty() && self.unconfirmed.is_none() {
+            let coop = ready!(coop::poll_proceed(cx));
+            let (channel, shared) = self.channel();
+            if let Some(filled) = channel.poll_fill(shared, cx, buf) {
+                if filled.is_ready() {
+                    coop.made_progress();
+                }
+                return filled.map_err(io::Error::from);
+            }
+        }
         ready!(self.poll_chunk(cx))?;
         let n = buf.remaining().min(self.chunk.len());
         buf.put_slice(&self.chunk[..n]);
@@ -387,7 +404,7 @@ impl AsyncWrite for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some(channel) = self.channel.take() {
-            channel.release(&self.shared);
+            channel.release(&self.shared, self.unconfirmed.is_some());
         }
         if self.held {
             self.shared.unhold_stream();

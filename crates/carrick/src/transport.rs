@@ -23,6 +23,7 @@ pub(crate) use self::{shared::SharedTransport, tcp::ReusingTcp};
 
 mod memory;
 mod port;
+pub(crate) mod quic;
 mod shared;
 mod tcp;
 #[cfg(unix)]

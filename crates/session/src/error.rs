@@ -17,8 +17,14 @@ impl Code {
     pub const LIMIT: Self = Self(0x1001);
     /// The stream's receiver did not read fast enough for a muxer without flow control (`RATE_LIMITED`).
     pub const SLOW_READER: Self = Self(0x1002);
+    /// Another connection to the peer is used instead (`SUPPLANTED`).
+    pub const SUPPLANTED: Self = Self(0x1004);
+    /// Nobody used it for a while (`GARBAGE_COLLECTED`).
+    pub const IDLE: Self = Self(0x1005);
     /// The node is shutting down (`SHUTDOWN`).
     pub const SHUTDOWN: Self = Self(0x1006);
+    /// QUIC carried a code of more than 32 bits (`CODE_OUT_OF_RANGE`).
+    pub const OUT_OF_RANGE: Self = Self(0x1008);
 }
 
 impl fmt::Display for Code {
@@ -28,7 +34,10 @@ impl fmt::Display for Code {
             Self::NEGOTIATION_FAILED => f.write_str("protocol negotiation failed"),
             Self::LIMIT => f.write_str("a limit was reached"),
             Self::SLOW_READER => f.write_str("the reader was too slow"),
+            Self::SUPPLANTED => f.write_str("another connection is used instead"),
+            Self::IDLE => f.write_str("it was idle"),
             Self::SHUTDOWN => f.write_str("the peer is shutting down"),
+            Self::OUT_OF_RANGE => f.write_str("a code of more than 32 bits"),
             Self(code) => write!(f, "code {code:#x}"),
         }
     }

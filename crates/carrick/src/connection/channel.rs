@@ -4,14 +4,19 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use carrick_session::{Code, Key, Read, StreamError as MuxError};
+use tokio::io::ReadBuf;
 
-use super::Shared;
+use super::{
+    Shared,
+    quic::{QuicChannel, Role},
+};
 use crate::{ConnectionError, StreamError};
 
 /// One stream of a link's. It is [`release`](Self::release)d, or it lives as long as its connection.
 #[derive(Debug)]
 pub(crate) enum Channel {
     Muxed(Key),
+    Quic(Box<QuicChannel>),
 }
 
 impl Channel {
@@ -31,6 +36,20 @@ impl Channel {
                     Err(error) => Err(mux_error(shared, error)),
                 })
             }
+            Self::Quic(channel) => channel.poll_read(shared.quic(), cx),
+        }
+    }
+
+    /// As [`poll_read`](Self::poll_read), straight into a buffer, where that saves something; `None`: it does not.
+    pub(crate) fn poll_fill(
+        &mut self,
+        shared: &Shared,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Option<Poll<Result<(), StreamError>>> {
+        match self {
+            Self::Muxed(_) => None,
+            Self::Quic(channel) => Some(channel.poll_fill(shared.quic(), cx, buf)),
         }
     }
 
@@ -54,6 +73,7 @@ impl Channel {
                     Ok(written)
                 })
             }
+            Self::Quic(channel) => channel.poll_write(shared.quic(), cx, Role::Writer, head, data),
         }
     }
 
@@ -76,6 +96,10 @@ impl Channel {
                     Ok(())
                 })
             }
+            Self::Quic(channel) => {
+                let written = channel.poll_write(shared.quic(), cx, Role::Reader, head, &[]);
+                written.map_ok(|_| ())
+            }
         }
     }
 
@@ -86,6 +110,7 @@ impl Channel {
                 Ok(()) | Err(MuxError::Finished) => Ok(()),
                 Err(error) => Err(mux_error(shared, error)),
             },
+            Self::Quic(channel) => channel.finish(shared.quic()),
         }
     }
 
@@ -93,6 +118,7 @@ impl Channel {
     pub(crate) fn reset(&mut self, shared: &Shared, code: Code) {
         match self {
             Self::Muxed(key) => shared.muxed().with(|state| state.mux.reset(*key, code)),
+            Self::Quic(channel) => channel.reset(code),
         }
     }
 
@@ -103,13 +129,23 @@ impl Channel {
                 let now = std::time::Instant::now();
                 shared.muxed().with(|state| state.mux.stop(now, *key, code));
             }
+            Self::Quic(channel) => channel.stop(code),
         }
     }
 
-    /// The stream's user is gone: what is not finished is reset.
-    pub(crate) fn release(self, shared: &Shared) {
+    /// Ends both directions; what was written before can still be read.
+    pub(crate) fn refuse(&mut self, shared: &Shared, code: Code) {
+        match self {
+            Self::Muxed(_) => self.reset(shared, code),
+            Self::Quic(channel) => channel.refuse(shared.quic(), code),
+        }
+    }
+
+    /// The stream's user is gone: what is not finished is reset. `unanswered`: the peer has not agreed to the protocol yet.
+    pub(crate) fn release(self, shared: &Shared, unanswered: bool) {
         match self {
             Self::Muxed(key) => shared.muxed().with(|state| state.release_stream(key)),
+            Self::Quic(channel) => channel.release_unless_unanswered(shared.quic(), unanswered),
         }
     }
 }

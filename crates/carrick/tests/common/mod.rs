@@ -22,6 +22,7 @@ pub mod web;
 pub const ECHO: &str = "/echo/1.0.0";
 pub const BOTH: [&str; 2] = ["/memory/0", "/ip4/127.0.0.1/tcp/0"];
 pub const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+pub const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 /// Longer than anything takes that works.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -43,6 +44,14 @@ pub fn run(test: impl Future<Output = ()>) {
 /// Runs a test over each transport.
 pub fn on_both<F: Future<Output = ()>>(test: impl Fn(&'static str) -> F) {
     for listen in BOTH {
+        eprintln!("over {listen}");
+        run(test(listen));
+    }
+}
+
+/// As [`on_both`], and over QUIC.
+pub fn on_all<F: Future<Output = ()>>(test: impl Fn(&'static str) -> F) {
+    for listen in BOTH.into_iter().chain([QUIC]) {
         eprintln!("over {listen}");
         run(test(listen));
     }

@@ -15,7 +15,7 @@ const CHAT: &str = "/chat/1.0.0";
 
 #[test]
 fn accepting_takes_effect_at_once_for_connections_that_exist() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         identified(&client, &server).await;
         let mut incoming = server.accept(CHAT).unwrap();
@@ -56,7 +56,7 @@ fn a_protocol_is_accepted_once_at_a_time_over_all_clones() {
 
 #[test]
 fn protocols_have_queues_of_their_own_and_all_peers_share_one() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let server = server(listen).await;
         let (mut chat, mut news) = (
             server.accept(CHAT).unwrap(),
@@ -95,7 +95,7 @@ fn one_queue_may_serve_several_protocols_and_the_opener_several_versions() {
 
 #[test]
 fn a_stream_knows_its_peer_protocol_connection_address_and_direction() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let mut incoming = server.accept(CHAT).unwrap();
         let stream = agreed(&client, server.address(), CHAT).await;
@@ -113,13 +113,18 @@ fn a_stream_knows_its_peer_protocol_connection_address_and_direction() {
         );
         assert!(!there.address().is_empty());
         assert_eq!((here.key_type(), there.peer()), ("Ed25519", client.id()));
-        assert_eq!(here.summary().muxer.as_str(), "/yamux/1.0.0");
+        let muxer = if listen == QUIC {
+            "/quic-v1"
+        } else {
+            "/yamux/1.0.0"
+        };
+        assert_eq!(here.summary().muxer.as_str(), muxer);
     });
 }
 
 #[test]
 fn a_dropped_queue_refuses_new_streams_at_once_and_leaves_those_handed_out_alone() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let mut incoming = server.accept(CHAT).unwrap();
         let mut stream = agreed(&client, server.address(), CHAT).await;
@@ -152,7 +157,7 @@ fn a_dropped_queue_refuses_new_streams_at_once_and_leaves_those_handed_out_alone
 
 #[test]
 fn a_full_queue_holds_the_peer_back_and_loses_nothing() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let mut incoming = server.accept(CHAT).unwrap();
         // From a peer of unknown make 480 streams at once are the most, and these here are more.
@@ -271,7 +276,7 @@ fn accepting_and_dropping_over_and_over_never_leaves_an_opener_waiting() {
 
 #[test]
 fn a_queue_ends_when_the_node_is_closed_or_its_last_handle_goes() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let node = server(listen).await;
         let mut incoming = node.accept(CHAT).unwrap();
         let clone = node.clone();
@@ -314,7 +319,7 @@ fn a_panicking_handler_ends_its_stream_and_nothing_else() {
 
 #[test]
 fn a_change_of_protocols_is_told_to_connected_peers() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         identified(&client, &server).await;
         let knows = |node: &Node, protocol: &str| {

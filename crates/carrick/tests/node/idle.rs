@@ -21,7 +21,7 @@ async fn gone(node: &Node) {
 
 #[test]
 fn an_idle_connection_is_closed_on_both_sides_after_its_timeout() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, node_with(idle_after(SHORT)).await);
         soon(echo(&client, &server, b"once")).await.unwrap();
         let since = std::time::Instant::now();
@@ -39,7 +39,7 @@ fn an_idle_connection_is_closed_on_both_sides_after_its_timeout() {
 
 #[test]
 fn a_stream_keeps_its_connection_on_either_side() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         for impatient_server in [false, true] {
             let (mut here, mut there) = (idle_after(SHORT), Config::default());
             if impatient_server {
@@ -83,7 +83,7 @@ fn a_handle_keeps_its_connection_and_pings_do_not() {
 
 #[test]
 fn without_patience_an_open_that_dialed_is_served_all_the_same() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (
             server(listen).await,
             node_with(idle_after(Duration::ZERO)).await,
@@ -114,7 +114,7 @@ fn without_a_timeout_a_connection_stays() {
 
 #[test]
 fn closing_a_connection_waits_until_it_is_gone_and_says_why() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let connection = identified(&client, &server).await;
         let (same, there) = (connection.clone(), back(&server, client.id()).await);

@@ -115,7 +115,7 @@ fn several_listeners_serve_side_by_side_and_may_be_added_later() {
 
 #[test]
 fn an_address_in_use_is_refused_with_advice() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let first = server(listen).await;
         let mut address = first.address();
         address.pop();
@@ -147,7 +147,7 @@ fn an_address_in_use_is_refused_with_advice() {
 fn an_address_without_a_transport_is_refused_with_an_example() {
     run(async {
         for address in [
-            "/ip4/127.0.0.1/udp/0/quic-v1",
+            "/ip4/127.0.0.1/udp/0/quic-v1/webtransport",
             "/dns4/example.invalid/tcp/0",
             "/ip4/127.0.0.1",
         ] {

@@ -35,7 +35,7 @@ fn a_failed_dial_tells_every_waiter_every_address_and_its_cause() {
     run(async {
         let (node, peer) = (client().await, random_peer());
         let (_bound, refused) = refusing();
-        let unsupported: Multiaddr = "/ip4/127.0.0.1/udp/1/quic-v1".parse().unwrap();
+        let unsupported: Multiaddr = "/ip4/127.0.0.1/udp/1/quic-v1/webtransport".parse().unwrap();
         let mut events = node.events();
         let addresses = vec![refused.clone(), unsupported.clone(), nowhere()];
         let opens = (0..20).map(|_| node.open_stream((peer, addresses.clone()), ECHO));
@@ -74,10 +74,10 @@ fn a_failed_dial_tells_every_waiter_every_address_and_its_cause() {
 
 #[test]
 fn addresses_of_unsupported_transports_are_skipped() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let addresses = vec![
-            "/ip4/127.0.0.1/udp/1/quic-v1".parse().unwrap(),
+            "/ip4/127.0.0.1/udp/1/quic-v1/webtransport".parse().unwrap(),
             "/dns4/example.invalid/tcp/1/wss".parse().unwrap(),
             nowhere(),
             server.address(),
@@ -89,7 +89,7 @@ fn addresses_of_unsupported_transports_are_skipped() {
 
 #[test]
 fn dialing_oneself_is_an_error_and_not_a_wait() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let node = server(listen).await;
         let bare = {
             let mut address = node.address();
@@ -150,7 +150,7 @@ fn an_inbound_connection_answers_those_who_wait_for_a_dial() {
 
 #[test]
 fn first_opens_to_many_peers_at_once_all_succeed() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let servers = join_all((0..20).map(|_| server(listen))).await;
         let client = client().await;
         let echoes = servers.iter().map(|server| echo(&client, server, b"first"));
@@ -164,7 +164,7 @@ fn first_opens_to_many_peers_at_once_all_succeed() {
 
 #[test]
 fn a_thousand_opens_at_once_to_one_peer_succeed() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let opens = (0..1000).map(|_| client.open_stream(server.address(), ECHO));
         let streams: Vec<_> = soon(join_all(opens))
@@ -189,7 +189,7 @@ fn a_thousand_opens_at_once_to_one_peer_succeed() {
 
 #[test]
 fn streams_that_stall_do_not_hold_up_others() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let _never_taken = server.accept("/stall/1.0.0").unwrap();
         let stalled: Vec<_> = (0..300)
@@ -207,7 +207,7 @@ fn streams_that_stall_do_not_hold_up_others() {
 
 #[test]
 fn an_unsupported_protocol_is_refused_by_name_and_the_connection_goes_on() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let error = soon(client.open_stream(server.address(), ["/no/1", "/no/2"]))
             .await
@@ -260,7 +260,7 @@ async fn secretive(listen: &str) -> Node {
 
 #[test]
 fn an_open_that_is_dropped_leaves_nothing_behind_on_either_side() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (secretive(listen).await, client().await);
         let connection = identified(&client, &server).await;
         let there = back(&server, client.id()).await;
@@ -334,7 +334,7 @@ fn an_open_that_is_dropped_before_it_is_confirmed_never_reaches_the_acceptor() {
 
 #[test]
 fn opening_retries_when_the_connection_ends_under_its_hands() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         // The server is quick to close what is idle.
         let config = Config {
             idle_timeout: Some(Duration::from_millis(1)),
@@ -354,7 +354,7 @@ fn opening_retries_when_the_connection_ends_under_its_hands() {
 
 #[test]
 fn an_address_given_once_is_remembered_and_one_that_is_added_is_used() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         soon(client.add_addresses(server.address())).await.unwrap();
         let stream = soon(client.open_stream(server.id(), ECHO)).await.unwrap();
@@ -374,7 +374,7 @@ fn an_address_given_once_is_remembered_and_one_that_is_added_is_used() {
 
 #[test]
 fn a_peer_that_is_not_who_was_dialed_is_named_with_the_one_who_was() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client, wrong) = (server(listen).await, client().await, random_peer());
         let mut events = server.events();
         let mut address = server.address();

@@ -26,7 +26,7 @@ async fn watched(server: &Node) -> (Node, Spy, Connection) {
 
 #[test]
 fn opening_a_known_protocol_takes_no_round_trip() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let server = server(listen).await;
         let (client, spy, _connection) = watched(&server).await;
         // Not a byte of the server's arrives, and yet the streams are there.
@@ -64,7 +64,7 @@ fn header_protocol_and_first_data_leave_in_one_write() {
 
 #[test]
 fn a_refusal_that_comes_late_is_seen_by_the_first_read_and_not_repeated() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let mut config = Config::default();
         config.swarm.push_delay = Duration::from_secs(3600);
         let server = server_with(listen, config).await;
@@ -107,7 +107,7 @@ fn a_refusal_reaches_a_reader_that_wrote_nothing() {
 
 #[test]
 fn what_is_written_and_finished_arrives_though_nobody_waits_for_consent() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let server = server(listen).await;
         let mut incoming = server.accept(CHAT).unwrap();
         let (client, _spy, connection) = watched(&server).await;
@@ -132,7 +132,7 @@ fn what_is_written_and_finished_arrives_though_nobody_waits_for_consent() {
 
 #[test]
 fn finishing_without_a_word_still_opens_the_stream() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let server = server(listen).await;
         let mut incoming = server.accept(CHAT).unwrap();
         let (client, _spy, _connection) = watched(&server).await;
@@ -148,7 +148,7 @@ fn finishing_without_a_word_still_opens_the_stream() {
 
 #[test]
 fn who_reads_first_has_asked_first() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let server = server(listen).await;
         let greet = |mut stream: Stream| async move {
             stream.write_all(b"welcome").await?;

@@ -52,7 +52,7 @@ fn a_simultaneous_dial_ends_in_one_connection_that_both_sides_use() {
 
 #[test]
 fn a_stream_on_a_superfluous_connection_is_not_cut() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let mut config = Config::default();
         config.swarm.duplicate_idle_timeout = Duration::from_millis(20);
         let (a, b) = (
@@ -153,7 +153,7 @@ fn silent_connections_beyond_the_pending_limit_are_refused_and_time_frees_the_ro
 
 #[test]
 fn inbound_connections_stop_at_their_limit_and_start_again_below_it() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let mut config = Config::default();
         config.swarm.connections_inbound_max = 3;
         let server = server_with(listen, config).await;
@@ -204,7 +204,7 @@ fn outbound_connections_and_dials_stop_at_their_limits() {
 
 #[test]
 fn peers_tell_each_other_who_they_are() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let server = server(listen).await;
         let client = Node::builder().agent("tester/1.0").spawn().await.unwrap();
         let mut events = server.events();
@@ -249,7 +249,7 @@ fn peers_tell_each_other_who_they_are() {
 
 #[test]
 fn pings_share_a_stream_and_many_at_once_are_all_answered() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let connection = identified(&client, &server).await;
         let pings = soon(join_all((0..50).map(|_| connection.ping()))).await;

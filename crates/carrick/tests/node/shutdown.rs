@@ -10,7 +10,7 @@ const CHAT: &str = "/chat/1.0.0";
 
 #[test]
 fn what_was_written_before_closing_is_delivered() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         for len in [1, 10_000, 200_000] {
             let (server, client) = (server(listen).await, client().await);
             let mut incoming = server.accept(CHAT).unwrap();
@@ -28,7 +28,7 @@ fn what_was_written_before_closing_is_delivered() {
 
 #[test]
 fn what_was_written_before_closing_a_connection_is_delivered() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let mut incoming = server.accept(CHAT).unwrap();
         let mut stream = agreed(&client, server.address(), CHAT).await;
@@ -48,7 +48,7 @@ fn what_was_written_before_closing_a_connection_is_delivered() {
 
 #[test]
 fn a_closing_node_lets_open_streams_finish_and_takes_no_new_ones() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let mut incoming = server.accept(CHAT).unwrap();
         let mut stream = agreed(&client, server.address(), CHAT).await;
@@ -80,7 +80,7 @@ fn a_closing_node_lets_open_streams_finish_and_takes_no_new_ones() {
 
 #[test]
 fn a_stream_that_never_ends_holds_up_closing_for_the_drain_timeout_only() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let config = Config {
             drain_timeout: Duration::from_millis(200),
             ..Config::default()
@@ -122,7 +122,7 @@ fn a_mere_handle_on_a_connection_does_not_hold_up_closing() {
 
 #[test]
 fn after_closing_everything_fails_and_nothing_hangs() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let connection = identified(&client, &server).await;
         let mut events = client.events();
@@ -208,7 +208,7 @@ fn closing_from_many_places_at_once_is_one_close() {
 
 #[test]
 fn the_last_handle_closes_the_node_and_its_streams_go_with_it() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let config = Config {
             drain_timeout: Duration::from_millis(50),
             ..Config::default()

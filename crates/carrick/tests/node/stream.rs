@@ -40,7 +40,7 @@ impl Pair {
 
 #[test]
 fn either_side_may_finish_first_and_still_read() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         for server_first in [false, true] {
             let mut pair = Pair::new(listen).await;
             if server_first {
@@ -70,7 +70,7 @@ fn either_side_may_finish_first_and_still_read() {
 
 #[test]
 fn a_dropped_stream_is_reset_and_its_peer_sees_so() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let Pair {
             here,
             mut there,
@@ -115,7 +115,7 @@ fn a_reset_carries_its_code_and_what_came_before_it_can_be_read() {
 
 #[test]
 fn a_clean_end_a_reset_and_a_lost_connection_are_three_things_to_reader_and_writer() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         // A clean end.
         let Pair {
             mut here,
@@ -188,7 +188,7 @@ fn a_clean_end_a_reset_and_a_lost_connection_are_three_things_to_reader_and_writ
 
 #[test]
 fn readers_and_writers_that_wait_hear_of_a_reset_and_of_a_lost_connection() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         for lose in [false, true] {
             let Pair {
                 mut here,
@@ -234,7 +234,7 @@ fn readers_and_writers_that_wait_hear_of_a_reset_and_of_a_lost_connection() {
 
 #[test]
 fn finishing_and_dropping_while_the_peer_still_writes_gets_the_peer_an_error() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let Pair {
             mut here,
             mut there,
@@ -300,7 +300,7 @@ fn what_is_stopped_is_discarded_and_writing_goes_on() {
 #[test]
 fn both_directions_carry_a_mebibyte_at_once_from_tasks_of_their_own() {
     const LEN: usize = 1 << 20;
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let Pair {
             here,
             there,
@@ -366,7 +366,7 @@ fn limited(change: impl FnOnce(&mut carrick::Config)) -> Config {
 
 #[test]
 fn opens_beyond_our_own_limit_wait_for_a_stream_to_end() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let server = server(listen).await;
         let client = node_with(limited(|config| config.session.outbound_streams_max = 8)).await;
         let connection = identified(&client, &server).await;

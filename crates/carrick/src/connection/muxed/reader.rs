@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use carrick_session::{Key, Opener};
+use carrick_session::{Code, Key, Opener};
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 
@@ -17,14 +17,9 @@ use super::State;
 use crate::{
     ConnectionError,
     buffers::{self, Blocks},
-    connection::{CLOSE_TIMEOUT, Channel, Phase, Shared},
+    connection::{CLOSE_TIMEOUT, Channel, Phase, Shared, idle_tick},
     transport::PipeRead,
 };
-
-/// The timers are looked at this often at least.
-const TICK: Duration = Duration::from_secs(30);
-/// And not more often than this for the sake of a short idle timeout.
-const TICK_MIN: Duration = Duration::from_millis(10);
 
 /// One connection's reader.
 pub(crate) struct Reader<F> {
@@ -58,7 +53,7 @@ impl<F: FnMut(Channel) + Send> Reader<F> {
             blocks: Blocks::new(leftover),
             plain: Vec::new(),
             // Idleness is found out a quarter of its timeout late at most, without waking the reader when it begins.
-            alarm: Alarm::new(idle_timeout.map_or(TICK, |idle| (idle / 4).clamp(TICK_MIN, TICK))),
+            alarm: Alarm::new(idle_tick(idle_timeout)),
         };
         let error = input.run(idle_timeout, incoming).await;
         shared.lose(error);
@@ -180,7 +175,7 @@ impl Input<'_> {
             .zip(idle_timeout)
             .map(|(since, timeout)| since + timeout);
         if let Some(since) = idle_timeout.and_then(|timeout| now.checked_sub(timeout)) {
-            self.shared.close_idle(since);
+            self.shared.close_idle(since, Code::IDLE);
         }
         let deadline = self.shared.muxed().with(|state| {
             state

@@ -1,0 +1,70 @@
+//! What `quinn` is told: windows, streams, timers, limits.
+
+use std::{sync::Arc, time::Duration};
+
+use quinn::{
+    EndpointConfig, MtuDiscoveryConfig, ServerConfig, TransportConfig, VarInt,
+    crypto::rustls::QuicServerConfig,
+};
+
+/// For connections in either direction.
+pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
+    // A peer that is silent is asked halfway, and again; it is given up when it has been silent for interval and timeout
+    // together, as with the other muxers.
+    let keep_alive = (session.keep_alive_interval / 2).max(KEEP_ALIVE_MIN);
+    let idle = keep_alive + session.keep_alive_timeout;
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.upper_bound(UDP_PAYLOAD_MAX);
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(varint(session.inbound_streams_max))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(session.stream_window_max.max(WINDOW_MIN).into())
+        .receive_window(session.window_budget.max(WINDOW_MIN).into())
+        .send_window(SEND_WINDOW)
+        .max_idle_timeout(idle.try_into().ok())
+        .keep_alive_interval(Some(keep_alive))
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
+        .datagram_send_buffer_size(DATAGRAM_BUFFER)
+        .mtu_discovery_config(Some(mtu));
+    config
+}
+
+/// For those who dial us.
+pub(super) fn server(crypto: QuicServerConfig, transport: Arc<TransportConfig>) -> ServerConfig {
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config
+        .transport_config(transport)
+        .max_incoming(INCOMING_MAX)
+        .incoming_buffer_size(INCOMING_BUFFER)
+        .incoming_buffer_size_total(INCOMING_BUFFER * INCOMING_MAX as u64 / 8);
+    config
+}
+
+/// For a socket.
+pub(super) fn endpoint() -> EndpointConfig {
+    let mut config = EndpointConfig::default();
+    config.supported_versions(vec![QUIC_V1]);
+    // The constant is within the range that this takes.
+    let _ = config.max_udp_payload_size(UDP_PAYLOAD_MAX);
+    config
+}
+
+fn varint(number: usize) -> VarInt {
+    VarInt::from_u32(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+const QUIC_V1: u32 = 1;
+/// Bytes of a stream that are on their way at least, however small a window was asked for.
+const WINDOW_MIN: u32 = 64 << 10;
+/// Bytes of one connection that we hold until the peer has acknowledged them.
+const SEND_WINDOW: u64 = 16 << 20;
+/// Datagrams of one connection, in each direction, that wait for their reader or for the link.
+const DATAGRAM_BUFFER: usize = 256 << 10;
+/// Packets grow up to this where the path lets them; Ethernet's 1500 less the headers.
+const UDP_PAYLOAD_MAX: u16 = 1452;
+/// Newcomers that wait to be looked at.
+const INCOMING_MAX: usize = 256;
+/// Bytes that one of them may send meanwhile, beyond its first packet.
+const INCOMING_BUFFER: u64 = 16 << 10;
+const KEEP_ALIVE_MIN: Duration = Duration::from_millis(10);
