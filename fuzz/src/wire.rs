@@ -4,7 +4,7 @@
 
 use carrick_wire::{
     Keypair, address, certificate::Certificate, envelope, identify, key, mplex, multistream, noise,
-    peer_id, peer_record::PeerRecord, pnet, varint, yamux,
+    packets, peer_id, peer_record::PeerRecord, pnet, varint, yamux,
 };
 
 /// The name of a corpus, and what its inputs are fed to.
@@ -25,6 +25,7 @@ pub const TARGETS: [Target; 13] = [
     ("peer_record", peer_record),
     ("identify", identify),
     ("pnet", pnet),
+    ("packets", packets),
 ];
 
 /// Plain varints and length prefixes.
@@ -176,5 +177,21 @@ fn keypair() -> Keypair {
 pub fn pnet(data: &[u8]) {
     if let Ok(key) = pnet::Psk::decode(data) {
         assert_eq!(pnet::Psk::decode(key.encode().as_bytes()), Ok(key));
+    }
+}
+
+/// A datagram, an opening of a flow, and packets on a stream.
+pub fn packets(data: &[u8]) {
+    if let Ok((id, used)) = packets::decode(data) {
+        let again = packets::encode(id, &data[used..]);
+        assert!(again.len() <= data.len() && data.ends_with(&again[packets::id_len(id)..]));
+    }
+    if let Ok(Some((protocol, used))) = packets::decode_opening(data) {
+        let mut out = Vec::new();
+        packets::encode_opening(&protocol, &mut out);
+        assert_eq!(out, data[..used]);
+    }
+    if let Ok(Some((packet, used))) = packets::decode_on_stream(data) {
+        assert!(data[..used].ends_with(packet));
     }
 }

@@ -2,5 +2,6 @@
 //! time go in, bytes and results come out. No protocol imports another.
 
 pub mod identify;
+pub mod packets;
 pub mod perf;
 pub mod ping;

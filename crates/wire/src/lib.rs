@@ -23,6 +23,7 @@ pub mod pnet;
 
 pub mod envelope;
 pub mod identify;
+pub mod packets;
 mod pb;
 pub mod peer_record;
 
