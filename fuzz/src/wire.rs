@@ -11,7 +11,7 @@ use carrick_wire::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("varint", varint),
     ("multistream", multistream),
     ("noise", noise),

@@ -7,11 +7,11 @@ use carrick_wire::{Keypair, Multiaddr, ProtocolId};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::{
-    AcceptError, Config, IntoAddress, ListenError, Node, Stream, SwarmKey, TargetError,
+    AcceptError, Config, IntoAddress, ListenError, Node, Packets, Stream, SwarmKey, TargetError,
     control::{Control, MESSAGES_MAX},
     core::{Core, Parts},
     events::EVENTS_MAX,
-    identify, pnet,
+    identify, packets, pnet,
     resolve::{Resolver, SystemResolver},
     router::{Outcome, Router},
     target::parse_protocol,
@@ -228,6 +228,20 @@ impl Builder {
         let protocol = parse_protocol(protocol);
         self.handlers
             .push(Box::new(move |router| router.handle(protocol?, handler)));
+        self
+    }
+
+    /// Runs `handler` as a task of its own for each flow of packets that a peer opens for the protocol. What is wrong with
+    /// it is reported by [`spawn`](Self::spawn).
+    pub fn handle_packets<F, R>(mut self, protocol: &str, handler: F) -> Self
+    where
+        F: Fn(Packets) -> R + Send + Sync + 'static,
+        R: Future<Output: Outcome> + Send + 'static,
+    {
+        let protocol = parse_protocol(protocol);
+        self.handlers.push(Box::new(move |router| {
+            packets::register(router, protocol?, handler)
+        }));
         self
     }
 

@@ -22,9 +22,10 @@ use tokio::sync::{Semaphore, watch};
 use self::{muxed::Muxed, quic::Quic};
 use crate::{ConnectionError, info::Info};
 
-pub(crate) use self::channel::Channel;
+pub(crate) use self::{channel::Channel, datagrams::Datagrams};
 
 mod channel;
+mod datagrams;
 pub(crate) mod muxed;
 pub(crate) mod quic;
 
@@ -249,6 +250,32 @@ impl Shared {
             Link::Muxed(muxed) => muxed.with(|state| state.mux.rtt()),
             Link::Quic(quic) => Some(quic.connection().rtt()),
         }
+    }
+
+    /// The connection's datagrams, if its link can have them; the peer may still take none.
+    pub(crate) fn datagrams(&self) -> Option<&Arc<Datagrams>> {
+        match &self.link {
+            Link::Muxed(_) => None,
+            Link::Quic(quic) => Some(quic.datagrams()),
+        }
+    }
+
+    /// Whether the peer takes datagrams.
+    pub(crate) fn has_datagrams(&self) -> bool {
+        self.datagrams().is_some_and(|all| all.are_enabled())
+    }
+
+    /// From the first call on, datagrams are read until the connection is over.
+    pub(crate) fn read_datagrams(self: &Arc<Self>) {
+        let Some(all) = self.datagrams().filter(|all| all.start()).cloned() else {
+            return;
+        };
+        let shared = self.clone();
+        tokio::spawn(async move {
+            if let Some(violation) = all.read_all().await {
+                shared.lose(violation.into());
+            }
+        });
     }
 
     /// Sets how many streams we hold open at once, where the peer has no way to say how many it bears.

@@ -178,9 +178,16 @@ impl Control {
                 let info = *info;
                 self.event(Event::Pushed { connection, info });
             }
+            Message::Connections { peer, reply } => drop(reply.send(self.all_with(&peer))),
             Message::ProtocolsChanged => self.event(Event::ProtocolsChanged),
             Message::Close { .. } => unreachable!("run() takes it out"),
         }
+    }
+
+    fn all_with(&self, peer: &PeerId) -> Vec<Connection> {
+        let all = self.swarm.connections(peer);
+        let all = all.filter_map(|(id, _)| self.connections.get(&id).cloned());
+        all.map(Connection::new).collect()
     }
 
     fn connect(&mut self, waiter: WaiterId, target: Target, options: DialOptions) {

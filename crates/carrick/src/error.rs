@@ -28,6 +28,9 @@ pub enum ConnectionError {
     /// The peer broke the muxer's protocol.
     #[error(transparent)]
     Violation(#[from] Violation),
+    /// The peer broke the protocol of packets.
+    #[error(transparent)]
+    Packets(#[from] carrick_protocols::packets::Violation),
     /// A record was changed on the way.
     #[error(transparent)]
     Secure(#[from] SecureError),

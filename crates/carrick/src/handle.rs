@@ -83,6 +83,11 @@ impl Connection {
         self.shared.rtt()
     }
 
+    /// Datagrams of the peer's that belonged to no flow of packets, and were dropped.
+    pub fn stray_packets(&self) -> u64 {
+        self.shared.datagrams().map_or(0, |all| all.strays())
+    }
+
     /// Why the connection is over, if it is.
     pub fn lost(&self) -> Option<ConnectionError> {
         self.shared.lost()

@@ -15,7 +15,7 @@ use crate::{
     Stream, StreamError,
     connection::{Channel, Shared},
     core::Core,
-    identify, ping,
+    identify, packets, ping,
     router::{Place, Router},
 };
 
@@ -47,6 +47,7 @@ pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, channel: Channel
         Place::Ping => ping::serve(stream).await,
         Place::Identify => identify::serve(&node, stream).await,
         Place::IdentifyPush => identify::serve_push(node, stream).await,
+        Place::Packets => packets::serve(&node.router, stream).await,
     }
 }
 

@@ -77,6 +77,11 @@ pub(crate) enum Message {
         connection: ConnectionId,
         info: Box<identify::Info>,
     },
+    /// Asks for all connections to the peer.
+    Connections {
+        peer: PeerId,
+        reply: oneshot::Sender<Vec<Connection>>,
+    },
     ProtocolsChanged,
     Close {
         done: Option<oneshot::Sender<()>>,

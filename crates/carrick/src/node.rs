@@ -15,10 +15,10 @@ use tokio::{
 
 use crate::{
     AcceptError, Code, Connection, Events, Incoming, Info, IntoAddress, IntoProtocols, IntoTarget,
-    ListenError, OpenError, PingError, Stream, StreamError,
+    ListenError, OpenError, Packets, PacketsError, PacketsOptions, PingError, Stream, StreamError,
     core::{self, Core},
     message::Message,
-    open,
+    open, packets,
     router::Outcome,
     target::Target,
 };
@@ -242,6 +242,52 @@ impl Node {
         self.core
             .router
             .handle(crate::target::parse_protocol(protocol)?, handler)?;
+        self.core.post(Message::ProtocolsChanged);
+        Ok(())
+    }
+
+    /// Opens a flow of packets to the target, over a QUIC connection: an existing one, or one that is dialed for it, even
+    /// when there is a connection without datagrams. Packets can be sent as soon as this returns. A peer that has no
+    /// handler for the protocol says so by ending the flow. Cancel-safe.
+    ///
+    /// # Errors
+    /// See [`PacketsError`].
+    pub async fn packets(
+        &self,
+        target: impl IntoTarget,
+        protocol: &str,
+    ) -> Result<Packets, PacketsError> {
+        self.packets_with(target, protocol, PacketsOptions::default())
+            .await
+    }
+
+    /// As [`packets`](Self::packets), but says how.
+    ///
+    /// # Errors
+    /// See [`PacketsError`].
+    pub async fn packets_with(
+        &self,
+        target: impl IntoTarget,
+        protocol: &str,
+        options: PacketsOptions,
+    ) -> Result<Packets, PacketsError> {
+        let target = target.into_target().map_err(OpenError::from)?;
+        let protocol = crate::target::parse_protocol(protocol).map_err(OpenError::from)?;
+        packets::to(&self.core, target, protocol, options).await
+    }
+
+    /// Runs `handler` as a task of its own for each flow of packets that a peer opens for the protocol, as long as the node
+    /// lives. It should return when [`Packets::recv`] fails.
+    ///
+    /// # Errors
+    /// The protocol is registered already, or is not a protocol id.
+    pub fn handle_packets<F, R>(&self, protocol: &str, handler: F) -> Result<(), AcceptError>
+    where
+        F: Fn(Packets) -> R + Send + Sync + 'static,
+        R: Future<Output: Outcome> + Send + 'static,
+    {
+        let protocol = crate::target::parse_protocol(protocol)?;
+        packets::register(&self.core.router, protocol, handler)?;
         self.core.post(Message::ProtocolsChanged);
         Ok(())
     }

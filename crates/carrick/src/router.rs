@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use carrick_protocols::{identify, ping};
+use carrick_protocols::{identify, packets, ping};
 use carrick_wire::ProtocolId;
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -50,6 +50,7 @@ enum Route {
     Ping,
     Identify,
     IdentifyPush,
+    Packets,
 }
 
 /// Room for one stream, reserved before the protocol is confirmed.
@@ -59,11 +60,18 @@ pub(crate) enum Place {
     Ping,
     Identify,
     IdentifyPush,
+    Packets,
 }
 
 pub(crate) struct Router {
     /// `None`: the node is closed.
-    routes: RwLock<Option<BTreeMap<ProtocolId, Route>>>,
+    routes: RwLock<Option<Routes>>,
+}
+
+struct Routes {
+    streams: BTreeMap<ProtocolId, Route>,
+    /// Who takes flows of packets, by the application's protocol.
+    packets: BTreeMap<ProtocolId, (Handler, Arc<Semaphore>)>,
 }
 
 impl Router {
@@ -75,7 +83,10 @@ impl Router {
             (identify::PUSH_PROTOCOL, Route::IdentifyPush),
         ];
         Self {
-            routes: RwLock::new(Some(routes.into())),
+            routes: RwLock::new(Some(Routes {
+                streams: routes.into(),
+                packets: BTreeMap::new(),
+            })),
         }
     }
 
@@ -84,14 +95,46 @@ impl Router {
         F: Fn(Stream) -> R + Send + Sync + 'static,
         R: Future<Output: Outcome> + Send + 'static,
     {
-        let handler: Handler = Arc::new(move |stream| {
-            let handled = handler(stream);
-            Box::pin(async move { handled.await.error() })
-        });
-        self.add(
-            vec![protocol],
-            &Route::Handler(handler, Arc::new(Semaphore::new(HANDLERS_MAX))),
-        )
+        let (handler, permits) = handling(handler);
+        self.add(vec![protocol], &Route::Handler(handler, permits))
+    }
+
+    /// Registers who takes the control streams of one protocol's flows of packets.
+    pub(crate) fn handle_packets<F, R>(
+        &self,
+        protocol: ProtocolId,
+        handler: F,
+    ) -> Result<(), AcceptError>
+    where
+        F: Fn(Stream) -> R + Send + Sync + 'static,
+        R: Future<Output: Outcome> + Send + 'static,
+    {
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(routes) = routes.as_mut() else {
+            return Ok(());
+        };
+        for carrier in [packets::PROTOCOL, packets::STREAM_PROTOCOL] {
+            let route = routes.streams.entry(carrier.clone());
+            if !matches!(route.or_insert(Route::Packets), Route::Packets) {
+                return Err(AcceptError::AlreadyRegistered(carrier));
+            }
+        }
+        if routes.packets.contains_key(&protocol) {
+            return Err(AcceptError::AlreadyRegistered(protocol));
+        }
+        routes.packets.insert(protocol, handling(handler));
+        Ok(())
+    }
+
+    /// Who takes flows of packets for this protocol; within it `None` when there are too many already.
+    pub(crate) fn packets(
+        &self,
+        protocol: &ProtocolId,
+    ) -> Option<Option<(Handler, OwnedSemaphorePermit)>> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let (handler, permits) = routes.as_ref()?.packets.get(protocol)?.clone();
+        let permit = permits.try_acquire_owned().ok();
+        Some(permit.map(|permit| (handler, permit)))
     }
 
     /// Registers all protocols or none; one queue for all of them.
@@ -107,7 +150,9 @@ impl Router {
     pub(crate) fn remove(&self, protocols: &[ProtocolId]) {
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         for routes in routes.iter_mut() {
-            routes.retain(|protocol, _| !protocols.contains(protocol));
+            routes
+                .streams
+                .retain(|protocol, _| !protocols.contains(protocol));
         }
     }
 
@@ -126,7 +171,7 @@ impl Router {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
-            .flat_map(BTreeMap::keys)
+            .flat_map(|routes| routes.streams.keys())
             .cloned()
             .collect()
     }
@@ -139,11 +184,11 @@ impl Router {
         };
         if let Some(taken) = protocols
             .iter()
-            .find(|protocol| routes.contains_key(*protocol))
+            .find(|protocol| routes.streams.contains_key(*protocol))
         {
             return Err(AcceptError::AlreadyRegistered(taken.clone()));
         }
-        routes.extend(
+        routes.streams.extend(
             protocols
                 .into_iter()
                 .map(|protocol| (protocol, route.clone())),
@@ -158,6 +203,7 @@ impl Router {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .as_ref()?
+            .streams
             .get(protocol)?
             .clone();
         Some(match route {
@@ -168,8 +214,22 @@ impl Router {
             Route::Ping => Place::Ping,
             Route::Identify => Place::Identify,
             Route::IdentifyPush => Place::IdentifyPush,
+            Route::Packets => Place::Packets,
         })
     }
+}
+
+/// A handler in the form that routes have, and its places.
+fn handling<F, R>(handler: F) -> (Handler, Arc<Semaphore>)
+where
+    F: Fn(Stream) -> R + Send + Sync + 'static,
+    R: Future<Output: Outcome> + Send + 'static,
+{
+    let handler: Handler = Arc::new(move |stream| {
+        let handled = handler(stream);
+        Box::pin(async move { handled.await.error() })
+    });
+    (handler, Arc::new(Semaphore::new(HANDLERS_MAX)))
 }
 
 impl fmt::Debug for Router {

@@ -237,6 +237,11 @@ impl Stream {
         &self.shared
     }
 
+    /// The stream's id in QUIC, if that carries it.
+    pub(crate) fn quic_id(&self) -> Option<u64> {
+        self.channel.as_ref()?.quic_id()
+    }
+
     pub(crate) fn set_protocol(&mut self, protocol: ProtocolId) {
         self.protocol = protocol;
     }

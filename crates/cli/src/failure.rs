@@ -3,7 +3,8 @@
 use std::fmt;
 
 use carrick::{
-    AttemptError, DialError, ListenError, OpenError, PingError, StreamError, perf::PerfError,
+    AttemptError, DialError, ListenError, NoPackets, OpenError, PacketsError, PingError,
+    StreamError, perf::PerfError, transport::CertificateError,
 };
 
 /// What the user reads.
@@ -83,6 +84,29 @@ impl From<PerfError> for Failure {
     }
 }
 
+impl From<PacketsError> for Failure {
+    fn from(error: PacketsError) -> Self {
+        let remedy = match &error {
+            PacketsError::Open(error) => return error.clone().into(),
+            PacketsError::Unsupported {
+                reason: NoPackets::Protocol(_),
+                ..
+            } => "`carrick id ADDR` lists what it supports",
+            // Their texts name the remedy themselves.
+            PacketsError::Unsupported { .. } => return Self(error.to_string()),
+            PacketsError::Refused { .. } => "`carrick listen` takes them; other programs may not",
+            PacketsError::TooLarge { .. } => "choose a smaller --size",
+            PacketsError::TooManyFlows(_)
+            | PacketsError::Closed
+            | PacketsError::ClosedByPeer(_)
+            | PacketsError::Lost(_) => {
+                "check that the peer is still running; -vv logs what happens"
+            }
+        };
+        Self::new(error, remedy)
+    }
+}
+
 impl From<ListenError> for Failure {
     fn from(error: ListenError) -> Self {
         match error {
@@ -95,6 +119,12 @@ impl From<ListenError> for Failure {
             | ListenError::PrivateSharedPort => Self(error.to_string()),
             error => Self::new(error, "try again; -vv logs what happens"),
         }
+    }
+}
+
+impl From<CertificateError> for Failure {
+    fn from(error: CertificateError) -> Self {
+        Self::new(error, "give PEM files, as a web server takes them")
     }
 }
 

@@ -1,9 +1,9 @@
-//! `carrick listen`: a node that serves ping, identify and /echo/1.0.0 until it is told to stop.
+//! `carrick listen`: a node that serves ping, identify, /echo/1.0.0 and echoes packets until it is told to stop.
 
 use std::{io, path::PathBuf};
 
 use carrick::{
-    IntoAddress, Multiaddr, Node, NodeEvent, Stream,
+    IntoAddress, Multiaddr, Node, NodeEvent, Packets, Protocol, Stream,
     perf::{self, Header},
 };
 use serde_json::json;
@@ -14,20 +14,32 @@ use crate::{address, failure::Failure, key, network, output};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  carrick listen                                          free TCP ports on every interface, IPv4 and IPv6
-  carrick listen /ip4/0.0.0.0/tcp/4001 --key node.key     a fixed port, and the same peer id every time
+  carrick listen                                          TCP and QUIC, free ports on every interface, IPv4 and IPv6
+  carrick listen /ip4/0.0.0.0/tcp/4001 --key node.key     TCP on a fixed port, and the same peer id every time
+  carrick listen /ip4/0.0.0.0/udp/4001/quic-v1            QUIC, which also carries packets
+  carrick listen /ip4/0.0.0.0/tcp/8080/ws                 WebSocket, which browsers and proxies let through
+  carrick listen /ip4/0.0.0.0/tcp/443/tls/ws --wss-cert chain.pem --wss-key key.pem
+                                                          WebSocket over TLS, with the certificate of a web server
   carrick listen /unix/tmp/carrick.sock                   a Unix socket, for the processes of one user on one machine
   carrick listen --swarm-key swarm.key                    a private network: only nodes with this key can connect
   carrick listen --perf                                   for `carrick perf` from elsewhere
 
+Addresses may be mixed. Each is printed as others can dial it.
+
 Stops at Ctrl-C or SIGTERM: open streams get 5 s to finish.")]
 pub(crate) struct Args {
-    /// Where to listen, such as /ip4/127.0.0.1/tcp/0.
+    /// Where to listen, such as /ip4/127.0.0.1/tcp/0; port 0 is a free one.
     #[arg(value_name = "ADDR", value_parser = address::local)]
     addresses: Vec<Multiaddr>,
     /// The identity; without it, a new one. `carrick key generate FILE` makes a file.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// The certificate for /tls/ws: a PEM file with the server's certificate and those of its authorities.
+    #[arg(long, value_name = "FILE", requires = "wss_key")]
+    wss_cert: Option<PathBuf>,
+    /// The certificate's private key, a PEM file.
+    #[arg(long, value_name = "FILE", requires = "wss_cert")]
+    wss_key: Option<PathBuf>,
     /// Also serve /perf/1.0.0, with which any peer may use as much of this machine's bandwidth as it likes; =16 for
     /// clients that send the 16-byte header.
     #[arg(long, value_name = "FORM", require_equals = true, num_args = 0..=1, default_missing_value = "spec", value_parser = crate::perf::header)]
@@ -40,13 +52,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
-    let mut builder =
-        args.network.builder()?.handle(
-            ECHO,
-            |mut stream: Stream| async move { stream.echo().await },
-        );
+    let builder = args.network.builder()?;
+    let builder = builder.handle(
+        ECHO,
+        |mut stream: Stream| async move { stream.echo().await },
+    );
+    let echo = |packets: Packets| async move { packets.echo().await };
+    let mut builder = builder.handle_packets(ECHO_PACKETS, echo);
     if let Some(file) = &args.key {
         builder = builder.identity(key::load(file)?);
+    }
+    if let Some((certificate, key)) = args.wss_cert.as_ref().zip(args.wss_key.as_ref()) {
+        builder = builder.wss_certificate(certificate, key)?;
     }
     if let Some(header) = args.perf {
         let serve = move |stream| perf::serve_with(stream, header);
@@ -61,7 +78,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let mut stop = std::pin::pin!(stop);
     let node = builder.spawn().await?;
     let mut events = node.events();
-    bind(&node, &args.addresses).await?;
+    bind(&node, args).await?;
     for address in node.addresses() {
         output::result(&if args.json {
             json!({"listening": address.to_string()}).to_string()
@@ -71,7 +88,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     }
     let perf = args.perf.map_or("", |_| ", /perf/1.0.0");
     output::note(&format!(
-        "serving ping, identify, {ECHO}{perf}; -v shows connections, Ctrl-C stops"
+        "serving ping, identify, {ECHO}, {ECHO_PACKETS}{perf}; -v shows connections, Ctrl-C stops"
     ));
     loop {
         tokio::select! {
@@ -84,16 +101,21 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Listens where the user wants. Without a wish, one of IPv4 and IPv6 is enough: not every machine has both.
-async fn bind(node: &Node, wanted: &[Multiaddr]) -> Result<(), Failure> {
-    for address in wanted {
+/// Listens where the user wants. Without a wish, one address is enough: not every machine has IPv4 and IPv6.
+async fn bind(node: &Node, args: &Args) -> Result<(), Failure> {
+    for address in &args.addresses {
         node.listen(address.clone()).await?;
     }
-    if !wanted.is_empty() {
+    if !args.addresses.is_empty() {
         return Ok(());
     }
     for address in EVERYWHERE {
         let address = address.into_address().map_err(carrick::ListenError::from)?;
+        let is_quic = address.iter().any(|part| part == Protocol::QuicV1);
+        // A private network has no QUIC, and nobody has asked for it.
+        if is_quic && args.network.is_private() {
+            continue;
+        }
         if let Err(error) = node.listen(address).await {
             warn!(%error, "not listening there");
         }
@@ -135,5 +157,12 @@ fn stop() -> io::Result<impl Future<Output = ()>> {
     Ok(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
 }
 
+/// Every packet comes back.
+pub(crate) const ECHO_PACKETS: &str = "/echo-packets/1.0.0";
 const ECHO: &str = "/echo/1.0.0";
-const EVERYWHERE: [&str; 2] = ["/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0"];
+const EVERYWHERE: [&str; 4] = [
+    "/ip4/0.0.0.0/tcp/0",
+    "/ip4/0.0.0.0/udp/0/quic-v1",
+    "/ip6/::/tcp/0",
+    "/ip6/::/udp/0/quic-v1",
+];

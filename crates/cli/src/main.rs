@@ -19,6 +19,7 @@ mod listen;
 mod network;
 mod open;
 mod output;
+mod packets;
 mod perf;
 mod ping;
 
@@ -51,6 +52,8 @@ enum Command {
     Id(id::Args),
     /// Measure how fast data goes to a peer and back, with a peer that serves /perf/1.0.0.
     Perf(perf::Args),
+    /// Send numbered packets to a peer that echoes them; count the lost ones.
+    Packets(packets::Args),
     /// Open a stream: stdin goes to the peer, what the peer sends goes to stdout.
     Open(open::Args),
     /// Make or inspect a key file, which is a node's identity.
@@ -91,6 +94,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Ping(args) => ping::run(&args).await,
             Command::Id(args) => id::run(&args).await,
             Command::Perf(args) => perf::run(&args).await,
+            Command::Packets(args) => packets::run(&args).await,
             Command::Open(args) => open::run(&args).await,
             Command::Key(command) => key::run(&command),
         }

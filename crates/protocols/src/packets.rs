@@ -235,7 +235,7 @@ impl Flows {
     pub fn recv(
         &mut self,
         now: Instant,
-        hold: Duration,
+        hold: impl FnOnce() -> Duration,
         datagram: &Bytes,
     ) -> Result<Option<u64>, Violation> {
         let (id, used) = codec::decode(datagram).map_err(|_| Violation::TooShort)?;
@@ -249,7 +249,7 @@ impl Flows {
         }
         if is_of_peer && !self.ended.contains(&id) {
             self.expire(now);
-            self.hold(id, &datagram[used..], now + hold);
+            self.hold(id, &datagram[used..], now + hold());
         } else {
             self.strays += 1;
         }

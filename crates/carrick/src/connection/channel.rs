@@ -114,6 +114,14 @@ impl Channel {
         }
     }
 
+    /// The stream's id in QUIC.
+    pub(crate) fn quic_id(&self) -> Option<u64> {
+        match self {
+            Self::Muxed(_) => None,
+            Self::Quic(channel) => Some(channel.id()),
+        }
+    }
+
     /// Ends both directions.
     pub(crate) fn reset(&mut self, shared: &Shared, code: Code) {
         match self {

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use carrick_protocols::packets::VIOLATION_CODE;
 use carrick_session::Code;
 use futures::{
     FutureExt, StreamExt,
@@ -19,7 +20,7 @@ use tokio::{
     time::{sleep_until, timeout},
 };
 
-use super::{CLOSE_TIMEOUT, Channel, Phase, Shared, idle_tick};
+use super::{CLOSE_TIMEOUT, Channel, Datagrams, Phase, Shared, idle_tick};
 use crate::ConnectionError;
 
 pub(crate) use self::channel::{QuicChannel, Role};
@@ -29,6 +30,7 @@ mod channel;
 /// What streams, the accepting task and the node share of one QUIC connection.
 pub(crate) struct Quic {
     connection: quinn::Connection,
+    datagrams: Arc<Datagrams>,
     outbound_max: usize,
     inbound_max: usize,
     /// Told when an open that waits is worth trying again, and when there are news for the task.
@@ -67,10 +69,12 @@ impl Quic {
             finished: VecDeque::new(),
             unanswered: Vec::new(),
         };
+        let streams_max = config.inbound_streams_max;
         Self {
+            datagrams: Arc::new(Datagrams::new(connection.clone(), streams_max)),
             connection,
             outbound_max,
-            inbound_max: config.inbound_streams_max,
+            inbound_max: streams_max,
             linger: config.linger,
             changed: Notify::new(),
             state: Mutex::new(state),
@@ -168,7 +172,12 @@ impl Quic {
         None
     }
 
-    /// The connection itself, for what is no stream: its datagrams and its measurements.
+    /// The connection's datagrams.
+    pub(crate) fn datagrams(&self) -> &Arc<Datagrams> {
+        &self.datagrams
+    }
+
+    /// The connection itself, for what is no stream: its measurements.
     pub(crate) fn connection(&self) -> &quinn::Connection {
         &self.connection
     }
@@ -196,8 +205,11 @@ impl Quic {
         let Some(error) = state.phase.lost_to(error) else {
             return;
         };
+        let code = match error {
+            ConnectionError::Packets(_) => Code(VIOLATION_CODE),
+            _ => state.code,
+        };
         state.phase = Phase::Lost(error);
-        let code = state.code;
         let left = (
             std::mem::take(&mut state.finished),
             std::mem::take(&mut state.unanswered),
@@ -347,6 +359,7 @@ pub(crate) async fn run(
             }
             accepted = quic.connection.accept_bi() => match accepted {
                 Ok((send, recv)) => {
+                    quic.datagrams.count_accepted();
                     let channel = quic.admit(send, recv);
                     channel.map(|channel| Channel::Quic(Box::new(channel))).into_iter().for_each(&mut incoming);
                 }

@@ -15,6 +15,7 @@ use tokio::{runtime::Runtime, time::timeout};
 pub use spy::Spy;
 
 pub mod certificates;
+pub mod link;
 pub mod raw;
 mod spy;
 pub mod web;

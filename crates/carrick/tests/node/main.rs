@@ -5,12 +5,14 @@
 mod common;
 
 mod accept;
+mod datagrams;
 mod dial;
 mod hostile;
 mod idle;
 mod listen;
 mod open;
 mod optimistic;
+mod packets;
 mod peers;
 mod perf;
 mod pnet;

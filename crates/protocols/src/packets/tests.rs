@@ -2,7 +2,7 @@
 
 use super::*;
 
-const HOLD: Duration = Duration::from_millis(100);
+const HOLD: fn() -> Duration = || Duration::from_millis(100);
 
 /// The listening side's flows of a connection whose dialer may have opened ten streams.
 fn flows() -> Flows {
@@ -58,10 +58,10 @@ fn packets_that_overtake_their_control_stream_are_held_for_a_while() {
         let held = flows.recv(now, HOLD, &datagram(dialers(id), packet));
         assert_eq!(held, Ok(None));
     }
-    let soon = now + HOLD - Duration::from_nanos(1);
+    let soon = now + HOLD() - Duration::from_nanos(1);
     flows.open(soon, dialers(0)).unwrap();
     assert_eq!(read_all(&mut flows, 0), [&b"first"[..], b"second"]);
-    flows.open(now + HOLD, dialers(1)).unwrap();
+    flows.open(now + HOLD(), dialers(1)).unwrap();
     assert!(read_all(&mut flows, dialers(1)).is_empty());
     assert_eq!(flows.strays(), 1);
 }

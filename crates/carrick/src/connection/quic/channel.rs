@@ -46,6 +46,11 @@ impl QuicChannel {
         }
     }
 
+    /// Its id in the connection, RFC 9000 §2.1.
+    pub(crate) fn id(&self) -> u64 {
+        self.recv.id().into()
+    }
+
     /// Takes received bytes; `None` at the clean end.
     pub(crate) fn poll_read(
         &mut self,

@@ -1,0 +1,217 @@
+//! The datagrams of a QUIC connection: which flow of packets each belongs to is decided in `carrick-protocols`; here are
+//! the tasks that read and write them.
+//!
+//! A packet leaves with the call that sends it as long as `quinn` has room. When it has none, packets wait in their flow's
+//! queue, which drops its oldest, and a task sends them: `quinn` itself would drop without counting.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use carrick_protocols::packets::{Flow, Flows, Limits, Stats, TooManyFlows, Violation};
+use carrick_wire::packets as codec;
+use quinn::{Connection, SendDatagramError};
+use tokio::sync::Notify;
+
+/// What the flows of one connection share.
+pub(crate) struct Datagrams {
+    connection: Connection,
+    /// Bidirectional streams that the peer may have open at once.
+    streams_max: u64,
+    /// Bidirectional streams of the peer's that were accepted so far.
+    accepted: AtomicU64,
+    reading: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    flows: Flows,
+    /// Whom to tell when something came, by flow.
+    readers: BTreeMap<u64, Arc<Notify>>,
+    /// A task sends what is queued.
+    writing: bool,
+    /// The least that `quinn` has room for, and the least that fits a datagram; looked up when they do not suffice.
+    room: usize,
+    len_max: usize,
+}
+
+impl Datagrams {
+    pub(super) fn new(connection: Connection, streams_max: usize) -> Self {
+        let dialed = connection.side().is_client();
+        let state = State {
+            flows: Flows::new(Limits::default(), dialed),
+            readers: BTreeMap::new(),
+            writing: false,
+            room: 0,
+            len_max: 0,
+        };
+        Self {
+            connection,
+            streams_max: streams_max as u64,
+            accepted: AtomicU64::new(0),
+            reading: AtomicBool::new(false),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Whether the peer takes datagrams.
+    pub(crate) fn are_enabled(&self) -> bool {
+        self.connection.max_datagram_size().is_some()
+    }
+
+    /// The peer has opened another bidirectional stream.
+    pub(super) fn count_accepted(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the caller is the first, and is to run [`read_all`](Self::read_all) as a task.
+    pub(super) fn start(&self) -> bool {
+        !self.reading.swap(true, Ordering::Relaxed)
+    }
+
+    /// Reads until the connection is over, or must be because of what came.
+    pub(crate) async fn read_all(&self) -> Option<Violation> {
+        while let Ok(datagram) = self.connection.read_datagram().await {
+            // A flood must let others run, too.
+            tokio::task::coop::consume_budget().await;
+            let mut state = self.state();
+            // A stream makes room for another when it is over, so it was accepted before: no allowed one is beyond this.
+            let accepted = self.accepted.load(Ordering::Relaxed);
+            state
+                .flows
+                .allow_streams(accepted.saturating_add(self.streams_max));
+            let hold = || (2 * self.connection.rtt()).clamp(HOLD_MIN, HOLD_MAX);
+            let reader = match state.flows.recv(Instant::now(), hold, &datagram) {
+                Ok(flow) => flow.and_then(|id| state.readers.get(&id).cloned()),
+                Err(violation) => return Some(violation),
+            };
+            drop(state);
+            reader.inspect(|reader| reader.notify_one());
+        }
+        None
+    }
+
+    /// A flow whose control stream has this id, and what tells that something came.
+    pub(crate) fn open(&self, id: u64) -> Result<Arc<Notify>, TooManyFlows> {
+        let mut state = self.state();
+        state.flows.open(Instant::now(), id)?;
+        Ok(state.readers.entry(id).or_default().clone())
+    }
+
+    /// The flow is over.
+    pub(crate) fn close(&self, id: u64) -> Option<Flow> {
+        let mut state = self.state();
+        state.readers.remove(&id);
+        state.flows.close(id)
+    }
+
+    /// The next packet of a flow that came.
+    pub(crate) fn read(&self, id: u64) -> Option<Bytes> {
+        self.state().flows.flow(id)?.read()
+    }
+
+    pub(crate) fn stats(&self, id: u64) -> Option<Stats> {
+        self.state().flows.flow(id).map(|flow| flow.stats())
+    }
+
+    /// Datagrams that belonged to no flow.
+    pub(crate) fn strays(&self) -> u64 {
+        self.state().flows.strays()
+    }
+
+    /// The largest packet of this flow that fits a datagram now.
+    pub(crate) fn max_payload(&self, id: u64) -> usize {
+        let max = self.connection.max_datagram_size().unwrap_or(0);
+        max.saturating_sub(codec::id_len(id))
+    }
+
+    /// Sends a packet, or queues it.
+    ///
+    /// # Errors
+    /// It is larger than this, the most that fits.
+    pub(crate) fn send(self: &Arc<Self>, id: u64, packet: &[u8]) -> Result<(), usize> {
+        let len = packet.len() + codec::id_len(id);
+        let mut state = self.state();
+        if len > state.len_max {
+            state.len_max = self.connection.max_datagram_size().unwrap_or(0);
+            if len > state.len_max {
+                return Err(state.len_max.saturating_sub(codec::id_len(id)));
+            }
+        }
+        let State { flows, room, .. } = &mut *state;
+        let sent = flows.send(id, packet, |len| self.has_room(room, len));
+        let now = sent.flatten();
+        let queued = now.is_none() && !std::mem::replace(&mut state.writing, true);
+        drop(state);
+        if queued {
+            tokio::spawn(self.clone().write_all());
+        }
+        // Whatever else fails is the connection's end, of which the flow hears soon.
+        if now.map(|datagram| self.connection.send_datagram(datagram))
+            == Some(Err(SendDatagramError::TooLarge))
+        {
+            self.unsend(id);
+            return Err(self.max_payload(id));
+        }
+        Ok(())
+    }
+
+    /// Only we send, so the room becomes less by what we send, and more by itself.
+    fn has_room(&self, room: &mut usize, len: usize) -> bool {
+        if *room < len {
+            *room = self.connection.datagram_send_buffer_space();
+        }
+        let has = *room >= len;
+        if has {
+            *room = room.saturating_sub(len + OVERHEAD);
+        }
+        has
+    }
+
+    /// Sends what is queued, until nothing is.
+    async fn write_all(self: Arc<Self>) {
+        while let Some((id, datagram)) = self.next_queued() {
+            match self.connection.send_datagram_wait(datagram).await {
+                Ok(()) => {}
+                Err(SendDatagramError::TooLarge) => self.unsend(id),
+                // Nothing leaves any more; nobody starts another task for it.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn next_queued(&self) -> Option<(u64, Bytes)> {
+        let mut state = self.state();
+        let next = state.flows.poll_transmit();
+        if next.is_none() {
+            state.writing = false;
+            state.room = 0;
+        }
+        next
+    }
+
+    /// The path has become too narrow for what was sent last.
+    fn unsend(&self, id: u64) {
+        let mut state = self.state();
+        state.flows.unsend(id);
+        state.len_max = 0;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The tables are whole whatever a panicking holder did.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long packets wait for their control stream, about a round trip: at least, for those who are near and busy, and at
+/// most.
+const HOLD_MIN: Duration = Duration::from_millis(100);
+const HOLD_MAX: Duration = Duration::from_secs(1);
+/// What `quinn` counts for a datagram besides its bytes, and more.
+const OVERHEAD: usize = 64;
