@@ -49,6 +49,8 @@ fn dial_remedy(error: &DialError) -> &'static str {
         "use a TCP or WebSocket address of the peer, or leave --swarm-key out"
     } else if any(|error| matches!(error, AttemptError::NoTransport)) {
         "use a TCP address such as /ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…"
+    } else if any(|error| matches!(error, AttemptError::Name(_))) {
+        "check the name, and that this machine can look it up"
     } else if any(|error| matches!(error, AttemptError::Upgrade(_))) {
         "check that a libp2p node with Noise and yamux answers there"
     } else {

@@ -14,7 +14,7 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use crate::{
-    addresses::{Carrier, carrier, ip, port},
+    addresses::{Carrier, carrier, ip, port, split_peer},
     backoff::Backoffs,
     black_holes::{BlackHoles, Verdict},
     config::Config,
@@ -159,7 +159,11 @@ impl Dial {
 
     /// Everything that was to be tried, with its failure; what is not over has failed with `error`.
     pub(crate) fn failures(&mut self, error: &AttemptError) -> Vec<(Multiaddr, AttemptError)> {
-        let names: BTreeSet<_> = self.names.pending().map(|o| o.address.clone()).collect();
+        let names = self
+            .names
+            .pending()
+            .map(|o| split_peer(o.address.clone()).0);
+        let names: BTreeSet<_> = names.collect();
         let alive = self.alive().map(|candidate| candidate.address.clone());
         let alive: Vec<_> = alive.chain(names).collect();
         let mut failures = mem::take(&mut self.failed);

@@ -17,7 +17,7 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use crate::{
-    addresses::{Scope, scope},
+    addresses::{Scope, scope, split_peer},
     config::Config,
     dial::{Attempt, Dial, Experience},
     error::{AttemptError, DialError, NameError},
@@ -373,7 +373,8 @@ impl Dialer {
             if matches!(error, NameError::TooDeep | NameError::TooManyLookups) {
                 out.counters.lookups_refused += 1;
             }
-            let failure = (origin.address, AttemptError::Name(error));
+            let (address, _) = split_peer(origin.address);
+            let failure = (address, AttemptError::Name(error));
             if !dial.failed.contains(&failure) {
                 dial.failed.push(failure);
             }

@@ -77,7 +77,8 @@ fn addresses_do_not_wait_for_names_and_a_success_ends_the_lookup() {
 #[test]
 fn a_lookup_that_fails_is_listed_with_the_address_that_was_given() {
     let mut node = Node::new(Config::default());
-    let (_, actions) = node.connect(peer(2), &[NAMED, "/dnsaddr/b.org"]);
+    let whole = format!("{NAMED}/p2p/{}", peer(2));
+    let (_, actions) = node.connect(peer(2), &[&whole, "/dnsaddr/b.org"]);
     let [(ip, _), (txt, _)] = lookups(&actions).try_into().unwrap();
     assert!(node.answer(ip, Err("no such name")).is_empty());
     let actions = node.answer(txt, texts(&["/dns4/c.org/tcp/1"]));
