@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,6 +18,8 @@ use carrick::{
 };
 
 use crate::common::*;
+
+const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 
 /// A name system of a test. What it does not know it never answers.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +45,10 @@ impl Names {
     async fn node(&self) -> Node {
         let mut config = Config::default();
         config.swarm.name_timeout = Duration::from_millis(500);
+        self.node_with(config).await
+    }
+
+    async fn node_with(&self, config: Config) -> Node {
         let builder = Node::builder().config(config).resolver(self.clone());
         builder.spawn().await.expect("spawn")
     }
@@ -89,7 +95,7 @@ fn a_name_leads_to_its_peer_over_every_transport() {
     run(async {
         let names = Names::default().here("server.example");
         let client = names.node().await;
-        for listen in [TCP, "/ip4/127.0.0.1/tcp/0/ws"] {
+        for listen in [TCP, "/ip4/127.0.0.1/tcp/0/ws", QUIC] {
             let server = server(listen).await;
             let target = named("server.example", &server.address());
             assert_eq!(echo_at(&client, target).await, "named");
@@ -149,6 +155,47 @@ async fn echo_at(client: &Node, target: Multiaddr) -> String {
     soon(stream.finish()).await.expect("finish");
     let reply = soon(stream.read_to_end(100)).await.expect("read");
     String::from_utf8(reply.to_vec()).expect("text")
+}
+
+#[test]
+fn of_all_addresses_behind_a_dnsaddr_quic_wins_where_it_works() {
+    run(async {
+        let server = Node::builder()
+            .listen(TCP)
+            .and_then(|builder| builder.listen(QUIC))
+            .expect("addresses")
+            .spawn()
+            .await
+            .expect("spawn");
+        // UDP that nobody answers.
+        let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let port = silent.local_addr().expect("it is bound").port();
+        let dead = format!("/ip4/127.0.0.1/udp/{port}/quic-v1/p2p/{}", server.id());
+        let all = server.addresses();
+        let by = |carrier: &str| {
+            let mut texts = all.iter().map(ToString::to_string);
+            texts
+                .find(|text| text.contains(carrier))
+                .expect("one of each")
+        };
+        let names = Names::default()
+            .txt("both.example", &[by("/tcp/"), by("/udp/")])
+            .txt("dead.example", &[by("/tcp/"), dead]);
+        // The head start is long enough for a busy machine where QUIC is to win, and short where it cannot.
+        let cases = [
+            ("both.example", "/quic-v1", 5000),
+            ("dead.example", "/tcp/", 30),
+        ];
+        for (name, wins, head_start) in cases {
+            let mut config = Config::default();
+            config.swarm.dial_delay_local = Duration::from_millis(head_start);
+            let client = names.node_with(config).await;
+            let target = format!("/dnsaddr/{name}/p2p/{}", server.id());
+            let connection = soon(client.dial(target)).await.expect("dial");
+            let address = connection.address().to_string();
+            assert!(address.contains(wins), "{address}");
+        }
+    });
 }
 
 #[test]
