@@ -1,10 +1,13 @@
 //! WebSocket and WSS: nodes over them, and bare clients and servers that do as they please.
 
-use std::time::Duration;
+use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
-use carrick::{Builder, ListenError, Multiaddr, Node, Stream, transport::CertificateError};
+use carrick::{
+    Builder, ListenError, Multiaddr, Node, Stream,
+    transport::{CertificateError, PipeRead, Transport, WebSocketTransport},
+};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::TcpListener,
     time::timeout,
 };
@@ -105,6 +108,55 @@ fn megabytes_pass_both_ways_at_once() {
             tokio::join!(write, read);
         });
     }
+}
+
+/// Waits until a reader says that a read would wait; until then reads give nothing.
+async fn is_idle(reader: &mut dyn PipeRead) {
+    let idle = poll_fn(|cx| {
+        if reader.poll_readable(cx).is_pending() {
+            return Poll::Ready(());
+        }
+        // TLS had something to say to itself.
+        let mut byte = [0];
+        let read = Pin::new(&mut *reader).poll_read(cx, &mut ReadBuf::new(&mut byte));
+        assert!(read.is_pending(), "nothing was sent");
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    });
+    soon(idle).await;
+}
+
+#[test]
+fn an_idle_pipe_needs_no_buffer_to_wait() {
+    run(async {
+        let authority = Authority::default();
+        let (chain, key) = authority.issue(&["127.0.0.1"]);
+        let transport = WebSocketTransport::new();
+        let transport = transport.with_certificate(chain, key).unwrap();
+        let transport = transport.with_root(authority.root()).unwrap();
+        for address in [WS, WSS] {
+            let mut listener = transport.listen(address.parse().unwrap()).await.unwrap();
+            let address = listener.addresses().remove(0);
+            let (near, far) = tokio::join!(transport.dial(address), listener.accept());
+            let (mut near, (mut far, _)) = (near.unwrap(), far.unwrap());
+            for _ in 0..6 {
+                is_idle(&mut *near.reader).await;
+                is_idle(&mut *far.reader).await;
+                near.writer.write_all(b"?").await.unwrap();
+                near.writer.flush().await.unwrap();
+                soon(poll_fn(|cx| far.reader.poll_readable(cx)))
+                    .await
+                    .unwrap();
+                assert_eq!(soon(far.reader.read_u8()).await.unwrap(), b'?');
+                std::mem::swap(&mut near, &mut far);
+            }
+            near.writer.shutdown().await.unwrap();
+            soon(poll_fn(|cx| far.reader.poll_readable(cx)))
+                .await
+                .unwrap();
+            assert_eq!(soon(far.reader.read(&mut [0; 1])).await.unwrap(), 0);
+        }
+    });
 }
 
 #[test]
