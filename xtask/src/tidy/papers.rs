@@ -16,7 +16,7 @@ pub fn lints_are_inherited(files: &[File]) -> Vec<Finding> {
         .collect()
 }
 
-const MEMBERS: [&str; 2] = ["interop/carrick", "xtask"];
+const MEMBERS: [&str; 3] = ["interop/carrick", "interop/suites", "xtask"];
 
 /// Each sans-IO crate has a clippy.toml that bans clocks and random order and repeats the root's settings.
 pub fn fences_stand(files: &[File]) -> Vec<Finding> {
