@@ -20,7 +20,8 @@ pub struct Config {
     pub connections_per_site_max: usize,
     /// Running dials: peers, not addresses.
     pub dials_max: usize,
-    /// Addresses of one dial that are tried; those given by the waiter come before known ones.
+    /// Addresses of one dial that are tried; those given by the waiter come before known ones, and those
+    /// that no transport can dial do not count.
     pub dial_addresses_max: usize,
     /// Addresses of one dial that are tried at the same time.
     pub attempts_per_peer_max: usize,

@@ -406,3 +406,54 @@ proptest! {
         prop_assert!(!run.found.is_empty() || given.iter().all(told));
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
+
+    // What a TXT record holds is parsed; whatever it is, it is an address or it is dropped.
+    #[test]
+    fn any_text_in_a_record_is_an_address_or_dropped(
+        words in prop::collection::vec((0..WORDS.len(), "[ -~]{0,9}|[a-z2-7]{40,60}|\\PC{0,9}"), 1..6),
+    ) {
+        let text: String = words.iter().map(|(at, value)| format!("/{}/{value}", WORDS[*at])).collect();
+        let bare: String = words.iter().map(|(at, _)| format!("/{}", WORDS[*at])).collect();
+        let records = [format!("dnsaddr={text}"), format!("dnsaddr={bare}"), text];
+        let zone = Zone::default().txt("a.org", records).ip("a.org", &["1.2.3.4"]);
+        let run = zone.follow(&["/dnsaddr/a.org"], None);
+        prop_assert!(run.found.len() + run.failed.len() > 0);
+        for found in run.found {
+            prop_assert!(found.parse::<Multiaddr>().is_ok(), "{}", found);
+        }
+    }
+}
+
+const WORDS: [&str; 28] = [
+    "ip4",
+    "ip6",
+    "ip6zone",
+    "ipcidr",
+    "dns",
+    "dns4",
+    "dns6",
+    "dnsaddr",
+    "tcp",
+    "udp",
+    "p2p",
+    "ipfs",
+    "p2p-circuit",
+    "quic-v1",
+    "webtransport",
+    "certhash",
+    "webrtc-direct",
+    "ws",
+    "wss",
+    "x-parity-ws",
+    "x-parity-wss",
+    "tls",
+    "sni",
+    "http-path",
+    "unix",
+    "onion3",
+    "garlic64",
+    "memory",
+];
