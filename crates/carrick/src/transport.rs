@@ -88,7 +88,8 @@ pub trait PipeRead: AsyncRead + Send + Unpin {
 pub struct Pipe {
     /// What the peer sends.
     pub reader: Box<dyn PipeRead>,
-    /// What we send. Shutting it down must let the peer read everything and then an end.
+    /// What we send. It may keep what it took until it is flushed, which a node does before it waits. Shutting it down
+    /// must let the peer read everything and then an end.
     pub writer: Box<dyn AsyncWrite + Send + Unpin>,
 }
 

@@ -44,6 +44,20 @@ const HANDSHAKES_MAX: usize = 256;
 ///
 /// A client trusts the web's authorities unless told of others, and follows no redirect. A server answers at any path, or
 /// only at the one in the address that it listens on. WSS needs TLS 1.3.
+///
+/// A node has this transport by itself, and [`Builder::wss_certificate`](crate::Builder::wss_certificate) and
+/// [`Builder::wss_root`](crate::Builder::wss_root) set it up:
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use carrick::Node;
+///
+/// let server = Node::builder().listen("/ip4/127.0.0.1/tcp/0/ws/http-path/p2p")?.spawn().await?;
+/// Node::spawn().await?.ping(server.address()).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct WebSocketTransport {
     /// Authorities beside the web's.

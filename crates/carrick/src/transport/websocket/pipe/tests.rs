@@ -44,7 +44,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(10), what).await.expect("hangs")
+    timeout(Duration::from_secs(60), what).await.expect("hangs")
 }
 
 #[tokio::test]
@@ -202,5 +202,59 @@ async fn a_violation_is_an_error_and_the_peer_is_told() {
         soon(client.read_exact(&mut answer)).await.unwrap();
         assert_eq!(answer[..2], [0x88, 2]);
         assert_eq!(answer[2..], code.to_be_bytes());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pings_between_data_cost_no_byte_and_the_last_one_is_answered() {
+    for size in [16, 300, 20_000] {
+        let (client, server) = bare(size);
+        let (mut from_server, mut to_server) = split(client);
+        let (mut reader, mut writer) = (server.reader, server.writer);
+        let send = tokio::spawn(async move {
+            for n in 0..1000u16 {
+                let mut frames = frame(0x82, &n.to_be_bytes());
+                frames.extend(frame(0x89, &n.to_be_bytes()));
+                to_server.write_all(&frames).await.unwrap();
+            }
+            to_server
+        });
+        let read = tokio::spawn(async move {
+            let mut all = vec![0; 2000];
+            reader.read_exact(&mut all).await.unwrap();
+            // A reader is polled on, and so it answers.
+            let end = reader.read(&mut [0; 1]).await;
+            (all, end.unwrap())
+        });
+        let write = tokio::spawn(async move {
+            for _ in 0..1000 {
+                writer.write_all(&[7; 100]).await.unwrap();
+                writer.flush().await.unwrap();
+            }
+            writer
+        });
+        let (mut data, mut last) = (0, Vec::new());
+        while data < 100_000 || last != 999u16.to_be_bytes() {
+            let (first, length) = (
+                soon(from_server.read_u8()).await.unwrap(),
+                from_server.read_u8().await.unwrap(),
+            );
+            let mut payload = vec![0; usize::from(length)];
+            soon(from_server.read_exact(&mut payload)).await.unwrap();
+            match first {
+                0x82 => data += payload.len(),
+                0x8a => last = payload,
+                first => panic!("{first:x}"),
+            }
+        }
+        drop((soon(send).await.unwrap(), from_server));
+        let (all, end) = soon(read).await.unwrap();
+        assert!(
+            all.chunks(2)
+                .enumerate()
+                .all(|(n, bytes)| bytes == (n as u16).to_be_bytes())
+        );
+        assert_eq!((data, end), (100_000, 0));
+        drop(soon(write).await.unwrap());
     }
 }
