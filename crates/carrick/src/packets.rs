@@ -2,8 +2,7 @@
 //! state of games, where what is late is worthless.
 //!
 //! A flow of packets belongs to one protocol and one peer, which the connection has authenticated. It follows the `/dg/1`
-//! draft of libp2p (specs pull request 680): QUIC datagrams, tied to a control stream. `examples/voice.rs` is a program
-//! that sends fifty packets a second and measures loss, round trips and jitter.
+//! draft of libp2p (specs pull request 680): QUIC datagrams, tied to a control stream.
 //!
 //! What holds always: [`Packets::send`] never waits. What cannot be sent or read in time is dropped, the oldest first, and
 //! counted in [`Packets::stats`]. A flow ends when either side closes it, and with its connection.
@@ -40,7 +39,19 @@ pub struct PacketsOptions {
     pub fallback_to_stream: bool,
 }
 
-/// A flow of packets to and from one peer, for one protocol.
+/// A flow of packets to and from one peer, for one protocol: small messages that may be lost or overtake each other, but
+/// never wait for each other. For voice, video and the state of games, where what is late is worthless.
+///
+/// [`Node::packets`](crate::Node::packets) opens one, [`Node::handle_packets`](crate::Node::handle_packets) takes what others
+/// open. Packets are QUIC datagrams: encrypted, from the very peer that the connection has authenticated, within its congestion
+/// control. [`send`](Self::send) never waits: what cannot be sent, or is not received in time, is dropped, the oldest first, and
+/// counted in [`stats`](Self::stats). What the network loses nobody counts; number your packets to find out. The example
+/// `voice` sends fifty packets a second and measures loss, round trips and jitter.
+///
+/// On the wire this is the `/dg/1` draft (libp2p/specs pull request 680): a control stream opens the flow and names its
+/// protocol, and the flow ends with it, whichever side ends it. A peer without a handler for the protocol resets the control
+/// stream with the code 0x1000, on which the draft is silent. Packets that overtake their control stream wait for it about a
+/// round trip.
 ///
 /// Clones are the same flow, which ends when the last of them is dropped. All methods take `&self`, so one task may send
 /// while another receives.

@@ -15,7 +15,7 @@ async fn serving(listen: &str) -> Node {
 
 #[test]
 fn what_goes_up_and_comes_down_is_counted() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (serving(listen).await, client().await);
         for (up, down) in [(0, 0), (1, 0), (0, 1), (3 << 20, (2 << 20) + 1)] {
             let report = soon(perf::run(&client, server.address(), up, down)).await;
@@ -30,7 +30,7 @@ fn what_goes_up_and_comes_down_is_counted() {
 
 #[test]
 fn a_download_without_end_stops_when_the_client_resets_it() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (serving(listen).await, client().await);
         let stream = agreed(&client, server.address(), perf::PROTOCOL).await;
         let connection = stream.connection();
@@ -51,7 +51,7 @@ fn a_download_without_end_stops_when_the_client_resets_it() {
 
 #[test]
 fn a_server_sends_nothing_before_the_upload_ends() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (serving(listen).await, client().await);
         let mut stream = agreed(&client, server.address(), perf::PROTOCOL).await;
         stream.write_all(&5u64.to_be_bytes()).await.unwrap();
@@ -68,7 +68,7 @@ fn a_server_sends_nothing_before_the_upload_ends() {
 
 #[test]
 fn a_header_that_ends_early_resets_the_stream() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (serving(listen).await, client().await);
         let mut stream = agreed(&client, server.address(), perf::PROTOCOL).await;
         stream.write_all(&[0; 7]).await.unwrap();
@@ -80,7 +80,7 @@ fn a_header_that_ends_early_resets_the_stream() {
 
 #[test]
 fn nobody_serves_it_unless_told_to() {
-    on_both(|listen| async move {
+    on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let refused = soon(perf::run(&client, server.address(), 1, 1)).await;
         let unsupported = matches!(refused, Err(PerfError::Open(OpenError::Unsupported { .. })));

@@ -9,6 +9,7 @@ fn each_help_shows_an_example() {
         "demo",
         "listen",
         "ping",
+        "packets",
         "perf",
         "id",
         "open",

@@ -1,10 +1,19 @@
 //! The real binary, as processes that talk to each other and to nodes of this one.
 
+#[path = "../../../carrick/tests/common/certificates.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses its own part"
+)]
+mod certificates;
 mod demo;
 mod help;
 mod keys;
+mod packets;
 mod peers;
 mod perf;
 mod process;
 mod refusals;
+mod roads;
 mod swarm;

@@ -101,13 +101,6 @@ fn sigterm_ends_a_listener_with_success_while_a_connection_is_open() {
     runtime.block_on(client.close());
 }
 
-#[test]
-fn without_an_address_every_interface_is_listened_on() {
-    let listener = Listener::start(&[]);
-    let pinged = carrick(&["ping", &listener.address, "-n", "1", "--json"]);
-    assert_eq!(pinged.objects().len(), 1);
-}
-
 /// A node in this process with a handler for /test/1.
 fn node<F, R>(handler: F) -> (Runtime, Node)
 where
