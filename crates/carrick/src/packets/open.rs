@@ -59,7 +59,8 @@ async fn find(
             Some(connection) => connection,
             None => dial(node, target.clone(), DialOptions::default()).await?,
         };
-        if connection.shared().has_datagrams() {
+        // It is QUIC already, and if the peer has not enabled datagrams on this connection, it will on no other.
+        if connection.shared().datagrams().is_some() {
             return Ok(connection);
         }
         if let Some(info) = connection.info().await {
