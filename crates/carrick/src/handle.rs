@@ -83,7 +83,8 @@ impl Connection {
         self.shared.rtt()
     }
 
-    /// Datagrams of the peer's that belonged to no flow of packets, and were dropped.
+    /// Datagrams of the peer's that belonged to no flow of packets, and were dropped. They are looked at, and counted, once
+    /// there was a first flow on the connection.
     pub fn stray_packets(&self) -> u64 {
         self.shared.datagrams().map_or(0, |all| all.strays())
     }

@@ -130,6 +130,15 @@ impl Packets {
         self.flow.send(packet.into())
     }
 
+    /// Waits until nothing is queued any more: whoever sends only then, sends as fast as the path takes it and drops nothing.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// The flow is over.
+    pub async fn ready(&self) -> Result<(), PacketsError> {
+        self.flow.ready().await
+    }
+
     /// The next packet that came. Cancel-safe: no packet is lost with a dropped future.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Bytes of each packet.
     #[arg(long, value_name = "BYTES", default_value_t = 160, value_parser = clap::value_parser!(u16).range(NUMBER_LEN as i64..))]
     size: u16,
-    /// From one packet to the next, milliseconds; 0: as fast as they can be made.
+    /// From one packet to the next, milliseconds; 0: as fast as the path takes them.
     #[arg(long, value_name = "MS", default_value_t = 20)]
     interval_ms: u64,
     /// Where there are no datagrams, send the packets on a stream instead of failing.
@@ -90,7 +90,10 @@ async fn exchange(args: &Args, packets: &Packets, tally: &mut Tally) -> Result<(
             biased;
             packet = packets.recv() => tally.receive(&packet?, Instant::now()),
             _ = pace.tick(), if args.interval_ms > 0 => tally.send(packets, args.size)?,
-            () = tokio::task::yield_now(), if args.interval_ms == 0 => tally.send(packets, args.size)?,
+            ready = packets.ready(), if args.interval_ms == 0 => {
+                ready?;
+                tally.send(packets, args.size)?;
+            }
         }
     }
     let deadline = Instant::now() + LAST_WAIT;
@@ -120,8 +123,8 @@ impl Tally {
         self.sent += 1;
         let mut packet = self.sent.to_be_bytes().to_vec();
         packet.resize(usize::from(size), 0);
-        packets.send(packet)?;
         self.open.insert(self.sent, Instant::now());
+        packets.send(packet)?;
         Ok(())
     }
 

@@ -119,6 +119,11 @@ impl Flow {
         Some(packet)
     }
 
+    /// Whether packets wait to be sent.
+    pub fn is_sending(&self) -> bool {
+        self.outgoing.len() > 0
+    }
+
     /// Queues a packet that came.
     pub fn recv(&mut self, packet: Bytes) {
         self.stats.received += 1;
@@ -271,9 +276,9 @@ impl Flows {
             flow.stats.sent += 1;
             return Some(Some(datagram));
         }
-        let was_idle = flow.outgoing.len() == 0;
+        let was_idle = !flow.is_sending();
         flow.send(datagram);
-        if was_idle && flow.outgoing.len() > 0 {
+        if was_idle && flow.is_sending() {
             self.turns.push_back(id);
         }
         Some(None)
@@ -287,7 +292,7 @@ impl Flows {
                 continue;
             };
             let datagram = flow.poll_transmit();
-            if flow.outgoing.len() > 0 {
+            if flow.is_sending() {
                 self.turns.push_back(id);
             }
             if let Some(datagram) = datagram {

@@ -27,6 +27,8 @@ pub(crate) struct Datagrams {
     /// Bidirectional streams of the peer's that were accepted so far.
     accepted: AtomicU64,
     reading: AtomicBool,
+    /// A flow's queue has become empty, or a flow has ended.
+    drained: Notify,
     state: Mutex<State>,
 }
 
@@ -56,6 +58,7 @@ impl Datagrams {
             streams_max: streams_max as u64,
             accepted: AtomicU64::new(0),
             reading: AtomicBool::new(false),
+            drained: Notify::new(),
             state: Mutex::new(state),
         }
     }
@@ -108,7 +111,10 @@ impl Datagrams {
     pub(crate) fn close(&self, id: u64) -> Option<Flow> {
         let mut state = self.state();
         state.readers.remove(&id);
-        state.flows.close(id)
+        let flow = state.flows.close(id);
+        drop(state);
+        self.drained.notify_waiters();
+        flow
     }
 
     /// The next packet of a flow that came.
@@ -162,6 +168,23 @@ impl Datagrams {
         Ok(())
     }
 
+    /// Waits until nothing of this flow is queued, or it is over.
+    pub(crate) async fn drained(&self, id: u64) {
+        loop {
+            // Made before the look: what comes right after it is not missed.
+            let drained = self.drained.notified();
+            if !self
+                .state()
+                .flows
+                .flow(id)
+                .is_some_and(|flow| flow.is_sending())
+            {
+                return;
+            }
+            drained.await;
+        }
+    }
+
     /// Only we send, so the room becomes less by what we send, and more by itself.
     fn has_room(&self, room: &mut usize, len: usize) -> bool {
         if *room < len {
@@ -176,24 +199,30 @@ impl Datagrams {
 
     /// Sends what is queued, until nothing is.
     async fn write_all(self: Arc<Self>) {
-        while let Some((id, datagram)) = self.next_queued() {
+        while let Some((id, datagram, last)) = self.next_queued() {
             match self.connection.send_datagram_wait(datagram).await {
                 Ok(()) => {}
                 Err(SendDatagramError::TooLarge) => self.unsend(id),
                 // Nothing leaves any more; nobody starts another task for it.
                 Err(_) => return,
             }
+            if last {
+                self.drained.notify_waiters();
+            }
         }
     }
 
-    fn next_queued(&self) -> Option<(u64, Bytes)> {
+    /// The next datagram, its flow, and whether it was the last one of that.
+    fn next_queued(&self) -> Option<(u64, Bytes, bool)> {
         let mut state = self.state();
-        let next = state.flows.poll_transmit();
-        if next.is_none() {
+        let Some((id, datagram)) = state.flows.poll_transmit() else {
             state.writing = false;
             state.room = 0;
-        }
-        next
+            return None;
+        };
+        let drained = !state.flows.flow(id).is_some_and(|flow| flow.is_sending());
+        drop(state);
+        Some((id, datagram, drained))
     }
 
     /// The path has become too narrow for what was sent last.

@@ -37,6 +37,8 @@ enum Carrier {
         queues: Mutex<machine::Flow>,
         /// There is something to send.
         wanted: Notify,
+        /// Something was sent, or the flow has ended.
+        drained: Notify,
     },
 }
 
@@ -64,6 +66,7 @@ impl Flow {
         let carrier = Carrier::Stream {
             queues: Mutex::new(machine::Flow::new(&machine::Limits::default())),
             wanted: Notify::new(),
+            drained: Notify::new(),
         };
         Self::new(stream, protocol, carrier, Arc::default())
     }
@@ -100,12 +103,31 @@ impl Flow {
                 .send(*id, &packet)
                 .map_err(|max| PacketsError::TooLarge { len, max }),
             Carrier::Stream { .. } if len > max => Err(PacketsError::TooLarge { len, max }),
-            Carrier::Stream { queues, wanted } => {
+            Carrier::Stream { queues, wanted, .. } => {
                 lock(queues).send(packet);
                 wanted.notify_one();
                 Ok(())
             }
         }
+    }
+
+    /// Waits until nothing is queued.
+    pub(super) async fn ready(&self) -> Result<(), PacketsError> {
+        // As for the reader.
+        tokio::task::coop::consume_budget().await;
+        match &self.carrier {
+            Carrier::Datagrams { all, id } => all.drained(*id).await,
+            Carrier::Stream {
+                queues, drained, ..
+            } => loop {
+                let drained = drained.notified();
+                if !lock(queues).is_sending() || self.ended().is_some() {
+                    break;
+                }
+                drained.await;
+            },
+        }
+        self.ended().map_or(Ok(()), Err)
     }
 
     /// Waits for a packet, or the end.
@@ -182,9 +204,11 @@ impl Flow {
                 while stream.read_chunk().await?.is_some() {}
                 Ok(())
             }
-            Carrier::Stream { queues, wanted } => {
-                on_stream::carry(stream, queues, wanted, &self.changed).await
-            }
+            Carrier::Stream {
+                queues,
+                wanted,
+                drained,
+            } => on_stream::carry(stream, queues, [wanted, drained], &self.changed).await,
         }
     }
 
@@ -207,6 +231,9 @@ impl Flow {
         }
         drop(end);
         self.changed.notify_waiters();
+        if let Carrier::Stream { drained, .. } = &self.carrier {
+            drained.notify_waiters();
+        }
     }
 
     fn end(&self) -> MutexGuard<'_, Option<End>> {

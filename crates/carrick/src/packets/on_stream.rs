@@ -18,13 +18,13 @@ use crate::{Stream, StreamError};
 pub(super) async fn carry(
     stream: &mut Stream,
     queues: &Mutex<Flow>,
-    wanted: &Notify,
+    [wanted, drained]: [&Notify; 2],
     arrived: &Notify,
 ) -> Result<(), StreamError> {
     let (mut reader, mut writer) = split(stream);
     let outcome = tokio::select! {
         biased;
-        outcome = send(&mut writer, queues, wanted) => outcome,
+        outcome = send(&mut writer, queues, wanted, drained) => outcome,
         outcome = recv(&mut reader, queues, arrived) => outcome,
     };
     outcome.map_err(|error| {
@@ -39,6 +39,7 @@ async fn send(
     writer: &mut WriteHalf<&mut Stream>,
     queues: &Mutex<Flow>,
     wanted: &Notify,
+    drained: &Notify,
 ) -> std::io::Result<()> {
     let mut frames = Vec::new();
     loop {
@@ -54,6 +55,7 @@ async fn send(
         }
         writer.write_all(&frames).await?;
         frames.clear();
+        drained.notify_waiters();
     }
 }
 

@@ -8,12 +8,28 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{NoPackets, Packets, PacketsError, PacketsOptions, flow};
 use crate::{
-    Connection, DialOptions, OpenError, StreamError, connection::Shared, core::Core,
+    Code, Connection, DialOptions, OpenError, StreamError, connection::Shared, core::Core,
     message::Message, open, target::Target,
 };
 
 /// A flow to the target.
 pub(crate) async fn to(
+    node: &Core,
+    target: Target,
+    protocol: ProtocolId,
+    options: PacketsOptions,
+) -> Result<Packets, PacketsError> {
+    let first = once(node, target.clone(), protocol.clone(), options).await;
+    match first {
+        // It ended under our hands; the peer has not taken the flow. Another connection will do.
+        Err(PacketsError::Open(OpenError::Stream(
+            StreamError::ConnectionLost(_) | StreamError::Reset(Code::SHUTDOWN),
+        ))) => once(node, target, protocol, options).await,
+        outcome => outcome,
+    }
+}
+
+async fn once(
     node: &Core,
     target: Target,
     protocol: ProtocolId,

@@ -248,6 +248,40 @@ fn when_the_link_stalls_the_oldest_packets_are_dropped_and_sending_never_waits()
 }
 
 #[test]
+fn who_waits_until_the_queue_is_empty_drops_nothing() {
+    on_all(|listen| async move {
+        let pair = Pair::new(listen).await;
+        for _ in 0..5000 {
+            soon(pair.here.ready()).await.unwrap();
+            pair.here.send(vec![0; 1000]).unwrap();
+        }
+        soon(pair.here.ready()).await.unwrap();
+        let stats = pair.here.stats();
+        assert_eq!((stats.sent, stats.dropped_send), (5000, 0));
+        pair.here.close();
+        assert_eq!(soon(pair.here.ready()).await, Err(PacketsError::Closed));
+    });
+}
+
+#[test]
+fn who_waits_for_an_empty_queue_hears_of_the_flows_end() {
+    run(async {
+        let (server, mut flows) = taking(&[QUIC]).await;
+        let (link, client) = (UdpLink::to(&server).await, client().await);
+        let here = soon(client.packets(&link.address, STATE)).await.unwrap();
+        let _there = soon(flows.recv()).await.unwrap();
+        link.stalled.store(true, Ordering::Relaxed);
+        while here.stats().dropped_send == 0 {
+            here.send(vec![0; 1000]).unwrap();
+        }
+        let mut ready = std::pin::pin!(here.ready());
+        assert!(futures::poll!(&mut ready).is_pending());
+        here.close();
+        assert_eq!(soon(ready).await, Err(PacketsError::Closed));
+    });
+}
+
+#[test]
 fn without_datagrams_the_error_says_why_and_what_helps() {
     on_both(|listen| async move {
         let (server, _flows) = taking(&[listen]).await;
