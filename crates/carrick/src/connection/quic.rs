@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{CLOSE_TIMEOUT, Channel, Datagrams, Phase, Shared, idle_tick};
-use crate::ConnectionError;
+use crate::{ConnectionError, transport::quic::streams_at_first};
 
 pub(crate) use self::channel::{QuicChannel, Role};
 
@@ -48,6 +48,8 @@ struct State {
     going_away: bool,
     outbound: usize,
     inbound: usize,
+    /// How many streams at once we allow the peer so far.
+    allowed: usize,
     /// Streams that were finished, of which the peer has not acknowledged everything when last looked.
     finished: VecDeque<SendStream>,
     /// Streams whose users are gone before the peer has agreed to the protocol, on their way to the task.
@@ -66,6 +68,7 @@ impl Quic {
             going_away: false,
             outbound: 0,
             inbound: 0,
+            allowed: streams_at_first(config),
             finished: VecDeque::new(),
             unanswered: Vec::new(),
         };
@@ -157,6 +160,13 @@ impl Quic {
     /// Takes a stream that the peer opened; `None` if it is refused.
     fn admit(&self, mut send: SendStream, mut recv: quinn::RecvStream) -> Option<QuicChannel> {
         let mut state = self.state();
+        if state.inbound >= state.allowed / 2 && state.allowed < self.inbound_max {
+            // At once: every table that is outgrown costs a copy, and `quinn` keeps small changes to itself.
+            state.allowed = self.inbound_max;
+            let allowed = u32::try_from(state.allowed).unwrap_or(u32::MAX);
+            self.connection
+                .set_max_concurrent_bi_streams(allowed.into());
+        }
         let refusal = if state.going_away || state.phase != Phase::Open {
             Code::SHUTDOWN
         } else if state.inbound >= self.inbound_max {

@@ -28,6 +28,8 @@ use tracing::debug;
 
 use super::tcp;
 
+pub(crate) use self::config::streams_at_first;
+
 mod config;
 
 /// The node's QUIC: its configuration and its sockets.

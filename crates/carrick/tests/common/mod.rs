@@ -16,6 +16,8 @@ pub use spy::Spy;
 
 pub mod certificates;
 pub mod link;
+pub mod path;
+pub mod quic;
 pub mod raw;
 mod spy;
 pub mod web;

@@ -17,7 +17,7 @@ pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
     mtu.upper_bound(UDP_PAYLOAD_MAX);
     let mut config = TransportConfig::default();
     config
-        .max_concurrent_bidi_streams(varint(session.inbound_streams_max))
+        .max_concurrent_bidi_streams(varint(streams_at_first(session)))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(session.stream_window_max.max(WINDOW_MIN).into())
         .receive_window(session.window_budget.max(WINDOW_MIN).into())
@@ -28,6 +28,15 @@ pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
         .mtu_discovery_config(Some(mtu));
     config
+}
+
+/// Streams that a new connection allows the peer; all when it uses half of them. `quinn` keeps a place for each one that it
+/// allows, which an idle connection would pay for: as many as here fit into a table of 256 places.
+pub(crate) fn streams_at_first(session: &carrick_session::Config) -> usize {
+    match session.inbound_streams_max {
+        few @ 0..=256 => few,
+        _ => 224,
+    }
 }
 
 /// For those who dial us.
