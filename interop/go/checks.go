@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,23 @@ var checks = []check{
 	{"unsupported", (*dialer).unsupported},
 	{"reset", (*dialer).reset},
 	{"wrong-peer", (*dialer).wrongPeer},
+	{"connections", (*dialer).connections},
+	{"bulk", (*dialer).bulk},
 }
+
+// deadline is how long the check may take.
+func (c check) deadline() time.Duration {
+	switch c.name {
+	case "connections":
+		return 3 * checkTimeout
+	case "bulk":
+		return checkTimeout + time.Duration(bulkBytes>>20)*time.Second
+	}
+	return checkTimeout
+}
+
+// bulkBytes is what the bulk check sends each way.
+var bulkBytes int64 = 64 << 20
 
 // selectChecks returns the named checks in their fixed order, or all of them.
 func selectChecks(names string) ([]check, error) {
@@ -56,17 +73,18 @@ func selectChecks(names string) ([]check, error) {
 
 type dialer struct {
 	host       *basichost.BasicHost
+	options    *options
 	target     peer.AddrInfo
 	identified event.Subscription // from before the dial, so that no event is missed
 }
 
-func newDialer(target peer.AddrInfo) (*dialer, error) {
-	host, err := newHost()
+func newDialer(o *options, target peer.AddrInfo) (*dialer, error) {
+	host, err := newHost(o)
 	if err != nil {
 		return nil, err
 	}
 	identified, err := host.EventBus().Subscribe([]any{new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerIdentificationFailed)})
-	return &dialer{host, target, identified}, err
+	return &dialer{host, o, target, identified}, err
 }
 
 func (d *dialer) connect(ctx context.Context) (string, error) {
@@ -74,7 +92,10 @@ func (d *dialer) connect(ctx context.Context) (string, error) {
 		return "", err
 	}
 	state := d.host.Network().ConnsToPeer(d.target.ID)[0].ConnState()
-	return fmt.Sprintf("%s %s early muxer: %t", state.Security, state.StreamMultiplexer, state.UsedEarlyMuxerNegotiation), nil
+	if d.options.transport == "quic-v1" {
+		return state.Transport, nil
+	}
+	return fmt.Sprintf("%s %s %s early muxer: %t", state.Transport, state.Security, state.StreamMultiplexer, state.UsedEarlyMuxerNegotiation), nil
 }
 
 func (d *dialer) identify(ctx context.Context) (string, error) {
@@ -251,10 +272,72 @@ func (d *dialer) wrongPeer(ctx context.Context) (string, error) {
 	if err == nil {
 		return "", errors.New("the connection was made")
 	}
-	if !strings.Contains(err.Error(), "mismatch") {
+	// QUIC's error is a TLS alert with the same words.
+	if !strings.Contains(err.Error(), "peer id mismatch") {
 		return "", fmt.Errorf("the error names no mismatch: %w", err)
 	}
 	return "peer id mismatch", nil
+}
+
+// connections makes a hundred connections in turn, with one echo on each.
+func (d *dialer) connections(ctx context.Context) (string, error) {
+	host, err := newHost(d.options)
+	if err != nil {
+		return "", err
+	}
+	defer host.Close()
+	other := &dialer{host: host, options: d.options, target: d.target}
+	for i := range 100 {
+		err := host.Connect(ctx, d.target)
+		if err == nil {
+			_, err = other.echoes(ctx, 100)
+		}
+		if err == nil {
+			err = host.Network().ClosePeer(d.target.ID)
+		}
+		if err != nil {
+			return "", fmt.Errorf("connection %d of 100: %w", i+1, err)
+		}
+	}
+	return "100 connections", nil
+}
+
+// bulk sends a lot, and then receives as much, with a hash at each end.
+func (d *dialer) bulk(ctx context.Context) (string, error) {
+	s, err := d.open(ctx, bulkID)
+	if err != nil {
+		return "", err
+	}
+	defer s.Reset() // nothing to reset once it is closed
+	start := time.Now()
+	if err := binary.Write(s, binary.BigEndian, bulkBytes); err != nil {
+		return "", fmt.Errorf("count: %w", err)
+	}
+	sum, err := sendBulk(s, bulkBytes)
+	if err != nil {
+		return "", fmt.Errorf("up: %w", err)
+	}
+	if err := s.CloseWrite(); err != nil {
+		return "", fmt.Errorf("up: %w", err)
+	}
+	theirs := make([]byte, sha256.Size)
+	if _, err := io.ReadFull(s, theirs); err != nil {
+		return "", fmt.Errorf("the hash of what went up: %w", err)
+	}
+	if !bytes.Equal(sum, theirs) {
+		return "", errors.New("the listener has another hash of what went up")
+	}
+	up, hash := time.Since(start), sha256.New()
+	start = time.Now()
+	if n, err := io.CopyN(hash, s, bulkBytes); err != nil {
+		return "", fmt.Errorf("down after %d bytes: %w", n, err)
+	}
+	if theirs, err = io.ReadAll(s); err != nil || !bytes.Equal(hash.Sum(nil), theirs) {
+		return "", fmt.Errorf("down: %w", firstError(err, errors.New("another hash than the listener's")))
+	}
+	down := time.Since(start)
+	speed := func(took time.Duration) float64 { return float64(bulkBytes>>20) / took.Seconds() }
+	return fmt.Sprintf("%d MiB each way, up %.0f MiB/s, down %.0f MiB/s", bulkBytes>>20, speed(up), speed(down)), s.Close()
 }
 
 // open makes a stream on the existing connection; it carries the check's deadline.

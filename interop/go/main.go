@@ -1,10 +1,10 @@
 // Interop peer on go-libp2p: serves the interop protocols, or dials a peer and checks it.
 //
-//	go-peer listen [--muxer yamux] [--security noise]
-//	go-peer dial ADDR [--muxer yamux] [--security noise] [--checks a,b]
+//	go-peer listen|dial ADDR [--transport tcp|ws|wss|quic-v1] [--security noise|tls] [--muxer yamux] [--key-type T] [--ip 4|6]
+//	    listen: [--tls-cert FILE --tls-key FILE]   dial: [--tls-ca FILE] [--checks a,b] [--bulk-bytes N]
 //
 // main.go is the command line, node.go the host, serve.go the listener's protocols, checks.go what the dialer checks.
-// Exit codes: 0 nothing failed, 1 a check failed, 2 wrong usage, 3 the stack has no such muxer or security.
+// Exit codes: 0 nothing failed, 1 a check failed, 2 wrong usage, 3 the stack has no such transport, muxer or security.
 package main
 
 import (
@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	programTimeout = 60 * time.Second
+	programTimeout = 60 * time.Second // for all but the checks with a deadline of their own
 	checkTimeout   = 10 * time.Second
 )
 
 func main() {
 	if len(os.Args) < 2 {
-		exit(2, "usage: go-peer listen|dial ADDR [--muxer M] [--security S] [--checks a,b]")
+		exit(2, "usage: go-peer listen|dial ADDR [options]; go-peer listen --help lists them")
 	}
 	command, args := os.Args[1], os.Args[2:]
 	address := ""
@@ -36,48 +36,47 @@ func main() {
 		address, args = args[0], args[1:]
 	}
 	flags := flag.NewFlagSet(command, flag.ExitOnError)
-	muxer := flags.String("muxer", "yamux", "yamux, the only one that go-libp2p has")
-	security := flags.String("security", "noise", "noise")
+	o := &options{}
+	flags.StringVar(&o.transport, "transport", "tcp", "tcp, ws, wss or quic-v1")
+	flags.StringVar(&o.security, "security", "noise", "noise or tls; not for quic-v1")
+	flags.StringVar(&o.muxer, "muxer", "yamux", "yamux, the only one that go-libp2p has; not for quic-v1")
+	flags.StringVar(&o.keyType, "key-type", "ed25519", "ed25519, rsa, secp256k1 or ecdsa")
+	flags.StringVar(&o.ip, "ip", "4", "4 or 6: where to listen")
+	flags.StringVar(&o.tlsCert, "tls-cert", "", "PEM file for listening on wss")
+	flags.StringVar(&o.tlsKey, "tls-key", "", "PEM file for listening on wss")
+	flags.StringVar(&o.tlsCA, "tls-ca", "", "PEM file of the authority that vouches for the wss listener")
+	flags.Int64Var(&bulkBytes, "bulk-bytes", bulkBytes, "what the bulk check sends each way")
 	only := flags.String("checks", "", "names of checks, separated by commas; all when empty")
 	flags.Parse(args)
 
-	missing := unsupported(*muxer, *security)
+	missing := o.unsupported()
 	switch command {
 	case "listen":
 		if missing != "" {
 			exit(3, missing)
 		}
-		listen()
+		listen(o)
 	case "dial":
 		selected, err := selectChecks(*only)
 		if err != nil {
 			exit(2, err.Error())
 		}
-		os.Exit(dial(address, selected, missing))
+		os.Exit(dial(o, address, selected, missing))
 	default:
 		exit(2, "no such command: "+command)
 	}
 }
 
-// unsupported returns why this stack cannot offer the muxer or the security protocol, or "".
-func unsupported(muxer, security string) string {
-	switch {
-	case muxer == "mplex":
-		return "go-libp2p has no mplex since v0.30.0"
-	case muxer != "yamux":
-		return "unknown muxer: " + muxer
-	case security != "noise":
-		return "this program offers noise only, not " + security
-	}
-	return ""
-}
-
-func listen() {
-	host, err := newHost()
+func listen(o *options) {
+	host, err := newHost(o)
 	if err != nil {
 		exit(1, err.Error())
 	}
 	serve(host)
+	loopback, err := o.listenAddress()
+	if err != nil {
+		exit(1, err.Error())
+	}
 	if err := host.Network().Listen(loopback); err != nil {
 		exit(1, err.Error())
 	}
@@ -88,7 +87,7 @@ func listen() {
 }
 
 // dial runs the selected checks, prints a line for each, and returns the exit code.
-func dial(address string, selected []check, missing string) int {
+func dial(o *options, address string, selected []check, missing string) int {
 	if missing != "" {
 		for _, c := range selected {
 			report(c.name, "", skip(missing))
@@ -99,20 +98,24 @@ func dial(address string, selected []check, missing string) int {
 	if err != nil {
 		exit(2, fmt.Sprintf("%q: %v", address, err))
 	}
-	d, err := newDialer(*target)
+	d, err := newDialer(o, *target)
 	if err != nil {
 		exit(1, err.Error())
 	}
-	program, cancel := context.WithTimeout(context.Background(), programTimeout)
+	limit := programTimeout
+	for _, c := range selected {
+		limit += c.deadline() - checkTimeout
+	}
+	program, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	connected, connectErr := bounded(program, d.connect)
+	connected, connectErr := bounded(program, checkTimeout, d.connect)
 	code := 0
 	for _, c := range selected {
 		detail, err := connected, connectErr
 		if c.name != "connect" && connectErr != nil {
 			err = fmt.Errorf("not connected: %w", connectErr)
 		} else if c.name != "connect" {
-			detail, err = bounded(program, func(ctx context.Context) (string, error) { return c.run(d, ctx) })
+			detail, err = bounded(program, c.deadline(), func(ctx context.Context) (string, error) { return c.run(d, ctx) })
 		}
 		if report(c.name, detail, err) {
 			code = 1
@@ -121,9 +124,9 @@ func dial(address string, selected []check, missing string) int {
 	return code
 }
 
-// bounded gives up on a check after checkTimeout, even when the check is stuck in a call that ignores its context.
-func bounded(program context.Context, run func(context.Context) (string, error)) (string, error) {
-	ctx, cancel := context.WithTimeout(program, checkTimeout)
+// bounded gives up on a check after its deadline, even when the check is stuck in a call that ignores its context.
+func bounded(program context.Context, limit time.Duration, run func(context.Context) (string, error)) (string, error) {
+	ctx, cancel := context.WithTimeout(program, limit)
 	defer cancel()
 	type outcome struct {
 		detail string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/multiformats/go-multiaddr"
 )
 
 const (
@@ -21,12 +21,14 @@ const (
 	observeID     = "/interop/observe/1.0.0"
 	lastObserveID = "/interop/last/1.0.0"
 	resetID       = "/interop/reset/1.0.0"
+	bulkID        = "/interop/bulk/1.0.0"
 	nothingID     = "/interop/nothing/1.0.0" // served by nobody
 
 	sourceLen = 64 << 10
+	bulkPiece = 256 << 10
+	// streamTimeout ends what the dialer has long given up on.
+	streamTimeout = time.Hour
 )
-
-var loopback = multiaddr.StringCast("/ip4/127.0.0.1/tcp/0")
 
 // serve answers all interop protocols; identify and ping are the host's own.
 func serve(h host.Host) {
@@ -78,6 +80,7 @@ func serve(h host.Host) {
 		}
 		return errors.New("reset, as asked")
 	})
+	handle(h, bulkID, serveBulk)
 	handle(h, lastObserveID, observed.answer)
 	handle(h, lastSourceID, sourced.answer)
 }
@@ -85,13 +88,52 @@ func serve(h host.Host) {
 // handle closes the stream when f is done, and resets it when f failed.
 func handle(h host.Host, id protocol.ID, f func(network.Stream) error) {
 	h.SetStreamHandler(id, func(s network.Stream) {
-		s.SetDeadline(time.Now().Add(programTimeout))
+		s.SetDeadline(time.Now().Add(streamTimeout))
 		if f(s) != nil {
 			s.Reset()
 		} else {
 			s.Close()
 		}
 	})
+}
+
+// serveBulk reads a count and that many bytes, answers with their hash, and sends as many bytes and their hash.
+func serveBulk(s network.Stream) error {
+	var head [8]byte
+	if _, err := io.ReadFull(s, head[:]); err != nil {
+		return err
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, s); err != nil {
+		return err
+	}
+	if _, err := s.Write(hash.Sum(nil)); err != nil {
+		return err
+	}
+	sum, err := sendBulk(s, int64(binary.BigEndian.Uint64(head[:])))
+	if err != nil {
+		return err
+	}
+	_, err = s.Write(sum)
+	return err
+}
+
+// sendBulk writes n bytes of numbered pieces, so that a lost or swapped one shows, and returns their hash.
+func sendBulk(w io.Writer, n int64) ([]byte, error) {
+	hash, piece := sha256.New(), make([]byte, bulkPiece)
+	for i := range piece {
+		piece[i] = byte(i % 251)
+	}
+	for number := uint64(0); n > 0; number++ {
+		binary.BigEndian.PutUint64(piece, number)
+		part := piece[:min(n, bulkPiece)]
+		hash.Write(part)
+		if _, err := w.Write(part); err != nil {
+			return nil, err
+		}
+		n -= int64(len(part))
+	}
+	return hash.Sum(nil), nil
 }
 
 // sourceBytes is what /interop/source sends.
