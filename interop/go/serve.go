@@ -166,6 +166,10 @@ func (b box) put(result string) {
 }
 
 func (b box) answer(s network.Stream) error {
+	// On QUIC, closing tells the other side to stop writing; py-libp2p then reads no more, either.
+	if _, err := io.Copy(io.Discard, s); err != nil {
+		return err
+	}
 	result := "none"
 	select {
 	case result = <-b:

@@ -4,8 +4,9 @@ Install (Debian 12, Python 3.11; system packages: see requirements.txt), from th
   python3 -m venv interop/.build/py
   interop/.build/py/bin/pip install --disable-pip-version-check -r interop/py/requirements.txt
 Run:
-  interop/.build/py/bin/python interop/py/peer.py listen [--muxer yamux|mplex]
-  interop/.build/py/bin/python interop/py/peer.py dial ADDR [--muxer yamux|mplex] [--checks a,b]
+  interop/.build/py/bin/python interop/py/peer.py listen|dial ADDR [--transport tcp|ws|wss|quic-v1] [--security noise|tls]
+    [--muxer yamux|mplex] [--key-type T] [--ip 4|6]
+    listen: [--tls-cert FILE --tls-key FILE]   dial: [--tls-ca FILE] [--checks a,b] [--bulk-bytes N]
 """
 
 import argparse
@@ -14,23 +15,35 @@ import json
 import os
 import re
 import secrets
+import ssl
 import sys
+import time
 
 import trio
 from libp2p import new_host
+from libp2p.crypto.ecc import create_new_key_pair as create_new_ecdsa_key_pair
 from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.rsa import create_new_key_pair as create_new_rsa_key_pair
+from libp2p.crypto.secp256k1 import create_new_key_pair as create_new_secp256k1_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_new_noise_key_pair
 from libp2p.host.ping import PingService
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify.pb.identify_pb2 import Identify
+from libp2p.network.config import ConnectionConfig
 from libp2p.network.stream.exceptions import StreamEOF, StreamReset
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
+from libp2p.rcmgr import new_resource_manager
+from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.security.tls.transport import PROTOCOL_ID as TLS
+from libp2p.security.tls.transport import TLSTransport
 from libp2p.stream_muxer.mplex.mplex import MPLEX_PROTOCOL_ID, Mplex
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.transport.quic.exceptions import QUICStreamClosedError
+from libp2p.transport.quic.stream import QUICStream
 from libp2p.utils.varint import read_length_prefixed_protobuf
 from multiaddr import Multiaddr
 
@@ -42,10 +55,46 @@ PATTERN = bytes(i % 251 for i in range(64 * KIB))
 INDISTINCT = "the other side's stack cannot tell a reset from an end"
 
 
-def make_host(muxer):
-    keys = create_new_key_pair()
+KEYS = {
+    "ed25519": create_new_key_pair,
+    "rsa": create_new_rsa_key_pair,
+    "secp256k1": create_new_secp256k1_key_pair,
+    "ecdsa": lambda: create_new_ecdsa_key_pair("P-256"),
+}
+LISTEN = {"tcp": "/tcp/0", "ws": "/tcp/0/ws", "wss": "/tcp/0/wss", "quic-v1": "/udp/0/quic-v1"}
+IP = {"4": "/ip4/127.0.0.1", "6": "/ip6/::1"}
+PIECE = 256 * KIB
+CONNECTIONS_MAX = 1000
+CONNECTIONS = 20  # half a second each, of which py-libp2p sleeps most
+
+
+def make_host(options):
+    keys = KEYS[options.key_type]()
     noise = NoiseTransport(keys, noise_privkey=create_new_noise_key_pair().private_key)
-    return new_host(key_pair=keys, muxer_opt=MUXERS[muxer], sec_opt={NOISE: noise})
+    security = {NOISE: noise} if options.security == "noise" else {TLS: TLSTransport(keys)}
+    client = server = None
+    if options.tls_cert:
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(options.tls_cert, options.tls_key)
+    if options.tls_ca:
+        client = ssl.create_default_context(cafile=options.tls_ca)
+    return new_host(
+        key_pair=keys,
+        muxer_opt=MUXERS[options.muxer],
+        sec_opt=security,
+        listen_addrs=[listen_address(options)],
+        tls_client_config=client,
+        tls_server_config=server,
+        # Without limits: otherwise eight connections per peer, and one that has ended counts for a while.
+        connection_config=ConnectionConfig(max_connections_per_peer=CONNECTIONS_MAX),
+        resource_manager=new_resource_manager(
+            connection_limits=ConnectionLimits().with_max_established_per_peer(CONNECTIONS_MAX)
+        ),
+    )
+
+
+def listen_address(options):
+    return Multiaddr(IP[options.ip] + LISTEN[options.transport])
 
 
 def describe(error):
@@ -67,6 +116,8 @@ def expect(condition, message):
 async def was_reset(stream):
     """Whether the muxer saw a reset: the read of a reset yamux stream may end in StreamEOF."""
     muxed = stream.muxed_stream
+    if isinstance(muxed, QUICStream):
+        return muxed.is_reset()
     if not hasattr(muxed, "event_reset"):
         return muxed.reset_received
     # mplex ends the read first and says afterwards whether it was a reset.
@@ -82,6 +133,11 @@ async def chunks(stream):
             chunk = await stream.read(64 * KIB)
         except StreamEOF:
             chunk = b""
+        except StreamReset as error:
+            # What a QUIC stream says after a clean end, too, once both directions have ended.
+            if not isinstance(error.__cause__, QUICStreamClosedError):
+                raise
+            chunk = b""
         if not chunk and await was_reset(stream):
             raise StreamReset("the stream was reset")
         if not chunk:
@@ -96,6 +152,18 @@ async def read_all(stream):
 async def write(stream, data):
     for at in range(0, len(data), 64 * KIB):
         await stream.write(data[at : at + 64 * KIB])
+
+
+async def send_bulk(stream, left):
+    """Writes `left` bytes of numbered pieces, so that a lost or swapped one shows, and gives their hash."""
+    digest, piece, number = hashlib.sha256(), bytearray(i % 251 for i in range(PIECE)), 0
+    while left > 0:
+        piece[:8] = number.to_bytes(8, "big")
+        part = bytes(piece[: min(left, PIECE)])
+        digest.update(part)
+        await write(stream, part)
+        left, number = left - len(part), number + 1
+    return digest.digest()
 
 
 # --- the listening side ---
@@ -129,6 +197,7 @@ class Listener:
             "/interop/observe/1.0.0": self.observe,
             "/interop/last/1.0.0": self.observed.tell,
             "/interop/reset/1.0.0": self.reset,
+            "/interop/bulk/1.0.0": self.bulk,
         }
 
     async def echo(self, stream):
@@ -152,6 +221,16 @@ class Listener:
         except StreamReset:
             self.observed.set("reset")
 
+    async def bulk(self, stream):
+        """A count and that many bytes come in; their hash, as many bytes and their hash go out."""
+        head, digest = b"", hashlib.sha256()
+        async for chunk in chunks(stream):
+            missing = 8 - len(head)
+            head += chunk[:missing]
+            digest.update(chunk[missing:])
+        await stream.write(digest.digest())
+        await stream.write(await send_bulk(stream, int.from_bytes(head, "big")))
+
     async def reset(self, stream):
         await stream.read(1)
         await stream.reset()
@@ -172,11 +251,11 @@ def guarded(handler):
     return run
 
 
-async def listen(muxer):
-    host = make_host(muxer)
+async def listen(options):
+    host = make_host(options)
     for protocol, handler in Listener().protocols.items():
         host.set_stream_handler(protocol, guarded(handler))
-    async with host.run([Multiaddr("/ip4/127.0.0.1/tcp/0")]):
+    async with host.run([listen_address(options)]):
         for address in host.get_addrs():
             print(f"listening {address}", flush=True)
         await trio.to_thread.run_sync(sys.stdin.buffer.read, abandon_on_cancel=True)
@@ -195,8 +274,9 @@ async def leave(host, code):
 
 
 class Dialer:
-    def __init__(self, host, address):
-        self.host, self.info = host, info_from_p2p_addr(Multiaddr(address))
+    def __init__(self, host, address, options):
+        self.host, self.address, self.options = host, address, options
+        self.info = info_from_p2p_addr(Multiaddr(address))
         host.get_peerstore().add_addrs(self.info.peer_id, self.info.addrs, PROGRAM_S)  # opening a stream dials
 
     async def open(self, protocol):
@@ -234,7 +314,7 @@ class Dialer:
     async def connect(self):
         await self.host.connect(self.info)
         (connection,) = self.host.get_network().connections[self.info.peer_id]
-        return f"{NOISE} {type(connection.muxed_conn).__name__}"
+        return f"{self.options.security} {type(connection.muxed_conn).__name__}"
 
     async def identify(self):
         stream = await self.open(IDENTIFY)
@@ -309,31 +389,76 @@ class Dialer:
         raise RuntimeError("a connection to another peer than asked for")
 
 
-CHECKS = "connect identify ping echo sequential concurrent half-close unsupported reset wrong-peer".split()
+    async def connections(self):
+        host = make_host(self.options)
+        async with host.run([]):
+            for i in range(1, CONNECTIONS + 1):
+                try:
+                    await host.connect(self.info)
+                    await Dialer(host, self.address, self.options).echo_once(100)
+                    await host.disconnect(self.info.peer_id)
+                except Exception as error:
+                    raise RuntimeError(f"connection {i} of {CONNECTIONS}: {describe(error)}") from None
+            with trio.move_on_after(2):
+                await host.close()
+        return f"{CONNECTIONS} connections"
+
+    async def bulk(self):
+        length = self.options.bulk_bytes
+        stream, start = await self.open("/interop/bulk/1.0.0"), time.monotonic()
+        await stream.write(length.to_bytes(8, "big"))
+        sent = await send_bulk(stream, length)
+        await stream.close_write()
+        answer, digest, left, trailer = b"", hashlib.sha256(), length, b""
+        async for chunk in chunks(stream):
+            missing = 32 - len(answer)
+            if missing > 0:
+                answer, chunk, middle = answer + chunk[:missing], chunk[missing:], time.monotonic()
+            digest.update(chunk[:left])
+            trailer, left = trailer + chunk[left:], left - len(chunk[:left])
+        expect(answer == sent, "the listener has another hash of what went up")
+        expect(left == 0, f"down: an end {left} bytes too early")
+        expect(trailer == digest.digest(), "down: another hash than the listener's")
+        mib, end = length / KIB / KIB, time.monotonic()
+        speeds = f"up {mib / (middle - start):.1f} MiB/s, down {mib / (end - middle):.1f} MiB/s"
+        return f"{mib:.0f} MiB each way, {speeds}"
+
+
+CHECKS = (
+    "connect identify ping echo sequential concurrent half-close unsupported reset wrong-peer connections bulk".split()
+)
+
+
+def limit(name, options):
+    """How long a check may take."""
+    if name == "connections":
+        return 3 * CHECK_S
+    return CHECK_S + options.bulk_bytes / KIB / KIB if name == "bulk" else CHECK_S
 
 
 async def run_check(dialer, name):
     try:
-        with trio.fail_after(CHECK_S):
+        with trio.fail_after(limit(name, dialer.options)):
             value = await getattr(dialer, name.replace("-", "_"))()
         return value if isinstance(value, dict) else {"ok": True, "detail": value}
     except trio.TooSlowError:
-        return {"ok": False, "detail": f"took more than {CHECK_S} s"}
+        return {"ok": False, "detail": f"took more than {limit(name, dialer.options):.0f} s"}
     except Exception as error:
         return {"ok": False, "detail": describe(error)}
 
 
-async def dial(address, muxer, names):
-    host, failed = make_host(muxer), False
-    dialer = Dialer(host, address)
-    with trio.move_on_after(PROGRAM_S):
+async def dial(address, options):
+    host, failed = make_host(options), False
+    dialer = Dialer(host, address, options)
+    program_s = PROGRAM_S + sum(limit(name, options) - CHECK_S for name in options.checks)
+    with trio.move_on_after(program_s):
         async with host.run([]):
-            for name in names:
+            for name in options.checks:
                 result = await run_check(dialer, name)
                 failed |= result.get("ok") is False
                 print(json.dumps({"check": name, **result}, separators=(",", ":")), flush=True)
             await leave(host, 1 if failed else 0)
-    print(f"not done after {PROGRAM_S} s", file=sys.stderr)
+    print(f"not done after {program_s} s", file=sys.stderr)
     os._exit(1)
 
 
@@ -341,16 +466,22 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("command", choices=["listen", "dial"])
     parser.add_argument("address", nargs="?")
+    parser.add_argument("--transport", choices=LISTEN, default="tcp")
     parser.add_argument("--muxer", choices=MUXERS, default="yamux")
-    parser.add_argument("--security", choices=["noise"], default="noise")
+    parser.add_argument("--security", choices=["noise", "tls"], default="noise")
+    parser.add_argument("--key-type", choices=KEYS, default="ed25519")
+    parser.add_argument("--ip", choices=IP, default="4")
+    for file in ("--tls-cert", "--tls-key", "--tls-ca"):
+        parser.add_argument(file)
+    parser.add_argument("--bulk-bytes", type=int, default=64 * KIB * KIB)
     parser.add_argument("--checks", type=lambda text: text.split(","), default=CHECKS)
-    args = parser.parse_args()
-    if args.command == "listen":
-        trio.run(listen, args.muxer)
-    elif args.address is None or not set(args.checks) <= set(CHECKS):
+    options = parser.parse_args()
+    if options.command == "listen":
+        trio.run(listen, options)
+    elif options.address is None or not set(options.checks) <= set(CHECKS):
         parser.error(f"dial needs an address, and checks out of {','.join(CHECKS)}")
     else:
-        trio.run(dial, args.address, args.muxer, args.checks)
+        trio.run(dial, options.address, options)
 
 
 main()

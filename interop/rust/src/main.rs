@@ -1,14 +1,15 @@
 //! Interop peer on rust-libp2p: serves the interop protocols, or dials a peer and checks it.
 //!
-//!     rust-peer listen [--muxer yamux|mplex] [--security noise]
-//!     rust-peer dial ADDR [--muxer yamux|mplex] [--security noise] [--checks a,b]
+//!     rust-peer listen|dial ADDR [--transport tcp|ws|wss|quic-v1] [--security noise|tls] [--muxer yamux|mplex] [--key-type T] [--ip 4|6]
+//!         listen: [--tls-cert FILE --tls-key FILE]   dial: [--tls-ca FILE] [--checks a,b] [--bulk-bytes N]
 //!
-//! main.rs is the command line, node.rs the swarm, serve.rs the listener's protocols, checks.rs what the dialer checks.
-//! Exit codes: 0 nothing failed, 1 a check failed, 2 wrong usage, 3 this program has no such muxer or security.
+//! main.rs is the command line, transport.rs and node.rs the swarm, serve.rs the listener's protocols, checks.rs what the dialer checks.
+//! Exit codes: 0 nothing failed, 1 a check failed, 2 wrong usage, 3 this program has no such transport, muxer or security.
 
 mod checks;
 mod node;
 mod serve;
+mod transport;
 
 use std::{
     future::Future,
@@ -22,10 +23,12 @@ use serde_json::json;
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    checks::{CHECKS, Outcome},
-    node::{Muxer, Node},
+    checks::{CHECKS, Outcome, deadline},
+    node::Node,
+    transport::Options,
 };
 
+/// For all but the checks with a deadline of their own.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -46,8 +49,7 @@ async fn run(mut args: impl Iterator<Item = String>) -> Result<u8, Exit> {
     let usage = || {
         (
             2,
-            "usage: rust-peer listen|dial ADDR [--muxer M] [--security S] [--checks a,b]"
-                .to_owned(),
+            "usage: rust-peer listen|dial ADDR [options], which main.rs lists".to_owned(),
         )
     };
     let command = args.next().ok_or_else(usage)?;
@@ -56,31 +58,33 @@ async fn run(mut args: impl Iterator<Item = String>) -> Result<u8, Exit> {
     } else {
         None
     };
-    let (mut muxer, mut selected, mut unsupported) = (Muxer::Yamux, CHECKS.to_vec(), None);
+    let (mut options, mut selected) = (Options::default(), CHECKS.to_vec());
     while let Some(flag) = args.next() {
         let value = args.next().ok_or_else(usage)?;
-        match (flag.as_str(), value.as_str()) {
-            ("--muxer", "yamux") => muxer = Muxer::Yamux,
-            ("--muxer", "mplex") => muxer = Muxer::Mplex,
-            ("--muxer", other) => unsupported = Some(format!("unknown muxer: {other}")),
-            ("--security", "noise") => {}
-            ("--security", other) => {
-                unsupported = Some(format!("this program offers noise only, not {other}"))
-            }
-            ("--checks", names) => selected = select(names)?,
+        match flag.as_str() {
+            "--transport" => options.transport = value,
+            "--muxer" => options.muxer = value,
+            "--security" => options.security = value,
+            "--key-type" => options.key_type = value,
+            "--ip" => options.ip = value,
+            "--tls-cert" => options.tls_cert = Some(value),
+            "--tls-key" => options.tls_key = Some(value),
+            "--tls-ca" => options.tls_ca = Some(value),
+            "--bulk-bytes" => options.bulk_bytes = value.parse().map_err(|_| usage())?,
+            "--checks" => selected = select(&value)?,
             _ => return Err(usage()),
         }
     }
-    match (command.as_str(), address, unsupported) {
+    match (command.as_str(), address, options.unsupported()) {
         ("listen", _, Some(reason)) => Err((3, reason)),
-        ("listen", _, None) => listen(muxer).await.map_err(|e| (1, e)),
+        ("listen", _, None) => listen(&options).await.map_err(|e| (1, e)),
         ("dial", Some(_), Some(reason)) => {
             selected
                 .iter()
                 .for_each(|name| _ = report(name, Ok(Outcome::Skip(reason.clone()))));
             Ok(0)
         }
-        ("dial", Some(address), None) => dial(&address, muxer, &selected).await,
+        ("dial", Some(address), None) => dial(&address, &options, &selected).await,
         _ => Err(usage()),
     }
 }
@@ -97,10 +101,10 @@ fn select(names: &str) -> Result<Vec<&'static str>, Exit> {
 }
 
 /// Serves until stdin ends.
-async fn listen(muxer: Muxer) -> Result<u8, String> {
-    let mut node = Node::new(muxer)?;
-    serve::serve(&mut node.streams)?;
-    let address = node.listen().await?;
+async fn listen(options: &Options) -> Result<u8, String> {
+    let mut node = Node::new(options)?;
+    serve::serve(&mut node.streams, options)?;
+    let address = node.listen(options.listen_address()?).await?;
     println!("listening {address}/p2p/{}", node.swarm.local_peer_id());
     let stdin = async {
         let (mut stdin, mut buffer) = (tokio::io::stdin(), [0; 64]);
@@ -113,21 +117,32 @@ async fn listen(muxer: Muxer) -> Result<u8, String> {
 }
 
 /// Runs the selected checks and prints a line for each.
-async fn dial(address: &str, muxer: Muxer, selected: &[&'static str]) -> Result<u8, Exit> {
+async fn dial(address: &str, options: &Options, selected: &[&'static str]) -> Result<u8, Exit> {
     let mut address: Multiaddr = address
         .parse()
         .map_err(|e| (2, format!("{address:?}: {e}")))?;
     let Some(Protocol::P2p(peer)) = address.pop() else {
         return Err((2, "the address does not end in /p2p/<peer-id>".to_owned()));
     };
-    let mut node = Node::new(muxer).map_err(|e| (1, e))?;
-    let end = Instant::now() + PROGRAM_TIMEOUT;
-    let connected = bounded(end, checks::connect(&mut node, peer, &address)).await;
+    let mut node = Node::new(options).map_err(|e| (1, e))?;
+    let own = selected
+        .iter()
+        .map(|name| deadline(name, options) - CHECK_TIMEOUT);
+    let end = Instant::now() + PROGRAM_TIMEOUT + own.sum::<Duration>();
+    let connected = bounded(
+        end,
+        CHECK_TIMEOUT,
+        checks::connect(&mut node, peer, &address),
+    )
+    .await;
     let mut code = 0;
     for &name in selected {
         let result = match &connected {
             connected if name == "connect" => connected.clone(),
-            Ok(_) => bounded(end, checks::run(name, &mut node, peer, &address)).await,
+            Ok(_) => {
+                let check = checks::run(name, &mut node, peer, &address, options);
+                bounded(end, deadline(name, options), check).await
+            }
             Err(e) => Err(format!("not connected: {e}")),
         };
         if !report(name, result) {
@@ -139,9 +154,10 @@ async fn dial(address: &str, muxer: Muxer, selected: &[&'static str]) -> Result<
 
 async fn bounded(
     end: Instant,
+    limit: Duration,
     check: impl Future<Output = Result<Outcome, String>>,
 ) -> Result<Outcome, String> {
-    let deadline = end.min(Instant::now() + CHECK_TIMEOUT);
+    let deadline = end.min(Instant::now() + limit);
     tokio::time::timeout_at(deadline.into(), check)
         .await
         .unwrap_or_else(|_| Err("deadline passed".to_owned()))

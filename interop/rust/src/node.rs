@@ -1,25 +1,17 @@
-//! The swarm: TCP, Noise and one muxer; ping, identify and libp2p-stream. Whoever owns the `Node` drives it.
+//! The swarm: one transport, one security and one muxer; ping, identify and libp2p-stream. Whoever owns the `Node` drives it.
 
 use std::{convert::Infallible, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, PeerId, Swarm, SwarmBuilder, Transport,
-    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
-    identify,
+    Multiaddr, PeerId, Swarm, SwarmBuilder, identify,
     identity::Keypair,
-    noise, ping,
+    ping,
     swarm::{NetworkBehaviour, SwarmEvent, dial_opts::DialOpts},
-    tcp, yamux,
 };
+use rsa::{pkcs8::EncodePrivateKey, rand_core::OsRng};
 
-use crate::PROGRAM_TIMEOUT;
-
-#[derive(Clone, Copy)]
-pub enum Muxer {
-    Yamux,
-    Mplex,
-}
+use crate::transport::{BoxError, Options, transport};
 
 #[derive(NetworkBehaviour)]
 pub struct Behaviour {
@@ -37,13 +29,14 @@ pub struct Node {
     pub pings: Vec<Result<Duration, String>>,
     listening: Option<Multiaddr>,
     dialed: Option<Result<(), String>>,
+    hung_up: bool,
 }
 
 impl Node {
-    pub fn new(muxer: Muxer) -> Result<Self, String> {
-        let swarm = SwarmBuilder::with_new_identity()
+    pub fn new(options: &Options) -> Result<Self, String> {
+        let swarm = SwarmBuilder::with_existing_identity(keypair(&options.key_type)?)
             .with_tokio()
-            .with_other_transport(|key| transport(key, muxer))
+            .with_other_transport(|key| transport(key, options))
             .map_err(|e| e.to_string())?
             .with_behaviour(|key| Behaviour {
                 identify: identify::Behaviour::new(identify::Config::new(
@@ -56,7 +49,7 @@ impl Node {
                 stream: libp2p_stream::Behaviour::new(),
             })
             .map_err(|e| e.to_string())?
-            .with_swarm_config(|config| config.with_idle_connection_timeout(PROGRAM_TIMEOUT))
+            .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
             .build();
         let streams = swarm.behaviour().stream.new_control();
         Ok(Self {
@@ -66,11 +59,11 @@ impl Node {
             pings: Vec::new(),
             listening: None,
             dialed: None,
+            hung_up: false,
         })
     }
 
-    pub async fn listen(&mut self) -> Result<Multiaddr, String> {
-        let address = "/ip4/127.0.0.1/tcp/0".parse().map_err(|e| format!("{e}"))?;
+    pub async fn listen(&mut self, address: Multiaddr) -> Result<Multiaddr, String> {
         self.swarm.listen_on(address).map_err(|e| e.to_string())?;
         loop {
             if let Some(address) = self.listening.take() {
@@ -93,6 +86,18 @@ impl Node {
         }
     }
 
+    /// Ends all connections with the peer, and waits until they have ended.
+    pub async fn hang_up(&mut self, peer: PeerId) -> Result<(), String> {
+        self.hung_up = false;
+        self.swarm
+            .disconnect_peer_id(peer)
+            .map_err(|()| "not connected".to_owned())?;
+        while !self.hung_up {
+            self.step().await;
+        }
+        Ok(())
+    }
+
     /// Drives the swarm for as long as it is polled.
     pub async fn drive(&mut self) -> Infallible {
         loop {
@@ -107,6 +112,9 @@ impl Node {
             SwarmEvent::ConnectionEstablished { endpoint, .. } if endpoint.is_dialer() => {
                 self.dialed = Some(Ok(()))
             }
+            SwarmEvent::ConnectionClosed {
+                num_established: 0, ..
+            } => self.hung_up = true,
             SwarmEvent::OutgoingConnectionError { error, .. } => {
                 self.dialed = Some(Err(error.to_string()))
             }
@@ -130,17 +138,22 @@ impl Node {
     }
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-fn transport(key: &Keypair, muxer: Muxer) -> Result<Boxed<(PeerId, StreamMuxerBox)>, BoxError> {
-    let secured = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
-        .upgrade(Version::V1)
-        .authenticate(noise::Config::new(key)?);
-    Ok(match muxer {
-        Muxer::Yamux => secured.multiplex(yamux::Config::default()).boxed(),
-        Muxer::Mplex => secured.multiplex(libp2p_mplex::Config::new()).boxed(),
-    })
+fn keypair(key_type: &str) -> Result<Keypair, String> {
+    let rsa = || -> Result<Keypair, BoxError> {
+        let key = rsa::RsaPrivateKey::new(&mut OsRng, 2048)?;
+        Ok(Keypair::rsa_from_pkcs8(
+            &mut key.to_pkcs8_der()?.to_bytes(),
+        )?)
+    };
+    match key_type {
+        "ed25519" => Ok(Keypair::generate_ed25519()),
+        "secp256k1" => Ok(Keypair::generate_secp256k1()),
+        "ecdsa" => Ok(Keypair::generate_ecdsa()),
+        _ => rsa().map_err(|e| e.to_string()),
+    }
 }
 
 /// Ping's results worth remembering.
 const PINGS_MAX: usize = 16;
+/// A connection stays for as long as the program does.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);

@@ -1,14 +1,14 @@
 //! The listener's protocols; identify and ping are behaviours of the swarm.
 
-use std::{future::Future, io, sync::Arc};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
-use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use futures::{AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::{Stream, StreamProtocol};
 use libp2p_stream::Control;
 use sha2::{Digest, Sha256};
 use tokio::{sync::watch, time::timeout};
 
-use crate::{CHECK_TIMEOUT, PROGRAM_TIMEOUT};
+use crate::{CHECK_TIMEOUT, transport::Options};
 
 pub const ECHO: StreamProtocol = StreamProtocol::new("/echo/1.0.0");
 pub const HASH: StreamProtocol = StreamProtocol::new("/interop/hash/1.0.0");
@@ -17,17 +17,22 @@ pub const LAST_SOURCE: StreamProtocol = StreamProtocol::new("/interop/last-sourc
 pub const OBSERVE: StreamProtocol = StreamProtocol::new("/interop/observe/1.0.0");
 pub const LAST_OBSERVE: StreamProtocol = StreamProtocol::new("/interop/last/1.0.0");
 pub const RESET: StreamProtocol = StreamProtocol::new("/interop/reset/1.0.0");
+pub const BULK: StreamProtocol = StreamProtocol::new("/interop/bulk/1.0.0");
 /// Served by nobody.
 pub const NOTHING: StreamProtocol = StreamProtocol::new("/interop/nothing/1.0.0");
 
 const SOURCE_LEN: usize = 64 << 10;
+const BULK_PIECE: usize = 256 << 10;
+/// Ends what the dialer has long given up on.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What /interop/source sends.
 pub fn source_bytes() -> Vec<u8> {
     (0..SOURCE_LEN).map(|i| (i % 251) as u8).collect()
 }
 
-pub fn serve(control: &mut Control) -> Result<(), String> {
+pub fn serve(control: &mut Control, options: &Options) -> Result<(), String> {
+    let quic = options.is_quic();
     let (observed, sourced) = (LastResult::new(), LastResult::new());
     handle(control, ECHO, echo)?;
     handle(control, HASH, hash)?;
@@ -35,7 +40,7 @@ pub fn serve(control: &mut Control) -> Result<(), String> {
     handle(control, SOURCE, move |stream| source(stream, last.clone()))?;
     let last = observed.clone();
     handle(control, OBSERVE, move |stream| {
-        observe(stream, last.clone())
+        observe(stream, last.clone(), quic)
     })?;
     handle(control, LAST_SOURCE, move |stream| {
         sourced.clone().answer(stream)
@@ -43,6 +48,7 @@ pub fn serve(control: &mut Control) -> Result<(), String> {
     handle(control, LAST_OBSERVE, move |stream| {
         observed.clone().answer(stream)
     })?;
+    handle(control, BULK, bulk)?;
     handle(control, RESET, |mut stream| async move {
         stream.read_exact(&mut [0]).await
     })
@@ -61,7 +67,7 @@ where
     tokio::spawn(async move {
         // libp2p-stream drops a stream that arrives while another one waits here, so nothing else is done in this loop.
         while let Some((_, stream)) = incoming.next().await {
-            tokio::spawn(timeout(PROGRAM_TIMEOUT, f(stream)));
+            tokio::spawn(timeout(STREAM_TIMEOUT, f(stream)));
         }
     });
     Ok(())
@@ -86,6 +92,41 @@ async fn hash(mut stream: Stream) -> io::Result<()> {
     stream.close().await
 }
 
+/// Reads a count and that many bytes, answers with their hash, and sends as many bytes and their hash.
+async fn bulk(mut stream: Stream) -> io::Result<()> {
+    let mut count = [0; 8];
+    stream.read_exact(&mut count).await?;
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; BULK_PIECE]);
+    loop {
+        match stream.read(&mut piece).await? {
+            0 => break,
+            n => hash.update(&piece[..n]),
+        }
+    }
+    stream.write_all(&hash.finalize()).await?;
+    let sum = send_bulk(&mut stream, u64::from_be_bytes(count)).await?;
+    stream.write_all(&sum).await?;
+    stream.close().await
+}
+
+/// Writes `left` bytes of numbered pieces, so that a lost or swapped one shows, and gives their hash.
+pub async fn send_bulk(to: &mut (impl AsyncWrite + Unpin), mut left: u64) -> io::Result<Vec<u8>> {
+    let mut hash = Sha256::new();
+    let mut piece: Vec<u8> = (0..BULK_PIECE).map(|i| (i % 251) as u8).collect();
+    for number in 0_u64.. {
+        piece[..8].copy_from_slice(&number.to_be_bytes());
+        let len = BULK_PIECE.min(usize::try_from(left).unwrap_or(BULK_PIECE));
+        hash.update(&piece[..len]);
+        to.write_all(&piece[..len]).await?;
+        left -= len as u64;
+        if left == 0 {
+            break;
+        }
+    }
+    to.flush().await?;
+    Ok(hash.finalize().to_vec())
+}
+
 async fn source(mut stream: Stream, last: LastResult) -> io::Result<()> {
     last.clear();
     stream.write_all(&source_bytes()).await?;
@@ -95,20 +136,21 @@ async fn source(mut stream: Stream, last: LastResult) -> io::Result<()> {
     Ok(())
 }
 
-async fn observe(mut stream: Stream, last: LastResult) -> io::Result<()> {
+async fn observe(mut stream: Stream, last: LastResult, quic: bool) -> io::Result<()> {
     last.clear();
     let n = futures::io::copy(&mut stream, &mut futures::io::sink()).await;
     last.set(match n {
         Err(_) => "reset".to_owned(),
-        Ok(_) if was_reset(&mut stream).await => "reset".to_owned(),
+        Ok(_) if was_reset(&mut stream, quic).await => "reset".to_owned(),
         Ok(n) => format!("eof {n}"),
     });
     stream.close().await
 }
 
 /// rust-libp2p reads a reset as an end, with yamux and with mplex. But after an end one may still write, after a reset not.
-pub async fn was_reset(stream: &mut Stream) -> bool {
-    stream.write_all(&[0]).await.is_err()
+/// A QUIC stream tells them apart, and there a failing write means nothing: dropping a stream ends it, and stops the other side.
+pub async fn was_reset(stream: &mut Stream, quic: bool) -> bool {
+    !quic && stream.write_all(&[0]).await.is_err()
 }
 
 /// One stream's result, until another stream asks for it. The question may overtake the result.
