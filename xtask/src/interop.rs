@@ -1,9 +1,11 @@
-//! `cargo xtask interop`: every foreign peer dials Carrick and is dialed by it, on every security and muxer.
+//! `cargo xtask interop`: every foreign peer dials Carrick and is dialed by it, on every transport, security and muxer.
 //!
 //! A check that a stack says it cannot do is a skip, and a skip counts only when the same check does not pass
 //! between two nodes of the foreign stack either. So each cell with a skip is run once more, X against itself.
 
 mod cell;
+mod defects;
+mod matrix;
 mod peers;
 mod process;
 mod report;
@@ -11,21 +13,26 @@ mod report;
 use crate::steps::Steps;
 use cell::{Cell, Outcome, Verdict};
 use clap::ValueEnum;
+use matrix::Word;
 use peers::{Language, Missing, Peer};
 use std::collections::BTreeMap;
 
 /// What to run.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
-    /// Run only these peers.
-    #[arg(long, value_delimiter = ',', value_name = "LANGUAGES")]
-    only: Vec<Language>,
+    /// Run only these: peers (go, rust, js, py), transports (tcp, ws, wss, quic-v1), securities (noise, tls), muxers (yamux,
+    /// mplex), rows (keys, ipv6). `go,js,quic-v1` is QUIC with either of the two.
+    #[arg(long, value_delimiter = ',', value_name = "WORDS")]
+    only: Vec<Word>,
     /// Fail when one of these peers cannot be built here, instead of leaving it out.
     #[arg(long, value_delimiter = ',', value_name = "LANGUAGES")]
     require: Vec<Language>,
     /// One JSON object per check on stdout instead of the table.
     #[arg(long)]
     json: bool,
+    /// Send 1 GiB each way where it is 64 MiB otherwise.
+    #[arg(long)]
+    full: bool,
 }
 
 impl Args {
@@ -42,7 +49,7 @@ impl Args {
 struct Row {
     cell: Cell,
     outcome: Outcome,
-    /// The foreign peer against itself, on the same security and muxer; only for what did not pass.
+    /// The foreign peer against itself, over the same protocols; only for what did not pass.
     control: Option<Outcome>,
 }
 
@@ -59,38 +66,23 @@ impl Row {
 /// Installs, runs and reports; an error when a check failed, or a skip is not proven, or a required peer is missing.
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     let carrick = peers::carrick(&mut Steps::default())?;
+    peers::certificates(&carrick, &mut Steps::default())?;
     let (foreign, missing) = install(args)?;
     let mut rows = vec![];
     let mut controls = BTreeMap::new();
-    for cell in cells(&carrick, &foreign) {
+    for cell in matrix::cells(&carrick, &foreign, &args.only, args.full) {
         let outcome = cell.run();
-        eprintln!("xtask: {cell}: {}", outcome.summary());
-        let control = cell
-            .foreign()
-            .filter(|_| !outcome.all_passed())
-            .map(|peer| {
-                let alone = Cell {
-                    dialer: peer.clone(),
-                    listener: peer.clone(),
-                    ..cell.clone()
-                };
-                // A defect that shows only now and then has several chances to show.
-                let run = || {
-                    let mut outcome = alone.run();
-                    for _ in 1..CONTROL_RUNS_MAX {
-                        eprintln!("xtask: {alone}: {} (for comparison)", outcome.summary());
-                        if !outcome.all_passed() {
-                            break;
-                        }
-                        outcome = alone.run();
-                    }
-                    outcome
-                };
-                controls
-                    .entry(alone.to_string())
-                    .or_insert_with(run)
-                    .clone()
-            });
+        eprintln!(
+            "xtask: {cell}: {:.1} s {}",
+            outcome.took.as_secs_f64(),
+            outcome.summary()
+        );
+        let control = control(&cell, &outcome).map(|alone| {
+            controls
+                .entry(format!("{alone} {}", alone.checks.join(",")))
+                .or_insert_with(|| run_control(&alone))
+                .clone()
+        });
         rows.push(Row {
             cell,
             outcome,
@@ -106,36 +98,43 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     report::judge(&rows)
 }
 
-/// Carrick against itself, then each peer, both ways, on each security and muxer.
-fn cells(carrick: &Peer, foreign: &[Peer]) -> Vec<Cell> {
-    let pairs = foreign
-        .iter()
-        .flat_map(|peer| [(carrick, peer), (peer, carrick)]);
-    let mut cells = vec![];
-    for (dialer, listener) in [(carrick, carrick)].into_iter().chain(pairs) {
-        for security in SECURITIES {
-            for muxer in MUXERS {
-                cells.push(Cell {
-                    dialer: dialer.clone(),
-                    listener: listener.clone(),
-                    security,
-                    muxer,
-                });
-            }
+/// The foreign stack against itself, with the checks that did not pass.
+fn control(cell: &Cell, outcome: &Outcome) -> Option<Cell> {
+    let peer = cell.foreign().filter(|_| !outcome.all_passed())?;
+    let open = |check: &&str| !matches!(outcome.verdict(check), Some(Verdict::Passed(_)));
+    let checks: Vec<_> = cell.checks.iter().copied().filter(open).collect();
+    Some(Cell {
+        dialer: peer.clone(),
+        listener: peer.clone(),
+        checks: if checks.is_empty() {
+            cell.checks.clone()
+        } else {
+            checks
+        },
+        ..cell.clone()
+    })
+}
+
+/// A defect that shows only now and then has several chances to show.
+fn run_control(alone: &Cell) -> Outcome {
+    let mut outcome = alone.run();
+    for _ in 1..CONTROL_RUNS_MAX {
+        eprintln!("xtask: {alone}: {} (for comparison)", outcome.summary());
+        if !outcome.all_passed() {
+            break;
         }
+        outcome = alone.run();
     }
-    cells
+    outcome
 }
 
 const CONTROL_RUNS_MAX: usize = 10;
-const SECURITIES: [&str; 1] = ["noise"];
-const MUXERS: [&str; 2] = ["yamux", "mplex"];
 
 /// The peers that can run here, and a line for each that cannot.
 fn install(args: &Args) -> Result<(Vec<Peer>, Vec<String>), String> {
-    let wanted = Language::value_variants().iter().filter(|language| {
-        args.only.is_empty() || args.only.contains(language) || args.require.contains(language)
-    });
+    let wanted = Language::value_variants()
+        .iter()
+        .filter(|language| matrix::wants(&args.only, language.name()));
     let (mut peers, mut missing) = (vec![], vec![]);
     for language in wanted {
         match peers::install(*language, &mut Steps::default()) {

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use carrick::{
-    AttemptError, Code, Connection, DialError, Keypair, Muxer, Node, OpenError, Protocol,
-    StreamError,
+    AttemptError, Code, Connection, DialError, Keypair, Node, OpenError, Protocol, StreamError,
 };
 use futures::future::try_join_all;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
-    ECHO, HASH, LAST, LAST_SOURCE, OBSERVE, RESET, Result, SOURCE, SOURCE_LEN, STREAM_MAX, builder,
-    report,
+    ECHO, Error, HASH, LAST, LAST_SOURCE, OBSERVE, Options, RESET, Result, SOURCE, SOURCE_LEN,
+    STREAM_MAX, bulk, report,
 };
 
 /// What came of a check that did not fail.
@@ -21,7 +20,7 @@ pub(crate) enum Verdict {
     Skipped(String),
 }
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "connect",
     "identify",
     "ping",
@@ -32,13 +31,41 @@ const NAMES: [&str; 10] = [
     "unsupported",
     "reset",
     "wrong-peer",
+    "connections",
+    "bulk",
 ];
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+/// For all but the checks with a deadline of their own.
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECTIONS: usize = 100;
 const PIECE: usize = 64 << 10;
 
 /// Runs the checks and reports each; false when one failed.
-pub(crate) async fn run(address: &str, muxer: Muxer, only: Option<&[String]>) -> Result<bool> {
-    let node = builder(muxer).spawn().await?;
+pub(crate) async fn run(address: &str, options: &Options) -> Result<bool> {
+    let names: Vec<_> = NAMES
+        .into_iter()
+        .filter(|name| options.asks(name))
+        .collect();
+    let own = names
+        .iter()
+        .map(|name| limit(name, options) - CHECK_TIMEOUT);
+    let deadline = PROGRAM_TIMEOUT + own.sum::<Duration>();
+    timeout(deadline, run_all(address, options, &names))
+        .await
+        .unwrap_or_else(|_| Err(format!("not done after {} s", deadline.as_secs()).into()))
+}
+
+/// How long a check may take.
+fn limit(name: &str, options: &Options) -> Duration {
+    match name {
+        "connections" => 3 * CHECK_TIMEOUT,
+        "bulk" => CHECK_TIMEOUT + Duration::from_secs(options.bulk_bytes >> 20),
+        _ => CHECK_TIMEOUT,
+    }
+}
+
+async fn run_all(address: &str, options: &Options, names: &[&str]) -> Result<bool> {
+    let node = options.builder()?.spawn().await?;
     let mut good = true;
     let connection = match timeout(CHECK_TIMEOUT, node.dial(address)).await {
         Ok(Ok(connection)) => connection,
@@ -51,12 +78,9 @@ pub(crate) async fn run(address: &str, muxer: Muxer, only: Option<&[String]>) ->
             return Ok(false);
         }
     };
-    for name in NAMES
-        .into_iter()
-        .filter(|name| only.is_none_or(|only| only.iter().any(|asked| asked == name)))
-    {
+    for name in names {
         let check = async {
-            match name {
+            match *name {
                 "connect" => connect(&connection),
                 "identify" => identify(&connection).await,
                 "ping" => ping(&connection).await,
@@ -66,12 +90,15 @@ pub(crate) async fn run(address: &str, muxer: Muxer, only: Option<&[String]>) ->
                 "half-close" => half_close(&connection).await,
                 "unsupported" => unsupported(&connection).await,
                 "reset" => reset(&connection).await,
-                _ => wrong_peer(&connection, muxer).await,
+                "wrong-peer" => wrong_peer(&connection, options).await,
+                "connections" => connections(address, options).await,
+                _ => bulk::check(&connection, options.bulk_bytes).await,
             }
         };
-        let outcome = timeout(CHECK_TIMEOUT, check)
+        let limit = limit(name, options);
+        let outcome = timeout(limit, check)
             .await
-            .unwrap_or(Err("timed out after 10 s".into()));
+            .unwrap_or_else(|_| Err(format!("timed out after {} s", limit.as_secs()).into()));
         good &= outcome.is_ok();
         report(name, &outcome);
     }
@@ -88,7 +115,7 @@ pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..=250).cycle().take(len).collect()
 }
 
-fn passed(detail: impl Into<String>) -> Result<Verdict> {
+pub(crate) fn passed(detail: impl Into<String>) -> Result<Verdict> {
     Ok(Verdict::Passed(detail.into()))
 }
 
@@ -230,8 +257,25 @@ async fn reset(connection: &Connection) -> Result<Verdict> {
     }
 }
 
-async fn wrong_peer(connection: &Connection, muxer: Muxer) -> Result<Verdict> {
-    let node: Node = builder(muxer).spawn().await?;
+/// A hundred connections in turn, with one echo on each.
+async fn connections(address: &str, options: &Options) -> Result<Verdict> {
+    let node = options.builder()?.spawn().await?;
+    for number in 1..=CONNECTIONS {
+        let once = async {
+            let connection = node.dial(address).await?;
+            echo_bytes(&connection, &pattern(100)).await?;
+            connection.close().await;
+            Ok(())
+        };
+        once.await
+            .map_err(|error: Error| format!("connection {number} of {CONNECTIONS}: {error}"))?;
+    }
+    node.close().await;
+    passed(format!("{CONNECTIONS} connections"))
+}
+
+async fn wrong_peer(connection: &Connection, options: &Options) -> Result<Verdict> {
+    let node: Node = options.builder()?.spawn().await?;
     let other = Keypair::generate_ed25519().public().to_peer_id();
     let mut address = connection.address().clone();
     if let Some(Protocol::P2p(_)) = address.iter().last() {

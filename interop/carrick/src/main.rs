@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use carrick::{Builder, Code, Config, Muxer, Node, Stream, StreamError};
+use carrick::{Code, Stream, StreamError};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, stdin},
@@ -15,9 +15,15 @@ use tokio::{
     time::timeout,
 };
 
-mod checks;
+use options::Options;
 
-type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+mod bulk;
+mod certificates;
+mod checks;
+mod options;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 const ECHO: &str = "/echo/1.0.0";
 const HASH: &str = "/interop/hash/1.0.0";
@@ -30,31 +36,29 @@ const RESET: &str = "/interop/reset/1.0.0";
 const SOURCE_LEN: usize = 64 << 10;
 /// The most that any check sends in one stream, with room.
 const STREAM_MAX: usize = 2 << 20;
-const USAGE: &str = "usage: interop-carrick listen|dial ADDR [--muxer yamux|mplex] [--security noise] [--checks a,b]";
-
-struct Arguments {
-    address: Option<String>,
-    muxer: Muxer,
-    checks: Option<Vec<String>>,
-}
+const USAGE: &str = "usage: interop-carrick listen|dial ADDR [--transport tcp|ws|wss|quic-v1] [--security noise|tls] [--muxer yamux|mplex]
+    [--key-type ed25519|rsa|secp256k1|ecdsa] [--ip 4|6]
+    listen: [--tls-cert FILE --tls-key FILE]   dial: [--tls-ca FILE] [--checks a,b] [--bulk-bytes N]
+   or: interop-carrick certificates FOLDER   writes ca.pem, cert.pem and key.pem";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = match arguments(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            eprintln!("{error}\n{USAGE}");
-            return ExitCode::from(2);
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let outcome = match (command.as_str(), words) {
+        ("certificates", mut words) => {
+            certificates::write(&words.next().unwrap_or_default()).map(|()| true)
         }
-    };
-    let outcome = match &arguments.address {
-        None => listen(arguments.muxer).await.map(|()| true),
-        Some(address) => {
-            let run = checks::run(address, arguments.muxer, arguments.checks.as_deref());
-            timeout(Duration::from_secs(60), run)
-                .await
-                .unwrap_or(Err("the whole program took longer than 60 s".into()))
-        }
+        ("listen", words) => match Options::parse(words) {
+            Ok(options) => listen(&options).await.map(|()| true),
+            Err(error) => return usage(&error),
+        },
+        ("dial", mut words) => match (words.next(), Options::parse(words)) {
+            (Some(address), Ok(options)) => checks::run(&address, &options).await,
+            (_, Err(error)) => return usage(&error),
+            (None, _) => return usage(&"dial needs an address".into()),
+        },
+        _ => return usage(&"listen or dial?".into()),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -66,39 +70,9 @@ async fn main() -> ExitCode {
     }
 }
 
-fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
-    let mut parsed = Arguments {
-        address: None,
-        muxer: Muxer::Yamux,
-        checks: None,
-    };
-    match words.next().as_deref() {
-        Some("listen") => {}
-        Some("dial") => parsed.address = Some(words.next().ok_or("dial needs an address")?),
-        _ => return Err("listen or dial?".into()),
-    }
-    while let Some(option) = words.next() {
-        let value = words
-            .next()
-            .ok_or_else(|| format!("{option} needs a value"))?;
-        match (option.as_str(), value.as_str()) {
-            ("--muxer", "yamux") => parsed.muxer = Muxer::Yamux,
-            ("--muxer", "mplex") => parsed.muxer = Muxer::Mplex,
-            ("--security", "noise") => {}
-            ("--checks", list) => {
-                parsed.checks = Some(list.split(',').map(str::to_owned).collect())
-            }
-            _ => return Err(format!("unknown option {option} {value}").into()),
-        }
-    }
-    Ok(parsed)
-}
-
-fn builder(muxer: Muxer) -> Builder {
-    Node::builder().muxers([muxer]).config(Config {
-        idle_timeout: None,
-        ..Config::default()
-    })
+fn usage(error: &Error) -> ExitCode {
+    eprintln!("{error}\n{USAGE}");
+    ExitCode::from(2)
 }
 
 /// Hands the outcome of one stream to whoever asks for it.
@@ -124,10 +98,11 @@ impl Outcomes {
     }
 }
 
-async fn listen(muxer: Muxer) -> Result {
+async fn listen(options: &Options) -> Result {
     let (observed, sourced) = (Arc::new(Outcomes::default()), Arc::new(Outcomes::default()));
     let (observe, source) = (observed.clone(), sourced.clone());
-    let node = builder(muxer)
+    let node = options
+        .builder()?
         .handle(
             ECHO,
             |mut stream: Stream| async move { stream.echo().await },
@@ -148,7 +123,8 @@ async fn listen(muxer: Muxer) -> Result {
             stream.reset(Code(7));
             Ok::<_, StreamError>(())
         })
-        .listen("/ip4/127.0.0.1/tcp/0")?
+        .handle(bulk::BULK, bulk::serve)
+        .listen(options.listen_address().as_str())?
         .spawn()
         .await?;
     let mut stdout = std::io::stdout();
@@ -189,6 +165,7 @@ async fn serve_observe(mut stream: Stream, outcome: oneshot::Sender<String>) -> 
 }
 
 async fn answer(mut stream: Stream, outcomes: Arc<Outcomes>) -> Result {
+    stream.read_to_end(0).await?;
     stream.write_all(outcomes.last().await.as_bytes()).await?;
     stream.finish().await?;
     Ok(())

@@ -1,5 +1,7 @@
 //! One cell of the matrix: a listener, a dialer, and what the dialer says of each check.
 
+use super::defects;
+use super::matrix::Stack;
 use super::peers::Peer;
 use super::process::{Line, Process};
 use serde_json::Value;
@@ -11,8 +13,10 @@ use std::time::{Duration, Instant};
 pub(super) struct Cell {
     pub(super) dialer: Peer,
     pub(super) listener: Peer,
-    pub(super) security: &'static str,
-    pub(super) muxer: &'static str,
+    pub(super) stack: Stack,
+    pub(super) checks: Vec<&'static str>,
+    /// What the bulk check sends each way.
+    pub(super) bulk_bytes: u64,
 }
 
 /// What became of one check; each with the words of the one who says so.
@@ -37,8 +41,8 @@ impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} → {} {} {}",
-            self.dialer.name, self.listener.name, self.security, self.muxer
+            "{} → {} {}",
+            self.dialer.name, self.listener.name, self.stack
         )
     }
 }
@@ -51,13 +55,13 @@ impl Cell {
             .find(|peer| peer.name != "carrick")
     }
 
-    /// Starts both programs, gathers the verdicts, and stops what still runs. What the listener's stack is known to get
-    /// wrong counts as skipped, which the stack against itself has to prove.
+    /// Starts both programs, gathers the verdicts, and stops what still runs. What a foreign stack is known to get wrong
+    /// counts as skipped, which the stack against itself has to prove.
     pub(super) fn run(&self) -> Outcome {
         let start = Instant::now();
         let (mut verdicts, log) = self.verdicts().unwrap_or_else(|ended_early| ended_early);
         for (check, verdict) in &mut verdicts {
-            if let (Verdict::Failed(why), Some(defect)) = (&*verdict, self.defect(check)) {
+            if let (Verdict::Failed(why), Some(defect)) = (&*verdict, defects::known(self, check)) {
                 *verdict = Verdict::Skipped(format!("{defect} ({why})"));
             }
         }
@@ -68,24 +72,30 @@ impl Cell {
         }
     }
 
-    fn defect(&self, check: &str) -> Option<&'static str> {
-        let known = LISTENER_DEFECTS
-            .iter()
-            .find(|(name, of, _)| *name == self.listener.name && *of == check);
-        known.map(|(.., defect)| *defect)
-    }
-
     fn verdicts(&self) -> Result<Verdicts, Verdicts> {
-        let options = ["--security", self.security, "--muxer", self.muxer];
         let start = |peer: &Peer, args: &[&str]| {
-            Process::start(peer.command().args(args).args(options))
-                .map_err(|why| single(START, Verdict::Failed(why)))
+            let mut command = peer.command();
+            command.args(args).args(self.stack.options());
+            Process::start(&mut command).map_err(|why| single(START, Verdict::Failed(why)))
         };
-        let mut listener = start(&self.listener, &["listen"])?;
+        let mut listener = start(
+            &self.listener,
+            &[&["listen"], self.stack.listener_files()].concat(),
+        )?;
         let address = address(&mut listener, self.listener.name)?;
-        let mut dialer = start(&self.dialer, &["dial", &address])?;
+        let (checks, bytes) = (self.checks.join(","), self.bulk_bytes.to_string());
+        let args = [
+            "dial",
+            &address,
+            "--checks",
+            &checks,
+            "--bulk-bytes",
+            &bytes,
+        ];
+        let mut dialer = start(&self.dialer, &[&args, self.stack.dialer_files()].concat())?;
         let mut verdicts = vec![];
-        let deadline = Instant::now() + DIALER_MAX;
+        let patience = self.patience();
+        let deadline = Instant::now() + patience;
         loop {
             match dialer.line(deadline) {
                 Line::Text(line) => verdicts.extend(verdict(&line)),
@@ -93,7 +103,7 @@ impl Cell {
                 Line::Late => {
                     let why = format!(
                         "the dialer was still running after {} s",
-                        DIALER_MAX.as_secs()
+                        patience.as_secs()
                     );
                     verdicts.push((END.to_owned(), Verdict::Failed(why)));
                     break;
@@ -102,11 +112,11 @@ impl Cell {
         }
         let code = dialer.ended(deadline).and_then(|status| status.code());
         let words = dialer.last_words();
-        if let Some(reason) = declined(&verdicts, code, &words) {
+        if let Some(reason) = declined(&verdicts, self.checks.len(), code, &words) {
             let reason = format!("{}: {reason}", self.dialer.name);
             return Err(single(START, Verdict::Skipped(reason)));
         }
-        complete(&mut verdicts, code, &words);
+        complete(&mut verdicts, &self.checks, code, &words);
         let failed = verdicts
             .iter()
             .any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)));
@@ -122,6 +132,18 @@ impl Cell {
                     .collect::<Vec<_>>()
             });
         Ok((verdicts, lines.collect()))
+    }
+
+    /// Programs stop themselves after a minute, and what the long checks may take; this is for those that do not.
+    fn patience(&self) -> Duration {
+        let has = |check| self.checks.contains(&check);
+        let connections = Duration::from_secs(if has("connections") { 20 } else { 0 });
+        let bulk = Duration::from_secs(if has("bulk") {
+            self.bulk_bytes >> 20
+        } else {
+            0
+        });
+        DIALER_MAX + connections + bulk
     }
 }
 
@@ -140,9 +162,17 @@ impl Outcome {
             .all(|(_, verdict)| matches!(verdict, Verdict::Passed(_)))
     }
 
+    /// The reason why the cell did not run at all.
+    pub(super) fn not_offered(&self) -> Option<&str> {
+        match self.verdicts.as_slice() {
+            [(check, Verdict::Skipped(reason))] if check == START => Some(reason),
+            _ => None,
+        }
+    }
+
     /// How many passed, and the names of the rest.
     pub(super) fn summary(&self) -> String {
-        if let [(_, Verdict::Skipped(reason))] = self.verdicts.as_slice() {
+        if let Some(reason) = self.not_offered() {
             return format!("○ not offered: {reason}");
         }
         let names = |wanted: fn(&Verdict) -> bool| {
@@ -174,27 +204,6 @@ impl Outcome {
 /// Verdicts in order, and the stderr that may explain them.
 type Verdicts = (Vec<(String, Verdict)>, Vec<String>);
 
-/// The checks that a dialer answers for.
-pub(super) const CHECKS: [&str; 10] = [
-    "connect",
-    "identify",
-    "ping",
-    "echo",
-    "sequential",
-    "concurrent",
-    "half-close",
-    "unsupported",
-    "reset",
-    "wrong-peer",
-];
-
-/// What listeners of a stack get wrong whoever dials them: the stack, the check, the defect.
-const LISTENER_DEFECTS: [(&str, &str, &str); 1] = [(
-    "rust",
-    "concurrent",
-    "libp2p-stream drops inbound streams while its queue, which has room for one, is full",
-)];
-
 /// Stands for the programs' start, and for the dialer's end, where something is wrong with them.
 const START: &str = "start";
 const END: &str = "end";
@@ -202,7 +211,7 @@ const END: &str = "end";
 const NO_SUCH: i32 = 3;
 /// Within this a listener says where it listens; a cold interpreter on a busy machine takes seconds.
 const LISTENER_MAX: Duration = Duration::from_secs(30);
-/// Programs stop themselves after 60 s; this is for those that do not.
+/// A minute and some.
 const DIALER_MAX: Duration = Duration::from_secs(75);
 
 fn single(name: &str, verdict: Verdict) -> Verdicts {
@@ -253,10 +262,15 @@ fn verdict(line: &str) -> Option<(String, Verdict)> {
 }
 
 /// Why a dialer does nothing at all: it says so by its exit code, or skips every check for one reason.
-fn declined(verdicts: &[(String, Verdict)], code: Option<i32>, words: &str) -> Option<String> {
+fn declined(
+    verdicts: &[(String, Verdict)],
+    checks: usize,
+    code: Option<i32>,
+    words: &str,
+) -> Option<String> {
     match verdicts {
         [] if code == Some(NO_SUCH) => Some(words.to_owned()),
-        [(_, Verdict::Skipped(reason)), rest @ ..] if rest.len() + 1 == CHECKS.len() => {
+        [(_, Verdict::Skipped(reason)), rest @ ..] if rest.len() + 1 == checks => {
             let same = |each: &Verdict| matches!(each, Verdict::Skipped(other) if other == reason);
             rest.iter()
                 .all(|(_, each)| same(each))
@@ -267,13 +281,18 @@ fn declined(verdicts: &[(String, Verdict)], code: Option<i32>, words: &str) -> O
 }
 
 /// A check without a verdict has failed, and so has a dialer whose exit code says other than its lines.
-fn complete(verdicts: &mut Vec<(String, Verdict)>, code: Option<i32>, words: &str) {
+fn complete(
+    verdicts: &mut Vec<(String, Verdict)>,
+    checks: &[&str],
+    code: Option<i32>,
+    words: &str,
+) {
     let any_failed = |all: &[(String, Verdict)]| {
         all.iter()
             .any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)))
     };
     let contradicts = any_failed(verdicts) == (code == Some(0));
-    for check in CHECKS {
+    for check in checks.iter().copied() {
         if !verdicts.iter().any(|(name, _)| name == check) {
             verdicts.push((
                 check.to_owned(),
@@ -288,10 +307,10 @@ fn complete(verdicts: &mut Vec<(String, Verdict)>, code: Option<i32>, words: &st
         verdicts.push((END.to_owned(), Verdict::Failed(why)));
     }
     let place = |name: &str| {
-        CHECKS
+        checks
             .iter()
             .position(|check| *check == name)
-            .unwrap_or(CHECKS.len())
+            .unwrap_or(checks.len())
     };
     verdicts.sort_by_key(|(name, _)| place(name));
 }

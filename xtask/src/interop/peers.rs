@@ -1,5 +1,6 @@
 //! The peers' programs: how each is built on this machine, and how it is started.
 
+use super::matrix::CERTIFICATES;
 use crate::steps::{Steps, cargo, has_program, quiet};
 use clap::ValueEnum;
 use std::fs;
@@ -78,6 +79,13 @@ pub(super) fn carrick(steps: &mut Steps) -> Result<Peer, String> {
         "carrick",
         &[&format!("{target}/release/interop-carrick")],
     ))
+}
+
+/// Makes an authority and a certificate for the cells over WSS.
+pub(super) fn certificates(carrick: &Peer, steps: &mut Steps) -> Result<(), String> {
+    let mut command = carrick.command();
+    command.args(["certificates", CERTIFICATES]);
+    steps.run("certificates for wss", quiet(&mut command))
 }
 
 /// Builds a foreign peer, as far as something changed since the last time.

@@ -4,23 +4,16 @@ use super::Row;
 use super::cell::Verdict;
 use serde_json::json;
 
-/// A row per cell, then every skip with its proof, then every failure with its words.
+/// A line per stack of protocols with a column per pair, the speeds, then every skip with its proof and every failure with its
+/// words.
 pub(super) fn table(rows: &[Row], missing: &[String]) -> String {
-    let mut text = format!(
-        "{:<8}   {:<8} {:<8} {:<6}\n",
-        "dialer", "listener", "security", "muxer"
-    );
-    for Row { cell, outcome, .. } in rows {
-        text += &format!(
-            "{:<8} → {:<8} {:<8} {:<6} {:>5.1} s  {}\n",
-            cell.dialer.name,
-            cell.listener.name,
-            cell.security,
-            cell.muxer,
-            outcome.took.as_secs_f64(),
-            outcome.summary()
-        );
+    let mut text = grid("checks passed", rows, |row| Some(mark(row)));
+    if rows.iter().any(|row| speed(row).is_some()) {
+        text += "\n";
+        text += &grid("MiB/s up/down", rows, speed);
     }
+    text += &section("Not offered", &not_offered(rows));
+    text += &section("Fewer", &fewer(rows));
     text += &section("Skipped", &skips(rows));
     text += &section("Failed", &failures(rows));
     text += &section("Left out", missing);
@@ -30,13 +23,130 @@ pub(super) fn table(rows: &[Row], missing: &[String]) -> String {
             .filter(|(_, verdict)| wanted(verdict))
             .count()
     };
+    let took: f64 = rows.iter().map(|row| row.outcome.took.as_secs_f64()).sum();
     text + &format!(
-        "\ninterop: {} cells, {} checks passed, {} failed, {} skipped\n",
+        "\ninterop: {} cells in {took:.0} s, {} checks passed, {} failed, {} skipped\n",
         rows.len(),
         count(|verdict| matches!(verdict, Verdict::Passed(_))),
         count(|verdict| matches!(verdict, Verdict::Failed(_))),
         count(|verdict| matches!(verdict, Verdict::Skipped(_))),
     )
+}
+
+/// One line per stack, one column per pair of programs, both in the order in which they ran.
+fn grid(title: &str, rows: &[Row], show: impl Fn(&Row) -> Option<String>) -> String {
+    let (mut stacks, mut pairs) = (vec![], vec![]);
+    for row in rows.iter().filter(|row| show(row).is_some()) {
+        let (stack, pair) = (row.cell.stack.to_string(), pair(row));
+        if !stacks.contains(&stack) {
+            stacks.push(stack);
+        }
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
+    let mut text = format!("{title:<20}");
+    for (dialer, listener) in &pairs {
+        text += &format!(" {:<14}", format!("{dialer} → {listener}"));
+    }
+    text = text.trim_end().to_owned();
+    for stack in &stacks {
+        let mut line = format!("\n{stack:<20}");
+        for wanted in &pairs {
+            let row = rows
+                .iter()
+                .find(|row| row.cell.stack.to_string() == *stack && pair(row) == *wanted);
+            line += &format!(" {:<14}", row.and_then(&show).unwrap_or_default());
+        }
+        text += line.trim_end();
+    }
+    text + "\n"
+}
+
+fn pair(row: &Row) -> (&'static str, &'static str) {
+    (row.cell.dialer.name, row.cell.listener.name)
+}
+
+/// How many checks passed, and whether that is all.
+fn mark(row: &Row) -> String {
+    let count = |wanted: fn(&Verdict) -> bool| {
+        let all = row.outcome.verdicts.iter();
+        all.filter(|(_, verdict)| wanted(verdict)).count()
+    };
+    let passed = count(|verdict| matches!(verdict, Verdict::Passed(_)));
+    if row.outcome.not_offered().is_some() {
+        return "–".to_owned();
+    }
+    match row.outcome.verdicts.len() - passed {
+        0 => format!("✔ {passed}"),
+        open if count(|verdict| matches!(verdict, Verdict::Failed(_))) > 0 => {
+            format!("✘ {passed}/{}", passed + open)
+        }
+        open => format!("○ {passed}/{}", passed + open),
+    }
+}
+
+/// What the bulk check says of both directions, such as `410/390`.
+fn speed(row: &Row) -> Option<String> {
+    let (_, Verdict::Passed(detail)) = row
+        .outcome
+        .verdicts
+        .iter()
+        .find(|(check, _)| check == "bulk")?
+    else {
+        return None;
+    };
+    let number = |after: &str| Some(detail.split_once(after)?.1.split(' ').next()?.to_owned());
+    Some(format!("{}/{}", number(", up ")?, number(", down ")?))
+}
+
+/// Each reason once, with the stacks that it keeps out.
+fn not_offered(rows: &[Row]) -> Vec<String> {
+    grouped(rows.iter().filter_map(|row| {
+        let reason = row.outcome.not_offered()?;
+        Some((reason.to_owned(), row.cell.to_string()))
+    }))
+}
+
+/// Where a program makes fewer connections or sends fewer bytes than the others, because its stack is slow.
+fn fewer(rows: &[Row]) -> Vec<String> {
+    let full = rows.iter().map(|row| row.cell.bulk_bytes).max();
+    grouped(rows.iter().flat_map(|row| {
+        let details = row.outcome.verdicts.iter().filter_map(|(check, verdict)| {
+            let Verdict::Passed(detail) = verdict else {
+                return None;
+            };
+            let size = detail.split(',').next().unwrap_or_default();
+            let less = match check.as_str() {
+                "connections" => detail != "100 connections",
+                "bulk" => Some(row.cell.bulk_bytes) != full,
+                _ => false,
+            };
+            less.then(|| (format!("{size} with {}", slow(row)), row.cell.to_string()))
+        });
+        details.collect::<Vec<_>>()
+    }))
+}
+
+fn slow(row: &Row) -> &'static str {
+    row.cell.foreign().map_or("carrick", |peer| peer.name)
+}
+
+/// Each text once, with how often, and where for the first time.
+fn grouped(lines: impl Iterator<Item = (String, String)>) -> Vec<String> {
+    let mut groups: Vec<(String, Vec<String>)> = vec![];
+    for (text, place) in lines {
+        match groups.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, places)) => places.push(place),
+            None => groups.push((text, vec![place])),
+        }
+    }
+    let line = |(text, places): (String, Vec<String>)| match places.as_slice() {
+        [only] => format!("{text} ({only})"),
+        [first, rest @ ..] => format!("{text} ({first} and {} more)", rest.len()),
+        [] => text,
+    };
+    groups.into_iter().map(line).collect()
 }
 
 /// One object per check of each cell, then one per peer that was left out.
@@ -47,7 +157,10 @@ pub(super) fn json(rows: &[Row], missing: &[String]) -> String {
         for (check, verdict) in &outcome.verdicts {
             let mut line = json!({
                 "dialer": cell.dialer.name, "listener": cell.listener.name,
-                "security": cell.security, "muxer": cell.muxer, "check": check,
+                "transport": cell.stack.transport,
+                "security": cell.stack.inside.map(|inside| inside.security),
+                "muxer": cell.stack.inside.map(|inside| inside.muxer),
+                "key_type": cell.stack.key_type, "ip": cell.stack.ip, "check": check,
             });
             match verdict {
                 Verdict::Passed(detail) => {
@@ -109,20 +222,35 @@ fn short(line: &str) -> String {
 
 const LINE_MAX: usize = 400;
 
+/// Each known reason once, with its first proof.
 fn skips(rows: &[Row]) -> Vec<String> {
-    let mut lines = vec![];
-    for row in rows {
+    let mut groups: Vec<(String, String, usize)> = vec![];
+    for row in rows
+        .iter()
+        .filter(|row| row.outcome.not_offered().is_none())
+    {
         for (check, verdict) in &row.outcome.verdicts {
-            if let Verdict::Skipped(reason) = verdict {
-                lines.push(format!(
-                    "{} {check}: {reason} — {}",
-                    row.cell,
-                    proof(row, check)
-                ));
+            let Verdict::Skipped(reason) = verdict else {
+                continue;
+            };
+            // What stands in parentheses differs from run to run.
+            let reason = reason.split(" (").next().unwrap_or_default();
+            let proven = if row.is_unproven(check) { "" } else { "proven" };
+            let group = format!("{check} {reason} {proven} {}", slow(row));
+            match groups.iter_mut().find(|(known, ..)| *known == group) {
+                Some((.., count)) => *count += 1,
+                None => {
+                    let line = format!("{} {check}: {reason} — {}", row.cell, proof(row, check));
+                    groups.push((group, line, 0));
+                }
             }
         }
     }
-    lines
+    let line = |(_, line, more): (String, String, usize)| match more {
+        0 => line,
+        _ => format!("{line}; and {more} more like it"),
+    };
+    groups.into_iter().map(line).collect()
 }
 
 fn failures(rows: &[Row]) -> Vec<String> {

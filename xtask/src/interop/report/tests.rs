@@ -1,6 +1,7 @@
 //! What counts as good: skips need a proof, failures have no excuse.
 
 use super::super::cell::{Cell, Outcome};
+use super::super::matrix::{Inside, Stack};
 use super::super::peers::Peer;
 use super::*;
 use std::time::Duration;
@@ -13,16 +14,27 @@ fn outcome(check: &str, verdict: &Verdict) -> Outcome {
     }
 }
 
+fn cell(dialer: &'static str, listener: &'static str) -> Cell {
+    Cell {
+        dialer: Peer::new(dialer, &["x"]),
+        listener: Peer::new(listener, &["x"]),
+        stack: Stack {
+            transport: "tcp",
+            inside: Some(Inside {
+                security: "noise",
+                muxer: "mplex",
+            }),
+            key_type: "ed25519",
+            ip: "4",
+        },
+        checks: vec!["reset"],
+        bulk_bytes: 64 << 20,
+    }
+}
+
 fn row(verdict: &Verdict, control: Option<&Verdict>) -> Row {
-    let (dialer, listener) = (Peer::new("carrick", &["x"]), Peer::new("py", &["x"]));
-    let cell = Cell {
-        dialer,
-        listener,
-        security: "noise",
-        muxer: "mplex",
-    };
     Row {
-        cell,
+        cell: cell("carrick", "py"),
         outcome: outcome("reset", verdict),
         control: control.map(|verdict| outcome("reset", verdict)),
     }
@@ -84,4 +96,78 @@ fn json_has_one_object_per_check() {
         (&"s".into(), &true.into())
     );
     assert_eq!(lines[2]["left_out"], "go: none");
+}
+
+#[test]
+fn the_table_has_a_line_per_stack_and_a_column_per_pair() {
+    let passed = Verdict::Passed("p".into());
+    let mut rows = vec![row(&passed, None), row(&Verdict::Failed("f".into()), None)];
+    rows[1].cell = cell("py", "carrick");
+    let mut quic = row(
+        &Verdict::Skipped("s".into()),
+        Some(&Verdict::Failed("f".into())),
+    );
+    quic.cell.stack = Stack {
+        transport: "quic-v1",
+        inside: None,
+        ..quic.cell.stack
+    };
+    rows.push(quic);
+    let text = table(&rows, &[]);
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .collect();
+    assert_eq!(
+        lines[0],
+        [
+            "checks", "passed", "carrick", "→", "py", "py", "→", "carrick"
+        ]
+    );
+    assert_eq!(lines[1], ["tcp", "noise", "mplex", "✔", "1", "✘", "0/1"]);
+    assert_eq!(lines[2], ["quic-v1", "○", "0/1"]);
+}
+
+#[test]
+fn what_is_not_offered_and_what_is_skipped_for_one_reason_is_said_once() {
+    let absent = |dialer, listener| Row {
+        cell: cell(dialer, listener),
+        outcome: outcome("start", &Verdict::Skipped("go: no mplex".into())),
+        control: Some(outcome("start", &Verdict::Skipped("go: no mplex".into()))),
+    };
+    let rows = [absent("carrick", "go"), absent("go", "carrick")];
+    let text = table(&rows, &[]);
+    assert!(
+        text.contains("go: no mplex (carrick → go tcp noise mplex and 1 more)"),
+        "{text}"
+    );
+    assert!(judge(&rows).is_ok());
+    let skipped = |why: &str| {
+        let known = Verdict::Skipped(format!("a defect ({why})"));
+        row(&known, Some(&Verdict::Failed("f".into())))
+    };
+    let text = table(&[skipped("once"), skipped("twice")], &[]);
+    assert!(text.contains("it (f); and 1 more like it"), "{text}");
+}
+
+#[test]
+fn the_table_shows_speeds_and_who_was_spared() {
+    let mut rows: Vec<_> = ["go", "py"]
+        .map(|name| {
+            let bulk = Verdict::Passed("4 MiB each way, up 12.5 MiB/s, down 8 MiB/s".into());
+            let cell = cell("carrick", name);
+            Row {
+                cell,
+                outcome: outcome("bulk", &bulk),
+                control: None,
+            }
+        })
+        .into();
+    rows[1].cell.bulk_bytes = 4 << 20;
+    let text = table(&rows, &[]);
+    assert!(text.contains("12.5/8"), "{text}");
+    assert!(
+        text.contains("4 MiB each way with py (carrick → py tcp noise mplex)"),
+        "{text}"
+    );
 }
