@@ -63,7 +63,8 @@ async function node (options, listen) {
     transports: [transport(options)],
     connectionManager: { inboundConnectionThreshold: Infinity }, // otherwise five a second from one host
     ...inside,
-    services: { identify: identify(), ping: ping() }
+    // The connection monitor pings, too.
+    services: { identify: identify(), ping: ping({ maxInboundStreams: 10, maxOutboundStreams: 10 }) }
   })
 }
 
@@ -397,6 +398,10 @@ const bad = [[LISTEN, 'transport'], [MUXERS, 'muxer'], [SECURITIES, 'security'],
 if (bad != null || !names.every(name => name in CHECKS) || !(command === 'listen' || (command === 'dial' && address != null))) {
   console.error(`usage: peer.mjs listen|dial ADDR, options as the top of the file says, checks out of ${Object.keys(CHECKS)}`)
   process.exit(2)
+}
+if (values['key-type'] === 'ecdsa') {
+  console.error('js-libp2p makes no peer id of an ECDSA key')
+  process.exit(3)
 }
 if (command === 'listen') {
   await listen(values)

@@ -21,7 +21,6 @@ import time
 
 import trio
 from libp2p import new_host
-from libp2p.crypto.ecc import create_new_key_pair as create_new_ecdsa_key_pair
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.rsa import create_new_key_pair as create_new_rsa_key_pair
 from libp2p.crypto.secp256k1 import create_new_key_pair as create_new_secp256k1_key_pair
@@ -59,7 +58,7 @@ KEYS = {
     "ed25519": create_new_key_pair,
     "rsa": create_new_rsa_key_pair,
     "secp256k1": create_new_secp256k1_key_pair,
-    "ecdsa": lambda: create_new_ecdsa_key_pair("P-256"),
+    "ecdsa": None,
 }
 LISTEN = {"tcp": "/tcp/0", "ws": "/tcp/0/ws", "wss": "/tcp/0/wss", "quic-v1": "/udp/0/quic-v1"}
 IP = {"4": "/ip4/127.0.0.1", "6": "/ip6/::1"}
@@ -78,6 +77,9 @@ def make_host(options):
         server.load_cert_chain(options.tls_cert, options.tls_key)
     if options.tls_ca:
         client = ssl.create_default_context(cafile=options.tls_ca)
+    # Without limits: otherwise eight connections per peer, and one that has ended counts for a while; and sixty per minute.
+    limits = new_resource_manager(connection_limits=ConnectionLimits().with_max_established_per_peer(CONNECTIONS_MAX))
+    limits.connection_rate_limiter = None
     return new_host(
         key_pair=keys,
         muxer_opt=MUXERS[options.muxer],
@@ -85,11 +87,8 @@ def make_host(options):
         listen_addrs=[listen_address(options)],
         tls_client_config=client,
         tls_server_config=server,
-        # Without limits: otherwise eight connections per peer, and one that has ended counts for a while.
         connection_config=ConnectionConfig(max_connections_per_peer=CONNECTIONS_MAX),
-        resource_manager=new_resource_manager(
-            connection_limits=ConnectionLimits().with_max_established_per_peer(CONNECTIONS_MAX)
-        ),
+        resource_manager=limits,
     )
 
 
@@ -276,7 +275,8 @@ async def leave(host, code):
 class Dialer:
     def __init__(self, host, address, options):
         self.host, self.address, self.options = host, address, options
-        self.info = info_from_p2p_addr(Multiaddr(address))
+        # py-libp2p parses /tls/ws, and yet dials only /wss.
+        self.info = info_from_p2p_addr(Multiaddr(address.replace("/tls/ws", "/wss")))
         host.get_peerstore().add_addrs(self.info.peer_id, self.info.addrs, PROGRAM_S)  # opening a stream dials
 
     async def open(self, protocol):
@@ -462,6 +462,12 @@ async def dial(address, options):
     os._exit(1)
 
 
+def no(reason):
+    """The exit code of a stack that lacks what is asked for."""
+    print(reason, file=sys.stderr)
+    return 3
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("command", choices=["listen", "dial"])
@@ -476,6 +482,8 @@ def main():
     parser.add_argument("--bulk-bytes", type=int, default=64 * KIB * KIB)
     parser.add_argument("--checks", type=lambda text: text.split(","), default=CHECKS)
     options = parser.parse_args()
+    if options.key_type == "ecdsa":
+        sys.exit(no("py-libp2p cannot sign with an ECDSA key"))
     if options.command == "listen":
         trio.run(listen, options)
     elif options.address is None or not set(options.checks) <= set(CHECKS):

@@ -53,13 +53,19 @@ impl Options {
 
     /// A node that offers only what is asked for.
     pub(crate) fn builder(&self) -> Result<Builder> {
-        let builder = Node::builder()
+        let mut builder = Node::builder()
             .identity(self.keypair()?)
             .muxers([self.muxer])
             .config(Config {
                 idle_timeout: None,
                 ..Config::default()
             });
+        if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            builder = builder.wss_certificate(certificate, key)?;
+        }
+        if let Some(authority) = &self.tls_ca {
+            builder = builder.wss_root(authority)?;
+        }
         Ok(builder)
     }
 

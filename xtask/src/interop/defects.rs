@@ -10,7 +10,7 @@ pub(super) fn known(cell: &Cell, check: &str) -> Option<&'static str> {
             Role::Listener => [cell.listener.name, cell.listener.name],
             Role::Either => [cell.dialer.name, cell.listener.name],
         };
-        defect.check == check
+        defect.checks.contains(&check)
             && roles.contains(&defect.stack)
             && defect
                 .transport
@@ -22,7 +22,7 @@ pub(super) fn known(cell: &Cell, check: &str) -> Option<&'static str> {
 struct Defect {
     stack: &'static str,
     role: Role,
-    check: &'static str,
+    checks: &'static [&'static str],
     /// Where it shows; everywhere if absent.
     transport: Option<&'static str>,
     what: &'static str,
@@ -37,21 +37,21 @@ const DEFECTS: [Defect; 3] = [
     Defect {
         stack: "rust",
         role: Role::Listener,
-        check: "concurrent",
+        checks: &["concurrent"],
         transport: None,
         what: "libp2p-stream drops inbound streams while its queue, which has room for one, is full",
     },
     Defect {
         stack: "rust",
         role: Role::Listener,
-        check: "reset",
+        checks: &["reset"],
         transport: Some("quic-v1"),
         what: "rust-libp2p has no call to reset a QUIC stream, and one that is dropped ends cleanly",
     },
     Defect {
         stack: "py",
         role: Role::Either,
-        check: "half-close",
+        checks: &["concurrent", "half-close", "connections", "bulk"],
         transport: Some("quic-v1"),
         what: "py-libp2p may read the end of a QUIC stream before its last bytes",
     },
