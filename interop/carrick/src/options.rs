@@ -4,13 +4,13 @@ use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
     rsa::{KeyPair, KeySize},
 };
-use carrick::{Builder, Config, Keypair, Muxer, Node};
+use carrick::{Builder, Config, Keypair, Muxer, Node, Security};
 
 use super::Result;
 
 pub(crate) struct Options {
     transport: String,
-    security: String,
+    security: Security,
     muxer: Muxer,
     key_type: String,
     ip: String,
@@ -31,7 +31,8 @@ impl Options {
                 .ok_or_else(|| format!("{option} needs a value"))?;
             match (option.as_str(), value.as_str()) {
                 ("--transport", "tcp" | "ws" | "wss" | "quic-v1") => parsed.transport = value,
-                ("--security", "noise" | "tls") => parsed.security = value,
+                ("--security", "noise") => parsed.security = Security::Noise,
+                ("--security", "tls") => parsed.security = Security::Tls,
                 ("--muxer", "yamux") => parsed.muxer = Muxer::Yamux,
                 ("--muxer", "mplex") => parsed.muxer = Muxer::Mplex,
                 ("--key-type", "ed25519" | "rsa" | "secp256k1" | "ecdsa") => {
@@ -55,6 +56,7 @@ impl Options {
     pub(crate) fn builder(&self) -> Result<Builder> {
         let mut builder = Node::builder()
             .identity(self.keypair()?)
+            .securities([self.security])
             .muxers([self.muxer])
             .config(Config {
                 idle_timeout: None,
@@ -108,7 +110,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             transport: "tcp".to_owned(),
-            security: "noise".to_owned(),
+            security: Security::Noise,
             muxer: Muxer::Yamux,
             key_type: "ed25519".to_owned(),
             ip: "4".to_owned(),
