@@ -397,6 +397,8 @@ class Dialer:
                     await host.connect(self.info)
                     await Dialer(host, self.address, self.options).echo_once(100)
                     await host.disconnect(self.info.peer_id)
+                    # Identify has brought the same address as /tls/ws/p2p/…, which it would now prefer and cannot dial.
+                    host.get_peerstore().clear_addrs(self.info.peer_id)
                 except Exception as error:
                     raise RuntimeError(f"connection {i} of {CONNECTIONS}: {describe(error)}") from None
             with trio.move_on_after(2):
