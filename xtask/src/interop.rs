@@ -13,6 +13,7 @@ mod report;
 use crate::steps::Steps;
 use cell::{Cell, Outcome, Verdict};
 use clap::ValueEnum;
+use defects::Defect;
 use matrix::Word;
 use peers::{Language, Missing, Peer};
 use std::collections::BTreeMap;
@@ -54,12 +55,16 @@ struct Row {
 }
 
 impl Row {
-    /// Whether a skipped check passes between two nodes of the foreign stack, or nothing shows that it does not.
-    fn is_unproven(&self, check: &str) -> bool {
-        match &self.control {
-            Some(control) => matches!(control.verdict(check), None | Some(Verdict::Passed(_))),
-            None => true,
-        }
+    /// The verdict between two nodes of the foreign stack that proves a skip: any but a pass, of this check or of another that
+    /// the same defect spoils.
+    fn proof(&self, check: &str) -> Option<&Verdict> {
+        let control = self.control.as_ref()?;
+        let same = defects::known(&self.cell, check).map_or(&[][..], Defect::proofs);
+        let mut verdicts = [check]
+            .into_iter()
+            .chain(same.iter().copied())
+            .filter_map(|check| control.verdict(check));
+        verdicts.find(|verdict| !matches!(verdict, Verdict::Passed(_)))
     }
 }
 
@@ -102,7 +107,15 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
 fn control(cell: &Cell, outcome: &Outcome) -> Option<Cell> {
     let peer = cell.foreign().filter(|_| !outcome.all_passed())?;
     let open = |check: &&str| !matches!(outcome.verdict(check), Some(Verdict::Passed(_)));
-    let checks: Vec<_> = cell.checks.iter().copied().filter(open).collect();
+    let mut checks = vec![];
+    for check in cell.checks.iter().copied().filter(open) {
+        match defects::known(cell, check) {
+            Some(defect) => checks.extend(defect.proofs()),
+            None => checks.push(check),
+        }
+    }
+    checks.sort_unstable();
+    checks.dedup();
     Some(Cell {
         dialer: peer.clone(),
         listener: peer.clone(),

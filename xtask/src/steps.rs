@@ -38,10 +38,18 @@ impl Steps {
     }
 }
 
-/// `cargo` with these arguments: the one that runs us.
+/// `cargo` with these arguments: the one that runs us, without what it says of us: a build script that looks at it would run
+/// anew, and all that stands on it be built anew, whenever the same build is started by hand.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args);
+    let ours = std::env::vars_os().filter(|(name, _)| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    });
+    for (name, _) in ours {
+        command.env_remove(name);
+    }
     command
 }
 

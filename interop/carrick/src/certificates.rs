@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use multibase::Base;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+};
 
 use super::Result;
 
@@ -12,12 +15,15 @@ use super::Result;
 pub(crate) fn write(folder: &str) -> Result {
     let folder = Path::new(folder);
     fs::create_dir_all(folder)?;
-    let mut authority = CertificateParams::new(Vec::new())?;
+    let mut authority = named("interop authority", &[])?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
+    let mut certificate = named("localhost", &["localhost", "127.0.0.1", "::1"])?;
+    certificate.use_authority_key_identifier_extension = true;
+    certificate.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let certificate = certificate.signed_by(&key, &authority)?;
     let write = |file: &str, label: &str, der: &[u8]| {
         let body = Base::Base64Pad.encode(der);
         let lines = body.as_bytes().chunks(64).map(String::from_utf8_lossy);
@@ -29,4 +35,13 @@ pub(crate) fn write(folder: &str) -> Result {
     write("cert.pem", "CERTIFICATE", certificate.der())?;
     write("key.pem", "PRIVATE KEY", key.serialized_der())?;
     Ok(())
+}
+
+/// OpenSSL takes a certificate for self-signed if its name is its authority's.
+fn named(name: &str, hosts: &[&str]) -> Result<CertificateParams> {
+    let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+    let mut params = CertificateParams::new(hosts)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    Ok(params)
 }

@@ -39,15 +39,16 @@ pub(super) struct Outcome {
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} → {} {}",
-            self.dialer.name, self.listener.name, self.stack
-        )
+        write!(f, "{} {}", self.pair(), self.stack)
     }
 }
 
 impl Cell {
+    /// Who dials whom.
+    pub(super) fn pair(&self) -> String {
+        format!("{} → {}", self.dialer.name, self.listener.name)
+    }
+
     /// The peer in it that is not Carrick.
     pub(super) fn foreign(&self) -> Option<&Peer> {
         [&self.dialer, &self.listener]
@@ -62,7 +63,7 @@ impl Cell {
         let (mut verdicts, log) = self.verdicts().unwrap_or_else(|ended_early| ended_early);
         for (check, verdict) in &mut verdicts {
             if let (Verdict::Failed(why), Some(defect)) = (&*verdict, defects::known(self, check)) {
-                *verdict = Verdict::Skipped(format!("{defect} ({why})"));
+                *verdict = Verdict::Skipped(format!("{} ({why})", defect.what));
             }
         }
         Outcome {
@@ -82,7 +83,10 @@ impl Cell {
             &self.listener,
             &[&["listen"], self.stack.listener_files()].concat(),
         )?;
-        let address = address(&mut listener, self.listener.name)?;
+        let address = self.stack.dialed(
+            address(&mut listener, self.listener.name)?,
+            self.dialer.name,
+        );
         let (checks, bytes) = (self.checks.join(","), self.bulk_bytes.to_string());
         let args = [
             "dial",
@@ -270,7 +274,7 @@ fn declined(
 ) -> Option<String> {
     match verdicts {
         [] if code == Some(NO_SUCH) => Some(words.to_owned()),
-        [(_, Verdict::Skipped(reason)), rest @ ..] if rest.len() + 1 == checks => {
+        [(_, Verdict::Skipped(reason)), rest @ ..] if checks > 1 && rest.len() + 1 == checks => {
             let same = |each: &Verdict| matches!(each, Verdict::Skipped(other) if other == reason);
             rest.iter()
                 .all(|(_, each)| same(each))

@@ -41,6 +41,18 @@ impl Stack {
         }
     }
 
+    /// The address that the dialer is given for what a listener prints, which is `/tls/ws` or `/wss`. In one row Carrick
+    /// dials a name.
+    pub(super) fn dialed(&self, printed: String, dialer: &str) -> String {
+        if (self.transport, self.inside, dialer) != ("wss", Some(TLS), "carrick") {
+            return printed;
+        }
+        let named = "/tls/sni/localhost/ws/p2p/";
+        printed
+            .replace("/tls/ws/p2p/", named)
+            .replace("/wss/p2p/", named)
+    }
+
     /// Further options of a dialer on WSS.
     pub(super) fn dialer_files(&self) -> &'static [&'static str] {
         match self.transport {

@@ -3,6 +3,7 @@
 use super::Row;
 use super::cell::Verdict;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// A line per stack of protocols with a column per pair, the speeds, then every skip with its proof and every failure with its
 /// words.
@@ -35,36 +36,47 @@ pub(super) fn table(rows: &[Row], missing: &[String]) -> String {
 
 /// One line per stack, one column per pair of programs, both in the order in which they ran.
 fn grid(title: &str, rows: &[Row], show: impl Fn(&Row) -> Option<String>) -> String {
-    let (mut stacks, mut pairs) = (vec![], vec![]);
-    for row in rows.iter().filter(|row| show(row).is_some()) {
-        let (stack, pair) = (row.cell.stack.to_string(), pair(row));
-        if !stacks.contains(&stack) {
-            stacks.push(stack);
-        }
-        if !pairs.contains(&pair) {
-            pairs.push(pair);
-        }
+    let (mut stacks, mut pairs): (Vec<String>, Vec<String>) = (vec![], vec![]);
+    let mut cells = BTreeMap::new();
+    for row in rows {
+        let Some(text) = show(row) else { continue };
+        let place = (
+            index(&mut stacks, row.cell.stack.to_string()),
+            index(&mut pairs, row.cell.pair()),
+        );
+        cells.insert(place, text);
     }
-    let mut text = format!("{title:<20}");
-    for (dialer, listener) in &pairs {
-        text += &format!(" {:<14}", format!("{dialer} → {listener}"));
+    let text = |stack, pair| cells.get(&(stack, pair)).map_or("", String::as_str);
+    let mut columns = vec![lines(title, stacks.iter().map(String::as_str))];
+    for (at, pair) in pairs.iter().enumerate() {
+        columns.push(lines(pair, (0..stacks.len()).map(|stack| text(stack, at))));
     }
-    text = text.trim_end().to_owned();
-    for stack in &stacks {
-        let mut line = format!("\n{stack:<20}");
-        for wanted in &pairs {
-            let row = rows
-                .iter()
-                .find(|row| row.cell.stack.to_string() == *stack && pair(row) == *wanted);
-            line += &format!(" {:<14}", row.and_then(&show).unwrap_or_default());
-        }
-        text += line.trim_end();
-    }
-    text + "\n"
+    let widths = columns.iter().map(|column| {
+        let longest = column.iter().map(|cell| cell.chars().count()).max();
+        longest.unwrap_or_default() + 2
+    });
+    let widths: Vec<_> = widths.collect();
+    let line = |at: usize| {
+        let cells = columns.iter().zip(&widths);
+        let line: String = cells
+            .map(|(column, &width)| format!("{:<width$}", column[at]))
+            .collect();
+        format!("{}\n", line.trim_end())
+    };
+    (0..=stacks.len()).map(line).collect()
 }
 
-fn pair(row: &Row) -> (&'static str, &'static str) {
-    (row.cell.dialer.name, row.cell.listener.name)
+/// Where `text` stands in `known`, at whose end it is put if it is new.
+fn index(known: &mut Vec<String>, text: String) -> usize {
+    let found = known.iter().position(|other| *other == text);
+    found.unwrap_or_else(|| {
+        known.push(text);
+        known.len() - 1
+    })
+}
+
+fn lines<'a>(title: &'a str, rest: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    std::iter::once(title).chain(rest).collect()
 }
 
 /// How many checks passed, and whether that is all.
@@ -171,7 +183,7 @@ pub(super) fn json(rows: &[Row], missing: &[String]) -> String {
                 }
                 Verdict::Skipped(reason) => {
                     (line["skip"], line["proven"]) =
-                        (reason.as_str().into(), (!row.is_unproven(check)).into());
+                        (reason.as_str().into(), (row.proof(check).is_some()).into());
                 }
             }
             text += &format!("{line}\n");
@@ -190,7 +202,7 @@ pub(super) fn judge(rows: &[Row]) -> Result<(), String> {
         for (check, verdict) in &row.outcome.verdicts {
             failed += usize::from(matches!(verdict, Verdict::Failed(_)));
             unproven +=
-                usize::from(matches!(verdict, Verdict::Skipped(_)) && row.is_unproven(check));
+                usize::from(matches!(verdict, Verdict::Skipped(_)) && row.proof(check).is_none());
         }
     }
     if failed + unproven == 0 {
@@ -235,7 +247,11 @@ fn skips(rows: &[Row]) -> Vec<String> {
             };
             // What stands in parentheses differs from run to run.
             let reason = reason.split(" (").next().unwrap_or_default();
-            let proven = if row.is_unproven(check) { "" } else { "proven" };
+            let proven = if row.proof(check).is_none() {
+                ""
+            } else {
+                "proven"
+            };
             let group = format!("{check} {reason} {proven} {}", slow(row));
             match groups.iter_mut().find(|(known, ..)| *known == group) {
                 Some((.., count)) => *count += 1,
@@ -269,15 +285,16 @@ fn failures(rows: &[Row]) -> Vec<String> {
 /// What the foreign stack makes of a skipped check alone.
 fn proof(row: &Row, check: &str) -> String {
     let name = row.cell.foreign().map_or("carrick", |peer| peer.name);
-    match row.control.as_ref().map(|control| control.verdict(check)) {
-        Some(Some(Verdict::Skipped(reason))) => {
-            format!("proven: {name} against itself also skips it ({reason})")
+    match row.proof(check) {
+        // In parentheses stands how it failed there, for the same reason.
+        Some(Verdict::Skipped(reason)) => match reason.split_once(" (") {
+            Some((_, why)) => format!("proven: {name} against itself also fails ({why}"),
+            None => format!("proven: {name} against itself also skips it ({reason})"),
+        },
+        Some(Verdict::Failed(why) | Verdict::Passed(why)) => {
+            format!("proven: {name} against itself also fails ({why})")
         }
-        Some(Some(Verdict::Failed(why))) => {
-            format!("proven: {name} against itself also fails it ({why})")
-        }
-        Some(Some(Verdict::Passed(_))) => format!("NOT PROVEN: {name} against itself passes it"),
-        Some(None) => format!("NOT PROVEN: {name} against itself says nothing of it"),
+        None if row.control.is_some() => format!("NOT PROVEN: {name} against itself passes"),
         None => "NOT PROVEN: Carrick must not skip a check against itself".to_owned(),
     }
 }

@@ -76,3 +76,20 @@ fn only_wss_takes_files() {
     };
     assert_eq!((files("wss"), files("ws")), ((4, 2), (0, 0)));
 }
+
+#[test]
+fn carrick_dials_a_name_in_one_row() {
+    let dialed = |only: &str, printed: &str, dialer| {
+        let stack = run(&["wss", only], false)[0].stack.clone();
+        stack.dialed(format!("/ip4/127.0.0.1/tcp/1{printed}/p2p/X"), dialer)
+    };
+    let named = "/ip4/127.0.0.1/tcp/1/tls/sni/localhost/ws/p2p/X";
+    assert_eq!(dialed("tls", "/tls/ws", "carrick"), named);
+    assert_eq!(dialed("tls", "/wss", "carrick"), named);
+    for (only, dialer) in [("noise", "carrick"), ("tls", "go")] {
+        assert_eq!(
+            dialed(only, "/wss", dialer),
+            "/ip4/127.0.0.1/tcp/1/wss/p2p/X"
+        );
+    }
+}

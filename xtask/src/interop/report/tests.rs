@@ -54,7 +54,7 @@ fn a_skip_is_good_only_when_the_stack_alone_does_not_pass_either() {
     assert!(
         table(Some(&skipped)).contains("reset: s — proven: py against itself also skips it (s)")
     );
-    assert!(table(Some(&failed)).contains("proven: py against itself also fails it (f)"));
+    assert!(table(Some(&failed)).contains("proven: py against itself also fails (f)"));
     for control in [Some(&passed), None] {
         assert!(judge(&[row(&skipped, control)]).is_err());
         assert!(table(control).contains("NOT PROVEN"));
@@ -147,7 +147,10 @@ fn what_is_not_offered_and_what_is_skipped_for_one_reason_is_said_once() {
         row(&known, Some(&Verdict::Failed("f".into())))
     };
     let text = table(&[skipped("once"), skipped("twice")], &[]);
-    assert!(text.contains("it (f); and 1 more like it"), "{text}");
+    assert!(
+        text.contains("also fails (f); and 1 more like it"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -170,4 +173,22 @@ fn the_table_shows_speeds_and_who_was_spared() {
         text.contains("4 MiB each way with py (carrick → py tcp noise mplex)"),
         "{text}"
     );
+}
+
+#[test]
+fn a_defect_is_proven_by_another_check_that_it_spoils() {
+    let late = |check: &str, proof: &str, verdict: Verdict| {
+        let mut cell = cell("carrick", "py");
+        cell.stack.transport = "quic-v1";
+        Row {
+            cell,
+            outcome: outcome(check, &Verdict::Skipped("s".into())),
+            control: Some(outcome(proof, &verdict)),
+        }
+    };
+    let failed = || Verdict::Failed("f".into());
+    assert!(judge(&[late("bulk", "half-close", failed())]).is_ok());
+    assert!(judge(&[late("bulk", "half-close", Verdict::Passed("p".into()))]).is_err());
+    assert!(judge(&[late("bulk", "echo", failed())]).is_err());
+    assert!(judge(&[late("echo", "half-close", failed())]).is_err());
 }
