@@ -112,8 +112,9 @@ impl Records {
 }
 
 /// Payloads at least this long are kept as slices of the read buffer; shorter ones are copied together. A slice keeps its
-/// whole read buffer alive, so this bounds how much more memory than unread bytes a peer can make us hold.
-const SLICE_MIN: usize = 16 << 10;
+/// whole read buffer alive, so this bounds how much more memory than unread bytes a peer can make us hold. A record of TLS
+/// is 16 KiB long, and what is left of it beside a frame's header should be a slice.
+const SLICE_MIN: usize = 8 << 10;
 
 /// What a stream has received and its user has not read yet.
 #[derive(Debug, Default)]
