@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use bench_harness::{Over, PROTOCOL, Security, serve};
 use carrick::{Config, Node, Stream};
 
@@ -29,11 +29,12 @@ impl bench_harness::Stack for Carrick {
     type Connection = Link;
 
     async fn start(listen: Option<SocketAddr>, over: Over) -> Result<Self> {
-        ensure!(
-            over.security == Security::Noise,
-            "this stack has only Noise"
-        );
-        let mut builder = Node::builder().config(config());
+        let security = match over.security {
+            Security::Noise => carrick::Security::Noise,
+            Security::Tls => carrick::Security::Tls,
+            Security::None => bail!("this stack secures every connection"),
+        };
+        let mut builder = Node::builder().config(config()).securities([security]);
         if let Some(listen) = listen {
             builder = builder
                 .handle(
