@@ -136,7 +136,7 @@ impl Refusal {
 /// # Errors
 /// It is not a certificate of libp2p's TLS.
 pub fn peer_key(certificate: &CertificateDer<'_>) -> Result<PublicKey, SecureError> {
-    Ok(Certificate::decode(certificate)?.host_key()?)
+    Ok(Certificate::decode(certificate)?.claimed_key()?)
 }
 
 /// What a handshake's error says, typed: [`SecureError::WrongPeer`] comes out of it.

@@ -57,13 +57,21 @@ impl<'a> Certificate<'a> {
     /// # Errors
     /// The key does not decode, or did not sign.
     pub fn host_key(&self) -> Result<PublicKey, DecodeError> {
-        let host = key::decode_public(self.host_key)?;
+        let host = self.claimed_key()?;
         let message = [SIGNATURE_PREFIX, self.key_info].concat();
         if key::verify(&host, &message, self.host_signature) {
             Ok(host)
         } else {
             Err(DecodeError::Signature("certificate extension"))
         }
+    }
+
+    /// The same key without a look at its signature: for a certificate that has passed [`Self::host_key`] before.
+    ///
+    /// # Errors
+    /// The key does not decode.
+    pub fn claimed_key(&self) -> Result<PublicKey, DecodeError> {
+        key::decode_public(self.host_key)
     }
 
     /// Everything but the extensions, which are returned beside it.
