@@ -1,16 +1,25 @@
 //! Carrick under test, over what is asked for, with every default but those that end idle connections or cap their number.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
-use anyhow::{Result, bail};
-use bench_harness::{Over, PROTOCOL, Security, serve};
-use carrick::{Config, Node, Stream};
+use anyhow::{Result, bail, ensure};
+use bench_harness::{Over, PROTOCOL, Security, count_packet, serve};
+use bytes::Bytes;
+use carrick::{Config, Node, Packets, Stream};
 
 struct Carrick {
     node: Node,
 }
 
-struct Link(carrick::Connection);
+struct Link {
+    node: Node,
+    connection: carrick::Connection,
+}
+
+/// The protocol of packets.
+const PACKETS: &str = "/bench/packets/1.0.0";
+/// Packets between two looks at whether the path keeps up; the queue of a flow holds more.
+const BURST: usize = 16;
 
 /// More inbound connections than the idle workload opens.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -41,6 +50,11 @@ impl bench_harness::Stack for Carrick {
                     PROTOCOL,
                     |stream: Stream| async move { serve(stream).await },
                 )
+                .handle_packets(PACKETS, |packets: Packets| async move {
+                    while packets.recv().await.is_ok() {
+                        count_packet();
+                    }
+                })
                 .listen(over.multiaddr(listen))?;
         }
         Ok(Self {
@@ -53,7 +67,10 @@ impl bench_harness::Stack for Carrick {
     }
 
     async fn dial(&self, address: &str) -> Result<Link> {
-        Ok(Link(self.node.dial(address).await?))
+        Ok(Link {
+            connection: self.node.dial(address).await?,
+            node: self.node.clone(),
+        })
     }
 }
 
@@ -61,12 +78,28 @@ impl bench_harness::Connection for Link {
     type Stream = Stream;
 
     async fn open(&self) -> Result<Stream> {
-        Ok(self.0.open_stream(PROTOCOL).await?)
+        Ok(self.connection.open_stream(PROTOCOL).await?)
     }
 
     async fn close(self) -> Result<()> {
-        self.0.close().await;
+        self.connection.close().await;
         Ok(())
+    }
+
+    async fn flood(&self, payload: &[u8], end: Instant) -> Result<u64> {
+        let packets = self.node.packets(self.connection.peer(), PACKETS).await?;
+        while packets.max_payload() < payload.len() {
+            ensure!(Instant::now() < end, "the path is too narrow");
+            tokio::task::yield_now().await;
+        }
+        let payload = Bytes::copy_from_slice(payload);
+        while Instant::now() < end {
+            for _ in 0..BURST {
+                packets.send(payload.clone())?;
+            }
+            packets.ready().await?;
+        }
+        Ok(packets.stats().sent)
     }
 }
 
