@@ -95,7 +95,9 @@ struct Counts {
 enum Going {
     #[default]
     On,
-    /// Either side said go-away; open streams finish.
+    /// The peer said go-away: it takes no more. What it had opened before may still come.
+    PeerAway,
+    /// We said go-away; open streams finish.
     Away,
 }
 
@@ -159,7 +161,7 @@ impl Yamux {
     }
 
     pub(crate) fn open_beyond(&mut self, beyond: usize) -> Result<Key, OpenError> {
-        if self.going == Going::Away {
+        if self.going != Going::On {
             return Err(OpenError::Closing);
         }
         if self.next_id + 2 * self.counts.unsent > u64::from(u32::MAX) {
@@ -381,7 +383,9 @@ impl Yamux {
                 Ok(())
             }
             Kind::GoAway if header.length == NORMAL => {
-                self.going = Going::Away;
+                if self.going == Going::On {
+                    self.going = Going::PeerAway;
+                }
                 self.outbox.event(Event::GoAway);
                 self.openable();
                 Ok(())

@@ -534,6 +534,19 @@ fn after_the_peers_go_away_streams_finish_and_none_opens() {
 }
 
 #[test]
+fn what_the_peer_opened_before_it_went_away_is_taken_though_its_first_bytes_come_after() {
+    let mut machine = Machine::new();
+    let go_away = frame(Kind::GoAway, Flags::EMPTY, 0, 0);
+    machine.recv(&go_away).unwrap();
+    machine.recv(&data(Flags::SYN, 1, b"late")).unwrap();
+    let events = machine.events();
+    assert!(
+        matches!(events[..], [Event::GoAway, Event::Incoming(_), ..]),
+        "{events:?}"
+    );
+}
+
+#[test]
 fn go_away_with_a_code_is_an_error_that_says_which() {
     for (code, text) in [
         (1, "protocol error"),
