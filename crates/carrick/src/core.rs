@@ -12,7 +12,7 @@ use std::{
 use carrick_protocols::identify::{Own, Sealed};
 use carrick_session::Security;
 use carrick_swarm::{DialError, DialOptions, WaiterId};
-use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
+use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::{
@@ -119,8 +119,12 @@ impl Core {
         let addresses = self.addresses.read();
         let addresses = addresses.unwrap_or_else(PoisonError::into_inner);
         // The number is changed under the same lock: it belongs to these addresses.
-        let (listen_addresses, seq) = (addresses.clone(), self.record_seq.load(Ordering::Relaxed));
+        let (mut listen_addresses, seq) =
+            (addresses.clone(), self.record_seq.load(Ordering::Relaxed));
         drop(addresses);
+        // A path leads nowhere on another machine, and is nobody's business there.
+        listen_addresses
+            .retain(|address| !matches!(address.iter().next(), Some(Protocol::Unix(_))));
         let own = Own {
             protocol_version: "ipfs/0.1.0".to_owned(),
             agent: self.agent.clone(),

@@ -10,7 +10,7 @@ use std::{
 use carrick::{IntoAddress, ListenError, Node, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::common::{ECHO, client, run, server, soon};
+use crate::common::{ECHO, TCP, client, run, server, soon};
 
 /// A folder of a test's own, short enough for the path of a socket; removed with its contents.
 struct Folder(PathBuf);
@@ -176,5 +176,18 @@ fn paths_that_no_socket_can_have_are_refused() {
             let none = matches!(error, ListenError::NoTransport(_));
             assert_eq!(none, no_transport, "{address}: {error}");
         }
+    });
+}
+
+#[test]
+fn paths_are_not_told_to_peers() {
+    run(async {
+        let folder = Folder::new("told");
+        let node = server(&format!("/unix{}", folder.path("s"))).await;
+        let tcp = node.listen(TCP).await.expect("listen");
+        let client = client().await;
+        let connection = soon(client.dial(node.address())).await.expect("dial");
+        let info = soon(connection.info()).await.expect("identify");
+        assert_eq!(info.addresses, tcp);
     });
 }
