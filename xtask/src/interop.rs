@@ -7,7 +7,7 @@ mod cell;
 mod defects;
 mod matrix;
 mod peers;
-mod process;
+pub(crate) mod process;
 mod report;
 
 use crate::steps::Steps;

@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod interop;
 mod steps;
+mod suites;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -29,7 +30,9 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// `test`, then `interop --require go,rust,js,py`.
+    /// The program for libp2p's public suites, against itself and against rust-libp2p, through a real Redis.
+    Suites,
+    /// `test`, then `interop --require go,rust,js,py`, then `suites`.
     Ci,
 }
 
@@ -42,7 +45,10 @@ fn main() -> ExitCode {
             Chore::Test => ci::test(),
             Chore::Interop(args) => interop::run(&args),
             Chore::Bench { args } => bench::run(&args),
-            Chore::Ci => ci::test().and_then(|()| interop::run(&interop::Args::require_all())),
+            Chore::Suites => suites::run(),
+            Chore::Ci => ci::test()
+                .and_then(|()| interop::run(&interop::Args::require_all()))
+                .and_then(|()| suites::run()),
         }
     };
     match run() {

@@ -58,12 +58,12 @@ impl Command {
         let (ip, port) = (self.server_address.ip(), self.server_address.port());
         let tcp = node::listener(stack(Transport::Tcp), ip, port).await?;
         for address in tcp.addresses() {
-            eprintln!("listening {address}");
+            println!("listening {address}");
         }
         // One port, two sockets: TCP's and UDP's.
         let quic = node::listener(stack(Transport::QuicV1), ip, port).await;
         match &quic {
-            Ok(quic) => eprintln!("listening {}", quic.address()),
+            Ok(quic) => println!("listening {}", quic.address()),
             Err(error) => eprintln!("without QUIC: {error}"),
         }
         until_stopped().await?;

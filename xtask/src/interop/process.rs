@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// A running program: its stdout line by line, its stderr's last lines, its end.
-pub(super) struct Process {
+pub(crate) struct Process {
     pid: u32,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
@@ -23,7 +23,7 @@ pub(super) struct Process {
 
 /// What the next line of stdout is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     Text(String),
     End,
     Late,
@@ -31,7 +31,7 @@ pub(super) enum Line {
 
 impl Process {
     /// Starts `command` in a process group of its own, so that its children end with it.
-    pub(super) fn start(command: &mut Command) -> Result<Self, String> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self, String> {
         let io = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -66,7 +66,7 @@ impl Process {
     }
 
     /// The next line of stdout.
-    pub(super) fn line(&self, deadline: Instant) -> Line {
+    pub(crate) fn line(&self, deadline: Instant) -> Line {
         match self.lines.recv_timeout(left(deadline)) {
             Ok(line) => Line::Text(line),
             Err(RecvTimeoutError::Disconnected) => Line::End,
@@ -74,8 +74,21 @@ impl Process {
         }
     }
 
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -s {name} -- -{}", self.pid);
+        let _ = Command::new("sh")
+            .args(["-c", &kill])
+            .stderr(Stdio::null())
+            .status();
+    }
+
     /// Its exit status, once it has one.
-    pub(super) fn ended(&mut self, deadline: Instant) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self, deadline: Instant) -> Option<ExitStatus> {
         self.ended = self
             .ended
             .or_else(|| self.status.recv_timeout(left(deadline)).ok());
@@ -83,14 +96,14 @@ impl Process {
     }
 
     /// The last line of stderr, for a message.
-    pub(super) fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         self.log()
             .pop()
             .unwrap_or_else(|| "nothing on stderr".to_owned())
     }
 
     /// The last lines of stderr: all of them up to the end, for a process that has ended.
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         if self.ended.is_some() {
             let _ = self.log_end.recv_timeout(GRACE);
         }
@@ -108,11 +121,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         drop(self.stdin.take());
         if self.ended(Instant::now() + GRACE).is_none() {
-            let kill = format!("kill -s KILL -- -{}", self.pid);
-            let _ = Command::new("sh")
-                .args(["-c", &kill])
-                .stderr(Stdio::null())
-                .status();
+            self.signal("KILL");
             self.ended(Instant::now() + GRACE);
         }
     }
