@@ -486,6 +486,8 @@ def main():
     options = parser.parse_args()
     if options.key_type == "ecdsa":
         sys.exit(no("py-libp2p cannot sign with an ECDSA key"))
+    if options.transport == "quic-v1" and options.ip == "6":
+        sys.exit(no("py-libp2p's QUIC does not connect over IPv6, not even to itself"))
     if options.command == "listen":
         trio.run(listen, options)
     elif options.address is None or not set(options.checks) <= set(CHECKS):

@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 use carrick::{
     AttemptError, Code, Connection, DialError, Keypair, Node, OpenError, Protocol, StreamError,
 };
-use futures::future::try_join_all;
+use futures::future::join_all;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
@@ -191,8 +191,15 @@ async fn sequential(connection: &Connection) -> Result<Verdict> {
 
 async fn concurrent(connection: &Connection) -> Result<Verdict> {
     let bytes = pattern(1024);
-    try_join_all((0..100).map(|_| echo_bytes(connection, &bytes))).await?;
-    passed("100 streams")
+    // All of them end before the next check, whatever becomes of the first.
+    let ended = join_all((0..100).map(|_| echo_bytes(connection, &bytes))).await;
+    let failed: Vec<_> = ended.into_iter().filter_map(Result::err).collect();
+    match failed.first() {
+        None => passed("100 streams"),
+        Some(first) => {
+            Err(format!("{} of 100 streams failed, the first: {first}", failed.len()).into())
+        }
+    }
 }
 
 async fn half_close(connection: &Connection) -> Result<Verdict> {
