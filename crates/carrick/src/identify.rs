@@ -28,6 +28,8 @@ pub(crate) async fn serve(node: &Core, mut stream: Stream) {
         return stream.reset(Code::LIMIT);
     };
     tell(node, &mut stream).await;
+    // A QUIC stream that is dropped tells the peer to stop writing, upon which some stacks read no more, either.
+    let _ = timeout(IDENTIFY_TIMEOUT, stream.read_to_end(0)).await;
 }
 
 async fn tell(node: &Core, stream: &mut Stream) {
