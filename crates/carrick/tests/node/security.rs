@@ -5,7 +5,12 @@ use carrick::{
     Stream, StreamError,
 };
 
-use crate::common::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::common::{
+    raw::{proposal, socket},
+    *,
+};
 
 async fn node_of(securities: &[Security], listen: Option<&str>) -> Node {
     builder_of(securities, listen).spawn().await.unwrap()
@@ -132,12 +137,10 @@ fn with_tls_much_data_arrives_whole_in_both_directions() {
         let data: Vec<u8> = (0..3_000_000_u32).map(|i| (i % 251) as u8).collect();
         let (mut reader, mut writer) = tokio::io::split(&mut stream);
         let write = async {
-            use tokio::io::AsyncWriteExt;
             writer.write_all(&data).await.unwrap();
             writer.shutdown().await.unwrap();
         };
         let read = async {
-            use tokio::io::AsyncReadExt;
             let mut all = Vec::new();
             reader.read_to_end(&mut all).await.unwrap();
             all
@@ -163,5 +166,29 @@ fn with_tls_what_was_written_before_closing_is_delivered_and_truncation_shows() 
             soon(inbound.read_chunk()).await,
             Err(StreamError::ConnectionLost(ConnectionError::ClosedByPeer))
         );
+    });
+}
+
+#[test]
+fn garbage_before_and_after_tls_ends_its_connection_and_nobody_elses() {
+    run(async {
+        let server = node_of(&[Security::Tls], Some(TCP)).await;
+        for len in [0, 1, 4, 5, 6, 100, 5000, 70_000] {
+            for first in [0x16, 0x17, 0xff] {
+                let mut socket = socket(&server.address()).await;
+                let mut bytes = proposal("/tls/1.0.0");
+                bytes.extend([first, 3, 1, 0x40, 0].iter().take(len));
+                bytes.resize(bytes.len() + len.saturating_sub(5), first);
+                // It may be gone before all of this has left.
+                let _ = socket.write_all(&bytes).await;
+                let _ = socket.shutdown().await;
+                let mut heard = Vec::new();
+                let _ = soon(socket.read_to_end(&mut heard)).await;
+                assert!(heard.len() < 100, "an answer and an alert at most");
+            }
+        }
+        let node = node_of(&[Security::Tls], None).await;
+        soon(echo(&node, &server, b"as ever")).await.unwrap();
+        assert_eq!(server.peers(), [node.id()]);
     });
 }
