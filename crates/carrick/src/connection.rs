@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -62,6 +65,8 @@ pub(crate) struct Shared {
     /// Streams that we hold open at once towards a peer that bears as many as we do.
     pub(crate) outbound_max: usize,
     pub(crate) link: Link,
+    /// Whether there ever was a user's stream, whose last words the connection's end would have to wait for.
+    carried: AtomicBool,
     users: Mutex<Users>,
 }
 
@@ -152,6 +157,7 @@ impl Shared {
             refresh: Semaphore::new(1),
             outbound_max: origin.outbound_max,
             link,
+            carried: AtomicBool::new(false),
             users: Mutex::new(users),
         }
     }
@@ -310,6 +316,11 @@ impl Shared {
     /// Since when no user has held this connection or a stream of it.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         self.users().idle_since
+    }
+
+    /// From here on a user has a stream of it.
+    pub(crate) fn carry(&self) {
+        self.carried.store(true, Ordering::Relaxed);
     }
 
     /// A user's stream keeps the connection from being idle, and its end is waited for when the node closes.

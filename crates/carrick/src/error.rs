@@ -161,7 +161,10 @@ pub enum TargetError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ListenError {
     /// No transport of the node handles this address.
-    #[error("no transport for {0}; TCP is /ip4/0.0.0.0/tcp/4001 or /ip6/::/tcp/4001")]
+    #[error(
+        "no transport for {0}; TCP is /ip4/0.0.0.0/tcp/4001 or /ip6/::/tcp/4001, QUIC is \
+         /ip4/0.0.0.0/udp/4001/quic-v1"
+    )]
     NoTransport(Multiaddr),
     /// The operating system refused.
     #[error("cannot listen on {address}: {reason}{}", hint(.address, *.kind))]

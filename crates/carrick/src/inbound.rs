@@ -36,6 +36,9 @@ pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, channel: Channel
             return stream.reset(Code::NEGOTIATION_FAILED);
         }
     };
+    if !matches!(place, Place::Ping | Place::Identify | Place::IdentifyPush) {
+        stream.shared().carry();
+    }
     match place {
         Place::Handler(handler, _permit) => {
             let (peer, protocol) = (stream.peer(), stream.protocol().clone());

@@ -17,6 +17,7 @@ pub(crate) async fn open(
     shared: &Arc<Shared>,
     protocols: Vec<ProtocolId>,
 ) -> Result<Stream, OpenError> {
+    shared.carry();
     open_beyond(shared, protocols, 0).await
 }
 

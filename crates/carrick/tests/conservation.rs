@@ -18,7 +18,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 #[test]
 fn nothing_is_left_after_random_scenarios() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    for listen in BOTH {
+    for listen in BOTH.into_iter().chain([QUIC]) {
         // The first runtime leaves things behind that belong to the process.
         round(listen, 0);
         let before = descriptors();
@@ -33,7 +33,7 @@ fn nothing_is_left_after_random_scenarios() {
 #[test]
 fn nothing_is_left_of_a_node_that_is_dropped() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    for listen in BOTH {
+    for listen in BOTH.into_iter().chain([QUIC]) {
         let runtime = runtime();
         runtime.block_on(async {
             let weak = {

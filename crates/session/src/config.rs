@@ -8,14 +8,16 @@ pub struct Config {
     /// One deadline over negotiation, handshake and muxer negotiation together.
     pub upgrade_timeout: Duration,
     /// Streams that the peer may hold open at once; one more is reset. The peer may make us buffer
-    /// 256 KiB on each of them, as much as yamux lets it send unasked.(mplex: `mplex_buffer_max`).
+    /// 256 KiB on each of them, as much as yamux lets it send unasked (mplex: `mplex_buffer_max`).
+    /// Over QUIC the peer knows the limit and waits.
     pub inbound_streams_max: usize,
     /// Streams that we hold open at once; further opens wait.
     pub outbound_streams_max: usize,
     /// Largest receive window of one stream, bytes. Windows start at 256 KiB (yamux spec) and double while
-    /// the round-trip time holds them back.
+    /// the round-trip time holds them back; those of QUIC are this large at once.
     pub stream_window_max: u32,
-    /// How far all windows of one connection together may grow beyond their initial 256 KiB, bytes.
+    /// How far all windows of one connection together may grow beyond their initial 256 KiB, bytes. Over QUIC: what the
+    /// peer may have sent on all streams together and nobody has read.
     pub window_budget: u32,
     /// Unsent bytes at which writers wait.
     pub send_buffer_max: usize,

@@ -3,7 +3,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -284,6 +284,18 @@ impl Quic {
         drop(gone);
     }
 
+    /// Lets go of the streams that are acknowledged since they were looked at.
+    fn forget_acknowledged(&self) {
+        let mut state = self.state();
+        let watched = std::mem::take(&mut state.finished);
+        let (gone, waiting): (Vec<_>, Vec<_>) = watched
+            .into_iter()
+            .partition(|stream| stream.priority().is_err());
+        state.finished.extend(waiting);
+        drop(state);
+        drop(gone);
+    }
+
     /// Waits until the peer has everything that was written and finished, or has given it up.
     async fn flush(&self) {
         let finished = std::mem::take(&mut self.state().finished);
@@ -353,11 +365,12 @@ pub(crate) async fn run(
         tokio::select! {
             biased;
             news = quic.news() => match news {
-                Some(channels) => unanswered.extend(channels.into_iter().map(|channel| quic.hear_out(channel))),
+                Some(channels) => unanswered.extend(channels.into_iter().map(|channel| quic.hear_out(channel).boxed())),
                 None => break,
             },
             Some(()) = unanswered.next() => {}
             () = &mut alarm => {
+                quic.forget_acknowledged();
                 let now = Instant::now();
                 if let Some(since) = idle_timeout.and_then(|timeout| now.checked_sub(timeout)) {
                     shared.close_idle(since, Code::IDLE);
@@ -377,7 +390,9 @@ pub(crate) async fn run(
             },
         }
     }
-    quic.flush().await;
+    if shared.carried.load(Ordering::Relaxed) {
+        quic.flush().await;
+    }
     shared.lose(ConnectionError::Closed);
 }
 

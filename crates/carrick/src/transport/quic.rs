@@ -212,6 +212,13 @@ pub(crate) struct QuicListener {
     unvalidated: Arc<Semaphore>,
 }
 
+impl Drop for QuicListener {
+    fn drop(&mut self) {
+        // The socket may still serve dials; nobody comes in through it any more.
+        self.endpoint.set_server_config(None);
+    }
+}
+
 /// Who wants to come in; dropping it refuses.
 #[derive(Debug)]
 pub(crate) struct Knock {

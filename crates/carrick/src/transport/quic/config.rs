@@ -14,7 +14,7 @@ pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
     let keep_alive = (session.keep_alive_interval / 2).max(KEEP_ALIVE_MIN);
     let idle = keep_alive + session.keep_alive_timeout;
     let mut mtu = MtuDiscoveryConfig::default();
-    mtu.upper_bound(UDP_PAYLOAD_MAX);
+    mtu.upper_bound(UDP_PAYLOAD_MAX).minimum_change(MTU_STEP);
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(varint(streams_at_first(session)))
@@ -31,11 +31,11 @@ pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
 }
 
 /// Streams that a new connection allows the peer; all when it uses half of them. `quinn` keeps a place for each one that it
-/// allows, which an idle connection would pay for: as many as here fit into a table of 256 places.
+/// allows, which an idle connection would pay for: as many as here fit into a table of 128 places.
 pub(crate) fn streams_at_first(session: &carrick_session::Config) -> usize {
     match session.inbound_streams_max {
-        few @ 0..=256 => few,
-        _ => 224,
+        few @ 0..=128 => few,
+        _ => 112,
     }
 }
 
@@ -70,8 +70,11 @@ const WINDOW_MIN: u32 = 64 << 10;
 const SEND_WINDOW: u64 = 16 << 20;
 /// Datagrams of one connection, in each direction, that wait for their reader or for the link.
 const DATAGRAM_BUFFER: usize = 256 << 10;
-/// Packets grow up to this where the path lets them; Ethernet's 1500 less the headers.
-const UDP_PAYLOAD_MAX: u16 = 1452;
+/// Packets grow up to this where path and peer let them: large ones cost less, on loopback half. The search halves the
+/// distance from 1200 until it is below `MTU_STEP`, so it finds Ethernet's 1452 exactly, and asks little of short
+/// connections. Ten packets, which `quinn` sends with one call, must be fewer than 64 KiB.
+const UDP_PAYLOAD_MAX: u16 = 1200 + 8 * 252;
+const MTU_STEP: u16 = 100;
 /// Newcomers that wait to be looked at.
 const INCOMING_MAX: usize = 256;
 /// Bytes that one of them may send meanwhile, beyond its first packet.
