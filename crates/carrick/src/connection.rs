@@ -173,6 +173,14 @@ impl Shared {
         }
     }
 
+    /// Whether a new stream must say its first words as soon as it is opened.
+    pub(crate) fn must_speak(&self) -> bool {
+        match &self.link {
+            Link::Muxed(_) => false,
+            Link::Quic(quic) => quic.must_speak(),
+        }
+    }
+
     /// Takes no more streams and waits until the users of the open ones are done, or the connection is lost.
     pub(crate) async fn drain(&self) {
         match &self.link {

@@ -1,6 +1,6 @@
 //! Opening a stream on a connection: optimistic where the peer is known to speak the protocol.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use carrick_session::{NegotiateError, negotiate::Dialer};
 use carrick_wire::ProtocolId;
@@ -56,6 +56,9 @@ async fn open_beyond(
         let mut stream = Stream::outbound(shared.clone(), channel, first, Dialer::new(proposed));
         if !optimistic {
             stream.confirm().await?;
+        } else if shared.must_speak() {
+            // If there is no room now, they go with the first data after all.
+            let _ = futures::poll!(pin!(stream.speak()));
         }
         Ok(stream)
     };

@@ -226,6 +226,11 @@ impl Stream {
         self.finish().await
     }
 
+    /// Says the words of the negotiation without waiting for the first data.
+    pub(crate) async fn speak(&mut self) -> Result<(), StreamError> {
+        std::future::poll_fn(|cx| self.poll_write_head(cx)).await
+    }
+
     /// From here on the stream is one of ours: it does not keep the connection from being idle.
     pub(crate) fn unhold(&mut self) {
         if std::mem::take(&mut self.held) {

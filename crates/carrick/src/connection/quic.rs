@@ -3,7 +3,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -33,6 +36,8 @@ pub(crate) struct Quic {
     datagrams: Arc<Datagrams>,
     outbound_max: usize,
     inbound_max: usize,
+    /// Streams of ours that the peer cannot know of yet, since nothing was said on them.
+    unspoken: AtomicUsize,
     /// Told when an open that waits is worth trying again, and when there are news for the task.
     changed: Notify,
     /// How long the peer may take to answer on a stream whose user is gone.
@@ -79,6 +84,7 @@ impl Quic {
             outbound_max,
             inbound_max: streams_max,
             linger: config.linger,
+            unspoken: AtomicUsize::new(0),
             changed: Notify::new(),
             state: Mutex::new(state),
         }
@@ -94,6 +100,7 @@ impl Quic {
             error = self.ending() => return Err(error),
         };
         place.keep();
+        self.unspoken.fetch_add(1, Ordering::Relaxed);
         Ok(QuicChannel::new(send, recv, true))
     }
 
@@ -128,6 +135,11 @@ impl Quic {
                 Err(error) => return error,
             }
         }
+    }
+
+    /// Whether the next stream must speak as soon as it is opened: a peer that knows of none allows no more.
+    pub(crate) fn must_speak(&self) -> bool {
+        self.unspoken.load(Ordering::Relaxed) >= UNSPOKEN_MAX
     }
 
     /// What the task must know: streams to wait for, or `None` once the connection begins to end. Cancel-safe.
@@ -395,6 +407,9 @@ pub(crate) async fn run(
     }
     shared.lose(ConnectionError::Closed);
 }
+
+/// Streams on which nothing was said; less than half of what any stack allows at first.
+const UNSPOKEN_MAX: usize = 32;
 
 /// Whose fault it is that a connection is over.
 fn connection_error(error: quinn::ConnectionError) -> ConnectionError {

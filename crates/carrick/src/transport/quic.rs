@@ -386,7 +386,7 @@ const UNVALIDATED_MAX: usize = 64;
 /// What the kernel is asked to hold for a socket in each direction: some milliseconds of a fast link.
 const SOCKET_BUFFER: usize = 4 << 20;
 /// How long a node that closes waits for its last packets.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_millis(300);
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::{
     fmt,
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     task::{Context, Poll, Wake, Waker, ready},
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct QuicChannel {
     /// Who waits for room, when it may be two.
     waiting: Option<Arc<Waiting>>,
     ours: bool,
+    /// The peer knows of it.
+    spoken: bool,
 }
 
 impl QuicChannel {
@@ -43,6 +45,7 @@ impl QuicChannel {
             chunks: VecDeque::new(),
             waiting: None,
             ours,
+            spoken: !ours,
         }
     }
 
@@ -167,6 +170,9 @@ impl QuicChannel {
         };
         let data = &data[..data.len().min(WRITE_MAX)];
         let written = ready!(Pin::new(send).poll_write(cx, data));
+        if matches!(written, Ok(1..)) {
+            self.speak(quic);
+        }
         Poll::Ready(written.map_err(|error| {
             let error = match error {
                 WriteError::Stopped(by) => StreamError::Reset(code(by)),
@@ -192,6 +198,7 @@ impl QuicChannel {
         if let Some(mut send) = self.send.take()
             && send.finish().is_ok()
         {
+            self.speak(quic);
             quic.watch(send);
         }
         Ok(())
@@ -238,7 +245,15 @@ impl QuicChannel {
     /// The stream's user is gone.
     pub(super) fn release(mut self, quic: &Quic) {
         self.reset(Code::NONE);
+        self.speak(quic);
         quic.release(self.ours);
+    }
+
+    /// From here on the peer knows of it.
+    fn speak(&mut self, quic: &Quic) {
+        if !std::mem::replace(&mut self.spoken, true) {
+            quic.unspoken.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     fn read_failed(&mut self, quic: &Quic, error: ReadError) -> StreamError {
