@@ -57,6 +57,39 @@ fn nothing_is_left_of_a_node_that_is_dropped() {
     }
 }
 
+#[test]
+fn a_flood_of_first_packets_costs_no_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    run(async {
+        let server = server(QUIC).await;
+        let packets = quic::first_packets(1500).await;
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket
+            .connect(path::target(&server.address()))
+            .await
+            .unwrap();
+        let before = resident();
+        for packet in &packets {
+            socket.send(packet).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..5 {
+            soon(echo(&client().await, &server, b"as ever"))
+                .await
+                .unwrap();
+        }
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 32 << 20, "{grown} bytes more");
+    });
+}
+
+/// Bytes of memory that the process occupies.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = status.split(' ').nth(1).and_then(|n| n.parse().ok());
+    pages.unwrap_or(0) * 4096
+}
+
 fn round(listen: &str, seed: u64) {
     let runtime = runtime();
     runtime.block_on(async {

@@ -1,6 +1,6 @@
 //! A QUIC peer that does what it is told: `quinn` itself, with libp2p's certificate and whatever else is asked for.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use carrick::{Keypair, Multiaddr};
 use carrick_session::TlsIdentity;
@@ -9,7 +9,9 @@ use quinn::{
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 
-use super::{path::target, raw::proposal};
+use tokio::net::UdpSocket;
+
+use super::{path::target, raw::proposal, soon};
 
 pub const ALPN: &[u8] = b"libp2p";
 
@@ -90,4 +92,29 @@ pub async fn agree(connection: &Connection, protocol: &'static str) -> (SendStre
             return (send, recv);
         }
     }
+}
+
+/// First packets of as many dials that nobody answers, each from a peer of its own.
+pub async fn first_packets(count: usize) -> Vec<Vec<u8>> {
+    let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = sink.local_addr().unwrap();
+    let raw = RawQuic::new(ALPN);
+    let (mut packets, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut packet = [0; 2000];
+    // They wait until all have spoken: who gives up would say so, too.
+    let mut dials = Vec::new();
+    while packets.len() < count {
+        dials.push(raw.endpoint.connect(to, "libp2p").unwrap());
+        let (n, _) = soon(sink.recv_from(&mut packet)).await.unwrap();
+        let packet = &packet[..n];
+        // Who waits for long speaks again. The peer's name for the connection is a new one each time.
+        if is_initial(packet) && seen.insert(packet[6..26].to_vec()) {
+            packets.push(packet.to_vec());
+        }
+    }
+    packets
+}
+
+fn is_initial(packet: &[u8]) -> bool {
+    packet.len() >= 1200 && packet[0] & 0xb0 == 0x80
 }
