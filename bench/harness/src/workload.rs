@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// rr, pingpong, conn, packets: how long to measure; idle: how long to wait
     #[arg(long, default_value_t = 2.0)]
     secs: f64,
-    /// idle: connections to hold
+    /// idle: connections to hold; meet: nodes that dial
     #[arg(long, default_value_t = 1000)]
     connections: usize,
     /// conn: also send one request over each connection before it is closed
@@ -65,6 +65,8 @@ enum Workload {
     Pingpong,
     /// Dial and close
     Conn,
+    /// Dial and close, each time from a node that has not met the server: no session is resumed
+    Meet,
     /// Hold connections from distinct identities and weigh the server
     Idle,
     /// Packets to the server, as many as can be sent
@@ -103,6 +105,7 @@ pub(crate) async fn run<S: Stack>(options: &Options) -> Result<Value> {
             }
             repeat(dialers, options).await?
         }
+        Workload::Meet => meet::<S>(options).await?,
         Workload::Idle => idle::<S>(options).await?,
         Workload::Packets => packets(&*connection, options).await?,
     };
@@ -199,6 +202,35 @@ async fn idle<S: Stack>(options: &Options) -> Result<Value> {
     }
     let kib_per_connection = (after_kib as f64 - before_kib as f64) / held.len() as f64;
     Ok(json!({ "kib_per_connection": kib_per_connection, "setup_s": setup_s, "errors": dead }))
+}
+
+/// As `conn`, but the nodes are made before the clock starts, and each dials once.
+async fn meet<S: Stack>(options: &Options) -> Result<Value> {
+    let mut queues = Vec::new();
+    for dialer in 0..options.concurrency {
+        let mut nodes = Vec::new();
+        for _ in 0..(options.connections + dialer) / options.concurrency {
+            nodes.push(S::start(None, options.over).await?);
+        }
+        queues.push(nodes);
+    }
+    let meter = Meter::start(options.server_pid);
+    let mut tasks = JoinSet::new();
+    for nodes in queues {
+        let address = options.address.clone();
+        tasks.spawn(async move {
+            let mut tally = Tally::default();
+            for node in &nodes {
+                let started = Instant::now();
+                let met = async { node.dial(&address).await?.close().await };
+                tally.count(met.await, started);
+            }
+            // Taking nodes down is not measured.
+            (tally, nodes)
+        });
+    }
+    let (tallies, _nodes): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().unzip();
+    report(tallies, &meter)
 }
 
 /// Counted where they arrive. Those on the way when time is up are few beside all others.
@@ -340,7 +372,10 @@ async fn repeat<O: Operation>(mut operations: Vec<O>, options: &Options) -> Resu
     for operation in operations {
         tasks.spawn(repeat_one(operation, end));
     }
-    let tallies = tasks.join_all().await;
+    report(tasks.join_all().await, &meter)
+}
+
+fn report(tallies: Vec<Tally>, meter: &Meter) -> Result<Value> {
     let cpu_s = meter.cpu_s();
     let finished = tallies.iter().filter_map(|tally| tally.finished).max();
     let errors: u64 = tallies.iter().map(|tally| tally.errors).sum();
@@ -369,17 +404,10 @@ async fn repeat_one(mut operation: impl Operation, end: Instant) -> Tally {
         let mut now = Instant::now();
         while now < end {
             let result = operation.once().await;
-            let started = std::mem::replace(&mut now, Instant::now());
-            match result {
-                Ok(()) => {
-                    tally.latencies.push(now - started);
-                    tally.finished = Some(now);
-                }
-                Err(error) => {
-                    tally.errors += 1;
-                    tally.error = Some(format!("{error:#}"));
-                    tokio::task::yield_now().await;
-                }
+            let failed = result.is_err();
+            now = tally.count(result, now);
+            if failed {
+                tokio::task::yield_now().await;
             }
         }
     };
@@ -399,6 +427,24 @@ struct Tally {
     finished: Option<Instant>,
     errors: u64,
     error: Option<String>,
+}
+
+impl Tally {
+    /// Notes an operation that ends now, and gives the time.
+    fn count(&mut self, result: Result<()>, started: Instant) -> Instant {
+        let now = Instant::now();
+        match result {
+            Ok(()) => {
+                self.latencies.push(now - started);
+                self.finished = Some(now);
+            }
+            Err(error) => {
+                self.errors += 1;
+                self.error = Some(format!("{error:#}"));
+            }
+        }
+        now
+    }
 }
 
 const GIB: f64 = (1u64 << 30) as f64;

@@ -21,7 +21,7 @@ pub(crate) fn heading(options: &Options) -> String {
          × last: the same against the last stack of the block, which is the row's limit or reference.\n\
          CPU: client and server together. Errors: streams lost or operations failed, over all rounds; packets: lost.\n\
          TCP, AEAD and rustls have no muxer: a stream is a connection. No limit shows who the client is; TCP and AEAD\n\
-         have no handshake at all.\n\n\
+         have no handshake at all. rust-libp2p resumes TLS sessions where two nodes meet again; strangers cannot.\n\n\
          {:<22}{:>30}{:>22}{:>22}{:>11}{:>11}{:>14}{:>9}",
         "",
         "figure",
