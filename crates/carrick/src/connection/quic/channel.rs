@@ -310,4 +310,4 @@ const CHUNKS_MAX: usize = 16;
 /// Data that leaves together with the negotiation's words.
 const FIRST_MAX: usize = 4096;
 /// Bytes that are copied in one go.
-const WRITE_MAX: usize = 256 << 10;
+const WRITE_MAX: usize = 64 << 10;

@@ -67,7 +67,7 @@ const QUIC_V1: u32 = 1;
 /// Bytes of a stream that are on their way at least, however small a window was asked for.
 const WINDOW_MIN: u32 = 64 << 10;
 /// Bytes of one connection that we hold until the peer has acknowledged them.
-const SEND_WINDOW: u64 = 16 << 20;
+const SEND_WINDOW: u64 = 8 << 20;
 /// Datagrams of one connection, in each direction, that wait for their reader or for the link.
 const DATAGRAM_BUFFER: usize = 256 << 10;
 /// Packets grow up to this where path and peer let them: large ones cost less, on loopback half. The search halves the
