@@ -249,7 +249,12 @@ fn a_huge_length_is_refused_with_the_header() {
         Machine::new().refuses(&frame(Kind::Data, Flags::EMPTY, id, u32::MAX), "header");
     }
     // Nobody ever had a window for this one.
-    Machine::new().refuses(&frame(Kind::Data, Flags::EMPTY, 1, 9 << 20), "window");
+    let config = Config {
+        stream_window_max: 8 << 20,
+        ..Config::default()
+    };
+    let data = frame(Kind::Data, Flags::EMPTY, 1, 9 << 20);
+    Machine::with(&config).refuses(&data, "window");
 }
 
 #[test]

@@ -12,6 +12,7 @@ const WINDOW: usize = 256 << 10;
 fn roomy() -> Config {
     Config {
         send_buffer_max: 64 << 20,
+        stream_window_max: 8 << 20,
         ..Config::default()
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers may fail it")]
 
 mod flow;
+mod long_fat;
 mod model;
 mod mux;
 mod pair;

@@ -19,8 +19,8 @@ pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
     config
         .max_concurrent_bidi_streams(varint(streams_at_first(session)))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .stream_receive_window(session.stream_window_max.max(WINDOW_MIN).into())
-        .receive_window(session.window_budget.max(WINDOW_MIN).into())
+        .stream_receive_window(window(session.stream_window_max))
+        .receive_window(window(session.window_budget))
         .send_window(SEND_WINDOW)
         .max_idle_timeout(idle.try_into().ok())
         .keep_alive_interval(Some(keep_alive))
@@ -59,6 +59,10 @@ pub(super) fn endpoint() -> EndpointConfig {
     config
 }
 
+fn window(asked: u32) -> VarInt {
+    asked.clamp(WINDOW_MIN, WINDOW_MAX).into()
+}
+
 fn varint(number: usize) -> VarInt {
     VarInt::from_u32(u32::try_from(number).unwrap_or(u32::MAX))
 }
@@ -66,6 +70,8 @@ fn varint(number: usize) -> VarInt {
 const QUIC_V1: u32 = 1;
 /// Bytes of a stream that are on their way at least, however small a window was asked for.
 const WINDOW_MIN: u32 = 64 << 10;
+/// The most that a peer may send unread, as it may do so from the beginning.
+const WINDOW_MAX: u32 = 16 << 20;
 /// Bytes of one connection that we hold until the peer has acknowledged them.
 const SEND_WINDOW: u64 = 8 << 20;
 /// Datagrams of one connection, in each direction, that wait for their reader or for the link.
