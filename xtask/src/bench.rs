@@ -3,7 +3,7 @@
 use crate::steps::{Steps, cargo, has_program, quiet};
 use std::process::Command;
 
-/// Builds the workspace in `bench/` and runs its runner.
+/// Builds the workspace and the Go module in `bench/` and runs the runner.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut build = cargo(&[
         "build",
@@ -23,6 +23,16 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     build.env("CARGO_TARGET_DIR", "bench/target");
     let mut steps = Steps::default();
     steps.run("build bench/", quiet(&mut build))?;
+    if has_program("go") {
+        let mut build = Command::new("go");
+        build.current_dir("bench/go");
+        build.args(["build", "-o", "../target/release/bench-go", "."]);
+        steps.run("build bench/go/", quiet(&mut build))?;
+    } else {
+        eprintln!(
+            "xtask: no Go on this machine, so go-libp2p is left out (Debian: apt-get install golang)"
+        );
+    }
     steps.run(
         "bench",
         Command::new("bench/target/release/bench-runner").args(args),

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Instant};
 
 use anyhow::{Result, bail, ensure};
-use bench_harness::{Over, PROTOCOL, Security, count_packet, serve};
+use bench_harness::{Over, PROTOCOL, Security, Transport, count_packet, serve};
 use bytes::Bytes;
 use carrick::{Config, Node, Packets, Stream};
 
@@ -21,15 +21,20 @@ const PACKETS: &str = "/bench/packets/1.0.0";
 /// Packets between two looks at whether the path keeps up; the queue of a flow holds more.
 const BURST: usize = 16;
 
-/// More inbound connections than the idle workload opens.
-const CONNECTIONS_MAX: usize = 10_000;
+/// More connections and streams than any workload opens.
+const CONNECTIONS_MAX: usize = 12_000;
+const STREAMS_MAX: usize = 12_000;
 
-fn config() -> Config {
+fn config(over: Over) -> Config {
     let mut config = Config {
         idle_timeout: None,
         ..Config::default()
     };
     config.swarm.connections_inbound_max = CONNECTIONS_MAX;
+    if over.transport == Transport::Tcp {
+        config.session.inbound_streams_max = STREAMS_MAX;
+        config.session.outbound_streams_max = STREAMS_MAX;
+    }
     config
 }
 
@@ -43,7 +48,7 @@ impl bench_harness::Stack for Carrick {
             Security::Tls => carrick::Security::Tls,
             Security::None => bail!("this stack secures every connection"),
         };
-        let mut builder = Node::builder().config(config()).securities([security]);
+        let mut builder = Node::builder().config(config(over)).securities([security]);
         if let Some(listen) = listen {
             builder = builder
                 .handle(

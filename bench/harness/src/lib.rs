@@ -1,13 +1,18 @@
 //! What every benchmark binary shares: the two small traits a stack implements, the command line, and
-//! the protocol that `serve` speaks. `run` drives it from the other side, in `workload.rs`.
+//! the protocol that `serve` speaks. `run` drives it from the other side: `workload.rs` picks what to measure,
+//! `repeat.rs` has what is done over and over, `bulk.rs` bytes, `fairness.rs` streams that may hinder each other.
 //!
 //! ```text
 //! bench-X serve [--listen 127.0.0.1:0]           prints `READY <address>`
 //! bench-X run ADDRESS WORKLOAD [options]         prints one JSON line
 //! ```
 
+mod bulk;
+mod fairness;
 mod meter;
 mod over;
+mod packets;
+mod repeat;
 mod workload;
 
 use std::{
@@ -20,7 +25,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 pub use over::{Over, Security, Transport};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, copy_buf, sink};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 /// The protocol name that every stack negotiates for its streams.
 pub const PROTOCOL: &str = "/bench/1.0.0";
@@ -121,13 +126,17 @@ async fn obey<T: Stream>(stream: &mut T) -> io::Result<()> {
         },
         Order::Upload(bytes) => {
             signal(stream).await?;
-            discard(stream, bytes).await?;
+            discard(stream, bytes, |_| {}).await?;
             signal(stream).await?;
         }
         Order::Download(bytes) => {
             signal(stream).await?;
             stream.read_u8().await?;
-            produce(stream, bytes).await?;
+            produce(stream, bytes, |_| {}).await?;
+        }
+        Order::Stall => {
+            signal(stream).await?;
+            return std::future::pending().await;
         }
         Order::Count(_) => {
             let count = Order::Count(PACKETS.load(Relaxed));
@@ -151,6 +160,8 @@ enum Order {
     Upload(u64),
     /// Signal, wait for a signal, send so many bytes.
     Download(u64),
+    /// Signal and read nothing more.
+    Stall,
     /// Say how many packets have arrived; the answer holds the number.
     Count(u64),
 }
@@ -162,6 +173,7 @@ impl Order {
             Self::Echo => (b'e', 0),
             Self::Upload(bytes) => (b'u', bytes),
             Self::Download(bytes) => (b'd', bytes),
+            Self::Stall => (b's', 0),
             Self::Count(packets) => (b'c', packets),
         };
         let mut message = [kind; MESSAGE_LEN];
@@ -176,6 +188,7 @@ impl Order {
             b'e' => Some(Self::Echo),
             b'u' => Some(Self::Upload(bytes)),
             b'd' => Some(Self::Download(bytes)),
+            b's' => Some(Self::Stall),
             b'c' => Some(Self::Count(bytes)),
             _ => None,
         }
@@ -187,26 +200,36 @@ async fn signal<T: Stream>(stream: &mut T) -> io::Result<()> {
     stream.flush().await
 }
 
-async fn produce<T: Stream>(stream: &mut T, bytes: u64) -> io::Result<()> {
+/// Tells `moved` of all bytes that the stack took.
+async fn produce<T: Stream>(stream: &mut T, bytes: u64, moved: impl Fn(u64)) -> io::Result<()> {
     let chunk = vec![0xa5; CHUNK_LEN];
     let mut left = bytes;
     while left > 0 {
         let len = left.min(CHUNK_LEN as u64);
         stream.write_all(&chunk[..len as usize]).await?;
+        moved(len);
         left -= len;
     }
     stream.flush().await
 }
 
-async fn discard<T: Stream>(stream: &mut T, bytes: u64) -> io::Result<()> {
+/// Tells `moved` of all bytes that arrived.
+async fn discard<T: Stream>(stream: &mut T, bytes: u64, moved: impl Fn(u64)) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(CHUNK_LEN, stream.take(bytes));
-    match copy_buf(&mut reader, &mut sink()).await? {
-        read if read == bytes => Ok(()),
-        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    let mut left = bytes;
+    while left > 0 {
+        let len = reader.fill_buf().await?.len();
+        if len == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        reader.consume(len);
+        moved(len as u64);
+        left -= len as u64;
     }
+    Ok(())
 }
 
-/// A thousand connections need more than the usual 1,024 descriptors.
+/// Thousands of connections need more than the usual 1,024 descriptors.
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -236,4 +259,4 @@ const MESSAGE_LEN: usize = 64;
 /// What an application writes and reads at once.
 const CHUNK_LEN: usize = 64 << 10;
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-const RUN_TIMEOUT: Duration = Duration::from_secs(300);
+const RUN_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,12 +1,12 @@
-//! CPU time and memory of this process and of the server's, as the kernel counts them in `/proc`.
+//! CPU time, page faults and memory of this process and of the server's, as the kernel counts them in `/proc`.
 
 use std::{fs, time::Instant};
 
-/// CPU time that both processes spend while it runs, and wall-clock time.
+/// CPU time that both processes spend while it runs, their page faults, and wall-clock time.
 pub(crate) struct Meter {
     pub(crate) started: Instant,
     server: Option<u32>,
-    cpu_before: Option<f64>,
+    before: Option<[Usage; 2]>,
 }
 
 impl Meter {
@@ -15,12 +15,19 @@ impl Meter {
         Self {
             started: Instant::now(),
             server,
-            cpu_before: cpu_s(server),
+            before: usage(server),
         }
     }
 
     pub(crate) fn cpu_s(&self) -> Option<f64> {
-        Some(cpu_s(self.server)? - self.cpu_before?)
+        let cpu_s = |sides: [Usage; 2]| sides[0].cpu_s + sides[1].cpu_s;
+        Some(cpu_s(usage(self.server)?) - cpu_s(self.before?))
+    }
+
+    /// The dialer's and the server's.
+    pub(crate) fn page_faults(&self) -> Option<[f64; 2]> {
+        let (before, now) = (self.before?, usage(self.server)?);
+        Some([0, 1].map(|side| now[side].page_faults - before[side].page_faults))
     }
 }
 
@@ -31,18 +38,29 @@ pub(crate) fn resident_kib(process: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-fn cpu_s(server: Option<u32>) -> Option<f64> {
-    Some(process_cpu_s(server?)? + process_cpu_s(std::process::id())?)
+#[derive(Clone, Copy)]
+struct Usage {
+    cpu_s: f64,
+    page_faults: f64,
 }
 
-fn process_cpu_s(process: u32) -> Option<f64> {
+fn usage(server: Option<u32>) -> Option<[Usage; 2]> {
+    Some([process_usage(std::process::id())?, process_usage(server?)?])
+}
+
+fn process_usage(process: u32) -> Option<Usage> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The second field is the program's name in parentheses and may hold anything, so count behind it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
-    Some((ticks(USER)? + ticks(SYSTEM)?) / TICKS_PER_S)
+    let number = |field: usize| fields.get(field)?.parse::<f64>().ok();
+    Some(Usage {
+        cpu_s: (number(USER)? + number(SYSTEM)?) / TICKS_PER_S,
+        page_faults: number(MINOR_FAULTS)? + number(MAJOR_FAULTS)?,
+    })
 }
 
+const MINOR_FAULTS: usize = 7;
+const MAJOR_FAULTS: usize = 9;
 const USER: usize = 11;
 const SYSTEM: usize = 12;
 /// What Linux shows to programs, whatever the kernel's own clock.

@@ -1,102 +1,145 @@
 //! Runs the stacks in turn (A B C A B C …), a fresh server and a fresh client process for every measurement,
-//! and prints one table. Machines drift, so only figures of one run may be compared, and the ratio to
-//! rust-libp2p is taken round by round.
+//! and prints one table; on demand also every measurement as JSON, and a picture. Machines drift, so only figures of
+//! one run may be compared, and the ratio to rust-libp2p is taken round by round.
 
 mod measure;
 mod plan;
+mod plot;
 mod table;
 
 use std::{
     fs::File,
     io::{IsTerminal, Write, stderr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use measure::Sample;
 use plan::{Row, STACKS, Stack};
 
 /// Compare Carrick with other stacks and with the physical limit
 #[derive(Parser)]
+#[command(after_help = EXAMPLES)]
 struct Options {
-    /// Measurements of each stack per row; 3, or 1 with --quick
+    /// Measurements of each stack per row; 5, or 1 with --quick
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
-    /// Rows to run, separated by commas: a name or the start of one, such as `quic`
+    /// Rows to run, separated by commas: a name, the start of one, such as `quic`, or `all`
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
     /// Stacks to run, separated by commas
     #[arg(long, value_delimiter = ',')]
     stacks: Vec<String>,
-    /// Small and short, for a first look: no figure to quote
+    /// Fewer, smaller and shorter, for a first look in a minute: no figure to quote
     #[arg(long)]
     quick: bool,
+    /// Also count system calls, in a run of its own that is not timed, where bytes are moved; needs Linux's perf
+    #[arg(long)]
+    calls: bool,
     /// Also write every single measurement to this file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also draw the medians into this file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
+
+const EXAMPLES: &str = "Examples:
+  cargo xtask bench -- --quick
+  cargo xtask bench -- --json bench.jsonl --plot bench.svg
+  cargo xtask bench -- --rows up-1,tls --stacks carrick,limit,raw-tls --rounds 9 --calls";
 
 impl Options {
     fn rounds(&self) -> u32 {
-        self.rounds.unwrap_or(if self.quick { 1 } else { 3 })
+        self.rounds.unwrap_or(if self.quick { 1 } else { 5 })
     }
 }
+
+type Work = Vec<(&'static Row, Vec<&'static Stack>)>;
 
 fn main() -> Result<()> {
     let options = Options::parse();
     let program = std::env::current_exe()?;
     let bin = program.parent().context("this program has no folder")?;
+    let work = work(&options, bin)?;
+    if options.calls {
+        measure::check_calls()?;
+    }
+    println!("{}", table::heading(&options));
+    let samples = run(&options, bin, &work)?;
+    let worked = samples.iter().any(|sample| sample.result.is_ok());
+    ensure!(worked, "no measurement worked");
+    if let Some(file) = &options.plot {
+        let rows: Vec<&Row> = work.iter().map(|(row, _)| *row).collect();
+        std::fs::write(file, plot::svg(&rows, &samples)).context("writing the plot")?;
+    }
+    Ok(())
+}
+
+/// What to run of what is built.
+fn work(options: &Options, bin: &Path) -> Result<Work> {
     plan::check_stacks(&options.stacks)?;
     let built = |stack: &Stack| bin.join(stack.binary).is_file();
     for stack in STACKS.iter().filter(|stack| !built(stack)) {
-        println!("skipped: {}, {}", stack.title, stack.missing);
+        println!("skipped: {}, {}", stack.title, stack.missing());
     }
-    let work: Vec<(&Row, Vec<&Stack>)> = plan::rows(&options.rows)?
+    let work: Work = plan::rows(&options.rows, options.quick)?
         .into_iter()
         .map(|row| {
             let mut stacks = plan::stacks(row, &options.stacks);
             stacks.retain(|stack| built(stack));
             (row, stacks)
         })
+        .filter(|(_, stacks)| !stacks.is_empty())
         .collect();
-    let measurements = work.iter().map(|(_, stacks)| stacks.len()).sum::<usize>();
     ensure!(
-        measurements > 0,
+        !work.is_empty(),
         "there is nothing to run in {}",
         bin.display()
     );
+    Ok(work)
+}
+
+fn run(options: &Options, bin: &Path, work: &Work) -> Result<Vec<Sample>> {
     let mut json = options
         .json
         .as_ref()
         .map(File::create)
         .transpose()
         .context("creating the JSON file")?;
-
-    println!("{}", table::heading(&options));
-    let mut progress = Progress::new(measurements * options.rounds() as usize);
-    let mut worked = 0;
+    let rounds = options.rounds();
+    let turns = |row: &Row| rounds + u32::from(counts_calls(options, row));
+    let measurements = work
+        .iter()
+        .map(|(row, stacks)| stacks.len() * turns(row) as usize);
+    let mut progress = Progress::new(measurements.sum());
+    let mut samples = Vec::new();
     for (row, stacks) in work {
-        let mut samples = Vec::new();
-        for round in 0..options.rounds() {
-            for stack in &stacks {
+        let first = samples.len();
+        for round in 0..turns(row) {
+            for stack in stacks {
                 progress.show(row, stack, round);
-                let sample = measure::measure(bin, row, stack, round, options.quick);
+                let sample = if round < rounds {
+                    measure::measure(bin, row, stack, round, options.quick)
+                } else {
+                    measure::count_calls(bin, row, stack, round, options.quick)
+                };
                 if let Some(file) = &mut json {
                     writeln!(file, "{}", sample.json())?;
                 }
-                worked += usize::from(sample.result.is_ok());
                 samples.push(sample);
             }
         }
         progress.clear();
-        if stacks.is_empty() {
-            continue;
-        }
-        print!("{}", table::block(row, &stacks, &samples));
+        print!("{}", table::block(row, stacks, &samples[first..]));
     }
-    ensure!(worked > 0, "no measurement worked");
-    Ok(())
+    Ok(samples)
+}
+
+fn counts_calls(options: &Options, row: &Row) -> bool {
+    options.calls && row.path.is_none() && row.figure.key == "mb_s"
 }
 
 /// One line on stderr that is written over and over, when somebody watches.

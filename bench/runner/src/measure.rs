@@ -1,5 +1,7 @@
 //! One measurement: start a server, let a client run one workload against it, end the server.
 
+mod calls;
+
 use std::{
     io::{BufRead, BufReader},
     path::Path,
@@ -7,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+pub(crate) use calls::{check as check_calls, count as count_calls};
 use serde_json::{Value, json};
 
 use crate::plan::{FULL, QUICK, Row, Stack};
@@ -40,24 +43,49 @@ pub(crate) fn measure(bin: &Path, row: &Row, stack: &Stack, round: u32, quick: b
         row: row.name,
         stack: stack.name,
         round,
-        result: run(&bin.join(stack.binary), row, stack, quick),
+        result: run(bin, row, stack, quick),
     }
 }
 
-fn run(binary: &Path, row: &Row, stack: &Stack, quick: bool) -> Result<Value> {
-    let mut over = row.over.to_vec();
-    over.extend(stack.over);
-    let mut server = Server::start(binary, &over)?;
-    let address = server.address()?;
-    let client = command(binary)
-        .args(["run", &address])
-        .args(row.arguments.first())
-        .args(over)
+fn run(bin: &Path, row: &Row, stack: &Stack, quick: bool) -> Result<Value> {
+    let program = bin.join(stack.binary);
+    let mut server = Started::new(command(&program).arg("serve").args(over(row, stack)))?;
+    let mut address = server.ready().context("starting the server")?;
+    let _relay = match row.path {
+        None => None,
+        Some(path) => {
+            let (rest, socket) = socket_of(&address)?;
+            let mut relay = command(&bin.join("bench-impair"));
+            let mut relay = Started::new(relay.args(path).arg(&socket))?;
+            let at = relay.ready().context("starting the relay")?;
+            address = rest(&at)?;
+            Some(relay)
+        }
+    };
+    let client = command(&program)
+        .args(arguments(row, stack, &address, quick))
         .args(["--server-pid", &server.0.id().to_string()])
-        .args(FULL)
-        .args(row.arguments.iter().skip(1))
-        .args(if quick { QUICK } else { &[] })
         .output()?;
+    report(&client)
+}
+
+/// Of both sides. What a stack says goes last and is stronger.
+fn over<'a>(row: &Row, stack: &Stack) -> impl Iterator<Item = &'a str> {
+    row.over.iter().chain(stack.over).copied()
+}
+
+fn arguments<'a>(row: &Row, stack: &Stack, address: &'a str, quick: bool) -> Vec<&'a str> {
+    let (workload, options) = row.arguments.split_first().expect("a row has a workload");
+    let mut arguments = vec!["run", address, stack.workload.unwrap_or(workload)];
+    arguments.extend(over(row, stack));
+    arguments.extend(FULL);
+    arguments.extend(options);
+    arguments.extend(if quick { QUICK } else { &[] });
+    arguments.extend(stack.options);
+    arguments
+}
+
+fn report(client: &std::process::Output) -> Result<Value> {
     if !client.status.success() {
         let stderr = String::from_utf8_lossy(&client.stderr);
         bail!(
@@ -69,46 +97,60 @@ fn run(binary: &Path, row: &Row, stack: &Stack, quick: bool) -> Result<Value> {
 }
 
 /// A backtrace for every stream that a stack loses would be measured too.
-fn command(binary: &Path) -> Command {
-    let mut command = Command::new(binary);
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env("RUST_BACKTRACE", "0");
     command
 }
 
 /// Ends with its value.
-struct Server(Child);
+struct Started(Child);
 
-impl Server {
-    fn start(binary: &Path, over: &[&str]) -> Result<Self> {
-        let mut server = command(binary);
-        server
-            .arg("serve")
-            .args(over)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        Ok(Self(server.spawn().context("starting the server")?))
+impl Started {
+    fn new(command: &mut Command) -> Result<Self> {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Ok(Self(command.spawn()?))
     }
 
-    fn address(&mut self) -> Result<String> {
+    /// What it prints behind READY.
+    fn ready(&mut self) -> Result<String> {
         let mut line = String::new();
-        let stdout = self
-            .0
-            .stdout
-            .as_mut()
-            .context("the server's output is taken already")?;
+        let stdout = self.0.stdout.as_mut();
+        let stdout = stdout.context("its output is taken already")?;
         BufReader::new(stdout).read_line(&mut line)?;
         Ok(line
             .trim()
             .strip_prefix("READY ")
-            .context("the server did not get ready")?
+            .context("it did not get ready")?
             .to_owned())
     }
 }
 
-impl Drop for Server {
+impl Drop for Started {
     fn drop(&mut self) {
         // It may have ended by itself, which the client noticed.
         let _: std::io::Result<()> = self.0.kill();
         let _: std::io::Result<std::process::ExitStatus> = self.0.wait();
     }
 }
+
+/// The `ip:port` in `address`, and how to put another one in its place.
+fn socket_of(address: &str) -> Result<(impl Fn(&str) -> Result<String> + use<>, String)> {
+    let (before, between) = match address.strip_prefix("/ip4/") {
+        Some(_) => ("/ip4/", "/tcp/"),
+        None => ("", ":"),
+    };
+    let inner = address[before.len()..].to_owned();
+    let (ip, rest) = inner.split_once(between).context("no port to relay to")?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit());
+    let (port, behind) = rest.split_at(digits.unwrap_or(rest.len()));
+    let (socket, behind) = (format!("{ip}:{port}"), behind.to_owned());
+    let put = move |at: &str| {
+        let (ip, port) = at.split_once(':').context("the relay gave no port")?;
+        Ok(format!("{before}{ip}{between}{port}{behind}"))
+    };
+    Ok((put, socket))
+}
+
+#[cfg(test)]
+mod tests;
