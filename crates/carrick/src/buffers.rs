@@ -1,12 +1,19 @@
-//! Read buffers: lent to streams as slices, taken back when those are gone, and bounded in number.
+//! Buffers of connections: blocks to read into, and memory for what waits to be sent.
 //!
 //! A connection reads into one large block after the other. Streams hold slices of them; a block is used again once no
 //! slice is left. When `LENT_MAX` blocks are out with slow readers, payloads are copied out, so a stream that is not
-//! read holds what its window allows and not the blocks around it. An idle connection holds no block at all.
+//! read holds what its window allows and not the blocks around it. An idle connection holds no buffer at all: they wait
+//! in a pool, since the allocator would give their pages back to the system, which takes longer to clear them again than
+//! a cipher to fill them.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    sync::{Mutex, PoisonError},
+    thread::LocalKey,
+};
 
 use bytes::{Bytes, BytesMut};
+use carrick_session::Records;
 
 /// Bytes in a block: several full records, and less than a core's second-level cache.
 const BLOCK: usize = 256 << 10;
@@ -14,11 +21,65 @@ const BLOCK: usize = 256 << 10;
 const READ_MIN: usize = 80 << 10;
 /// Blocks whose slices may be with streams at once.
 const LENT_MAX: usize = 8;
-/// Free blocks kept on each thread.
-const POOL_MAX: usize = 4;
+/// Bytes in a send buffer: what `send_buffer_max` lets pile up by default, and what ciphers add.
+const SEND: usize = 336 << 10;
+/// Larger send buffers are not kept: who asks for much in the configuration asks for it when it is needed.
+const SEND_KEPT_MAX: usize = 2 * SEND;
+/// Unsent bytes from which on a send buffer comes out of the pool.
+const SEND_MIN: usize = 8 << 10;
+/// Free buffers of a kind that each thread keeps, and that all threads share besides: tasks move between threads.
+const LOCAL_MAX: usize = 2;
+const SHARED_MAX: usize = 8;
+
+/// Free buffers.
+type Pool<T> = RefCell<Vec<T>>;
 
 thread_local! {
-    static POOL: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+    static BLOCKS: Pool<BytesMut> = const { RefCell::new(Vec::new()) };
+    static SENDS: Pool<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+static SHARED_BLOCKS: Mutex<Vec<BytesMut>> = Mutex::new(Vec::new());
+static SHARED_SENDS: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+fn take<T>(local: &'static LocalKey<Pool<T>>, shared: &Mutex<Vec<T>>) -> Option<T> {
+    local
+        .with_borrow_mut(Vec::pop)
+        .or_else(|| shared.lock().unwrap_or_else(PoisonError::into_inner).pop())
+}
+
+fn give<T>(local: &'static LocalKey<Pool<T>>, shared: &Mutex<Vec<T>>, buffer: T) {
+    let left = local.with_borrow_mut(|pool| {
+        if pool.len() >= LOCAL_MAX {
+            return Some(buffer);
+        }
+        pool.push(buffer);
+        None
+    });
+    if let Some(buffer) = left {
+        let mut pool = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < SHARED_MAX {
+            pool.push(buffer);
+        }
+    }
+}
+
+/// Sees to it that `records` can take `len` bytes more without growing, where that is worth it.
+pub(crate) fn prepare(records: &mut Records, len: usize) {
+    if records.spare_capacity() < len && records.len() + len >= SEND_MIN {
+        let memory = take(&SENDS, &SHARED_SENDS).unwrap_or_else(|| Vec::with_capacity(SEND));
+        give_send(records.give_memory(memory));
+    }
+}
+
+/// Takes the memory out of `records`, if they are empty.
+pub(crate) fn release(records: &mut Records) {
+    give_send(records.take_memory());
+}
+
+fn give_send(memory: Vec<u8>) {
+    if (SEND..=SEND_KEPT_MAX).contains(&memory.capacity()) {
+        give(&SENDS, &SHARED_SENDS, memory);
+    }
 }
 
 /// One connection's blocks.
@@ -58,6 +119,15 @@ impl Blocks {
         let last = std::mem::replace(&mut self.current, next);
         self.lend(last);
         self.is_block = true;
+    }
+
+    /// Whether another read would need one more block because streams have not read what they were given.
+    pub(crate) fn runs_ahead(&mut self) -> bool {
+        self.is_block
+            && !self.lent.is_empty()
+            && self.current.capacity() - self.current.len() < READ_MIN
+            && !(self.current.is_empty() && self.current.try_reclaim(BLOCK))
+            && !self.lent.iter_mut().any(|block| block.try_reclaim(BLOCK))
     }
 
     /// Keeps a handle on a block, unless none of its slices can be out: payloads were copied.
@@ -101,19 +171,14 @@ pub(crate) fn copy(bytes: &Bytes) -> Bytes {
 }
 
 fn take_block() -> BytesMut {
-    POOL.with_borrow_mut(Vec::pop)
-        .unwrap_or_else(|| BytesMut::with_capacity(BLOCK))
+    take(&BLOCKS, &SHARED_BLOCKS).unwrap_or_else(|| BytesMut::with_capacity(BLOCK))
 }
 
 /// False while slices of the block are out.
 fn give_block(block: &mut BytesMut) -> bool {
     let free = block.try_reclaim(BLOCK);
     if free {
-        POOL.with_borrow_mut(|pool| {
-            if pool.len() < POOL_MAX {
-                pool.push(std::mem::take(block));
-            }
-        });
+        give(&BLOCKS, &SHARED_BLOCKS, std::mem::take(block));
     }
     free
 }

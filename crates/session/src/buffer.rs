@@ -53,6 +53,35 @@ impl Records {
         }
     }
 
+    /// How long a frame may become that begins here, at most `frame_max`, so that it ends with a record: whoever opens
+    /// the records then finds it in as few pieces as can be, none of them a crumb.
+    pub(crate) fn frame_max(&self, frame_max: usize) -> usize {
+        let room = self.room();
+        let next = if room < ROOM_MIN {
+            self.layout.body_max
+        } else {
+            0
+        };
+        let whole = frame_max.saturating_sub(room + next) / self.layout.body_max;
+        (room + next + whole * self.layout.body_max).min(frame_max)
+    }
+
+    /// Where in the buffer the next byte will lie.
+    pub(crate) fn position(&self) -> usize {
+        self.buf.len().max(self.open + self.layout.head)
+    }
+
+    /// Changes bytes that were pushed before and lie in one record.
+    pub(crate) fn patch(&mut self, at: usize, bytes: &[u8]) {
+        self.buf[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// How many more bytes the record takes that is being filled.
+    pub(crate) fn room(&self) -> usize {
+        let begun = self.buf.len().saturating_sub(self.open + self.layout.head);
+        self.layout.body_max - begun
+    }
+
     /// Ends the record that is being filled and calls `seal` with each record's head, and with its body and tail.
     pub fn seal<E>(
         &mut self,
@@ -100,9 +129,27 @@ impl Records {
         self.open = 0;
     }
 
-    /// Empties the buffer and gives its memory back.
-    pub fn release(&mut self) {
-        *self = Self::new(self.layout);
+    /// Takes the memory out of an empty buffer; of one that is not, nothing.
+    pub fn take_memory(&mut self) -> Vec<u8> {
+        if !self.buf.is_empty() {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.buf)
+    }
+
+    /// Goes on in this memory and returns what it had before, or the smaller one of the two.
+    pub fn give_memory(&mut self, mut memory: Vec<u8>) -> Vec<u8> {
+        if memory.capacity() > self.buf.capacity() {
+            memory.clear();
+            memory.extend_from_slice(&self.buf);
+            std::mem::swap(&mut self.buf, &mut memory);
+        }
+        memory
+    }
+
+    /// How many more bytes fit without another allocation.
+    pub fn spare_capacity(&self) -> usize {
+        self.buf.capacity() - self.buf.len()
     }
 
     fn end_record(&mut self) {
@@ -110,6 +157,9 @@ impl Records {
         self.buf.resize(self.open, 0);
     }
 }
+
+/// A frame that is too long for the rest of a record ends with it only if the rest is at least this long.
+const ROOM_MIN: usize = 2 * SLICE_MIN;
 
 /// Payloads at least this long are kept as slices of the read buffer; shorter ones are copied together. A slice keeps its
 /// whole read buffer alive, so this bounds how much more memory than unread bytes a peer can make us hold. A record of TLS

@@ -140,14 +140,15 @@ impl Mplex {
         if head.is_empty() && data.is_empty() {
             return Ok(Some(0));
         }
-        if !self.outbox.has_room() {
-            self.outbox.stall(key, &mut entry.stream);
+        let wanted = head.len().saturating_add(data.len()).min(WRITE_MAX);
+        let Some(admitted) = self.outbox.admit(key, &mut entry.stream, wanted) else {
             return Ok(None);
-        }
+        };
         self.announce(key);
-        let data = &data[..data.len().min(WRITE_MAX.saturating_sub(head.len()))];
+        let least = head.len() + usize::from(!data.is_empty());
+        let data = &data[..admitted.max(least) - head.len()];
         let header = self.header(key, Kind::Message, head.len() + data.len());
-        self.outbox.data([&header, head, data]);
+        self.outbox.data(&[&header, head, data]);
         Ok(Some(data.len()))
     }
 
@@ -241,8 +242,8 @@ impl Mplex {
     pub(crate) fn poll_transmit(&mut self, spare: &mut Records) -> bool {
         let congested = self.is_congested();
         let some = self.outbox.take(spare);
-        while let Some(key) = self.outbox.wake() {
-            self.streams[key.0].stream.stalled = false;
+        while let Some(key) = self.outbox.next_in_turn() {
+            self.outbox.grant(key, &mut self.streams[key.0].stream);
         }
         if congested && !self.is_congested() {
             self.outbox.event(Event::Resumed);
@@ -265,6 +266,10 @@ impl Mplex {
 
     pub(crate) fn wants_transmit(&self) -> bool {
         !self.outbox.is_empty()
+    }
+
+    pub(crate) fn send_buffer(&mut self) -> &mut Records {
+        self.outbox.records()
     }
 
     fn recv_header(&mut self, now: Instant, header: Header) -> Result<(), Violation> {

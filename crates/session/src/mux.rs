@@ -103,7 +103,7 @@ impl Mux {
         each!(mut self, mux => mux.open_beyond(beyond))
     }
 
-    /// Queues `head` and as much of `data` as window and buffer allow, in one frame, and returns how much of `data`
+    /// Queues `head` and as much of `data` as window and buffer allow, at most 64 KiB, and returns how much of `data`
     /// that was. `None`: nothing was taken, not even `head`; [`Event::Writable`] follows. `head` is meant for a stream's
     /// first write, where it always fits.
     ///
@@ -164,6 +164,12 @@ impl Mux {
     /// Exchanges the filled outgoing buffer for `spare`, which must be empty; false when there was nothing to send.
     pub fn poll_transmit(&mut self, spare: &mut Records) -> bool {
         each!(mut self, mux => mux.poll_transmit(spare))
+    }
+
+    /// The buffer in which frames wait for [`poll_transmit`](Self::poll_transmit): its memory may be exchanged, not its
+    /// content.
+    pub fn send_buffer(&mut self) -> &mut Records {
+        each!(mut self, mux => mux.send_buffer())
     }
 
     /// The next event.

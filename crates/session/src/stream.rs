@@ -41,6 +41,11 @@ pub(crate) struct Stream {
     pub(crate) wants_write: bool,
     /// A write waits for room in the outbox, which knows it.
     pub(crate) stalled: bool,
+    /// How much that write wanted to queue.
+    pub(crate) wanted: usize,
+    /// The outbox's turn in which the stream last wrote or was woken, and what it may still queue in it.
+    pub(crate) turn: u32,
+    pub(crate) allowance: usize,
     /// The user is gone.
     pub(crate) released: bool,
     /// Until when the peer may take to end a stream whose user is gone.
@@ -56,6 +61,9 @@ impl Stream {
             wants_read: false,
             wants_write: false,
             stalled: false,
+            wanted: 0,
+            turn: 0,
+            allowance: 0,
             released: false,
             lingers: None,
         }

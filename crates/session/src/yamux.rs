@@ -10,10 +10,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use carrick_wire::yamux::{Flags, HEADER_LEN, Header, INITIAL_WINDOW, Kind};
+use carrick_wire::yamux::{Flags, Header, INITIAL_WINDOW, Kind};
 use slab::Slab;
 
 use self::{
+    frames::{Body, Decoder, LastFrame},
     limits::Budget,
     window::{Pinger, Windows},
 };
@@ -24,13 +25,12 @@ use crate::{
     stream::{SendHalf, Stream, slim},
 };
 
+mod frames;
 pub(crate) mod limits;
 mod window;
 
 /// specs/yamux#ack-backlog: streams that we may have open without an answer.
 const ACK_BACKLOG: usize = 256;
-/// Most payload bytes in one frame of ours.
-const DATA_MAX: usize = 64 << 10;
 /// A window is refilled when this part of it was read.
 const REFILL_PART: u32 = 4;
 /// Go-away codes (hashicorp/yamux).
@@ -47,6 +47,7 @@ pub(crate) struct Yamux {
     next_id: u64,
     decoder: Decoder,
     outbox: Outbox,
+    last_frame: Option<LastFrame>,
     windows: Windows,
     pinger: Pinger,
     counts: Counts,
@@ -101,22 +102,6 @@ enum Going {
     Away,
 }
 
-/// Where in a frame the input stands.
-#[derive(Debug, Default)]
-struct Decoder {
-    header: [u8; HEADER_LEN],
-    held: usize,
-    body: Option<Body>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Body {
-    /// Where the body goes; `None`: it is dropped.
-    key: Option<Key>,
-    left: usize,
-    fin: bool,
-}
-
 impl Yamux {
     pub(crate) fn new(role: Role, config: &Config, layout: Layout, now: Instant) -> Self {
         Self {
@@ -126,6 +111,7 @@ impl Yamux {
             next_id: if role == Role::Dialer { 1 } else { 2 },
             decoder: Decoder::default(),
             outbox: Outbox::new(layout, config),
+            last_frame: None,
             windows: Windows::new(config),
             pinger: Pinger::new(config, now),
             counts: Counts {
@@ -194,28 +180,21 @@ impl Yamux {
             }
             return Ok(None);
         }
-        let room = (entry.credit as usize)
-            .min(DATA_MAX)
-            .saturating_sub(head.len());
-        entry.stream.wants_write = room == 0;
-        if room == 0 {
+        let credit = (entry.credit as usize).saturating_sub(head.len());
+        entry.stream.wants_write = credit == 0;
+        if credit == 0 {
             return Ok(None);
         }
-        if !self.outbox.has_room() {
-            self.outbox.stall(key, &mut entry.stream);
+        let wanted = head.len() + data.len().min(credit);
+        let Some(admitted) = self.outbox.admit(key, &mut entry.stream, wanted) else {
             return Ok(None);
-        }
-        let data = &data[..data.len().min(room)];
-        let len = u32::try_from(head.len() + data.len()).expect("at most DATA_MAX");
-        entry.credit -= len;
-        let flags = self.first_flags(key);
-        let header = Header {
-            kind: Kind::Data,
-            flags,
-            stream: self.streams[key.0].id,
-            length: len,
         };
-        self.outbox.data([&header.encode(), head, data]);
+        // Whatever it was admitted for: all of the head, and progress with the data.
+        let least = head.len() + usize::from(!data.is_empty());
+        let data = &data[..admitted.max(least) - head.len()];
+        let len = u32::try_from(head.len() + data.len()).expect("not more than the credit");
+        entry.credit -= len;
+        self.send_data(key, head, data);
         Ok(Some(data.len()))
     }
 
@@ -310,8 +289,8 @@ impl Yamux {
     pub(crate) fn poll_transmit(&mut self, spare: &mut Records) -> bool {
         let congested = self.is_congested();
         let some = self.outbox.take(spare);
-        while let Some(key) = self.outbox.wake() {
-            self.streams[key.0].stream.stalled = false;
+        while let Some(key) = self.outbox.next_in_turn() {
+            self.outbox.grant(key, &mut self.streams[key.0].stream);
         }
         if congested && !self.is_congested() {
             self.outbox.event(Event::Resumed);
@@ -336,6 +315,10 @@ impl Yamux {
         !self.outbox.is_empty()
     }
 
+    pub(crate) fn send_buffer(&mut self) -> &mut Records {
+        self.outbox.records()
+    }
+
     pub(crate) fn rtt(&self) -> Option<Duration> {
         self.pinger.rtt()
     }
@@ -350,6 +333,27 @@ impl Yamux {
             }
             .encode(),
         );
+    }
+
+    /// Queues data: at the end of the last frame if that is the stream's, too, then in new ones.
+    fn send_data(&mut self, key: Key, mut head: &[u8], mut data: &[u8]) {
+        if let Some(last) = &mut self.last_frame
+            && head.is_empty()
+            && last.header.stream == self.streams[key.0].id
+        {
+            data = &data[last.grow(&mut self.outbox, data)..];
+        }
+        while !head.is_empty() || !data.is_empty() {
+            let header = Header {
+                kind: Kind::Data,
+                flags: self.first_flags(key),
+                stream: self.streams[key.0].id,
+                length: 0,
+            };
+            let (frame, queued) = LastFrame::queue(&mut self.outbox, header, head, data);
+            self.last_frame = Some(frame);
+            (head, data) = (&[], &data[queued..]);
+        }
     }
 
     /// What the first frame of a stream must say; gives our streams their id.
@@ -660,16 +664,6 @@ impl Entry {
             window_max: INITIAL_WINDOW,
             refilled: None,
         }
-    }
-}
-
-impl Decoder {
-    /// Takes header bytes off `bytes` and returns the header when it is complete.
-    fn header(&mut self, bytes: &mut Bytes) -> Option<[u8; HEADER_LEN]> {
-        let take = bytes.len().min(HEADER_LEN - self.held);
-        self.header[self.held..self.held + take].copy_from_slice(&bytes.split_to(take));
-        self.held = (self.held + take) % HEADER_LEN;
-        (self.held == 0).then_some(self.header)
     }
 }
 

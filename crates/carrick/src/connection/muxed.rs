@@ -14,7 +14,7 @@ use carrick_session::{Event, Key, Mux, OpenError as MuxOpenError, Read, Records}
 use tokio::sync::Notify;
 
 use super::{Phase, wait};
-use crate::ConnectionError;
+use crate::{ConnectionError, buffers};
 
 pub(crate) mod reader;
 pub(crate) mod writer;
@@ -230,6 +230,7 @@ impl State {
         head: &[u8],
         data: &[u8],
     ) -> Poll<Result<usize, carrick_session::StreamError>> {
+        buffers::prepare(self.mux.send_buffer(), data.len().min(WRITE_MAX));
         match self.mux.write(key, head, data).transpose() {
             Some(written) => Poll::Ready(written),
             None => {
@@ -248,6 +249,7 @@ impl State {
         if self.mux.poll_transmit(spare) {
             return Poll::Ready(Transmit::Send);
         }
+        buffers::release(self.mux.send_buffer());
         match self.phase {
             Phase::Open => {
                 wait(&mut self.writer, cx);
@@ -300,6 +302,8 @@ impl State {
     }
 }
 
+/// What a stream queues at once, bytes.
+const WRITE_MAX: usize = 64 << 10;
 /// Places for waiting streams that a connection keeps when all streams are gone.
 const WAITING_KEPT: usize = 16;
 

@@ -52,8 +52,13 @@ fn cleared_records_start_over() {
         assert!(records.is_empty());
     }
     records.push(b"x");
-    records.release();
-    assert_eq!((records.len(), records.buf.capacity()), (0, 0));
+    assert_eq!(records.take_memory().capacity(), 0, "it is in use");
+    let small = records.give_memory(Vec::with_capacity(1 << 10));
+    assert!(small.capacity() > 0 && small.capacity() < 1 << 10);
+    assert_eq!(sealed(&mut records), b"<<x>>>");
+    records.clear();
+    assert_eq!(records.take_memory().capacity(), 1 << 10);
+    assert_eq!(records.spare_capacity(), 0);
 }
 
 #[test]

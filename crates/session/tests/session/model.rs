@@ -247,7 +247,8 @@ impl Model {
                 assert_eq!(mux.read(now, key), Ok(Read::Blocked), "a lost wakeup");
             }
             if waits_to_write {
-                assert_eq!(mux.write(key, b"", b"x"), Ok(None), "a lost wakeup");
+                let long = [0; 5000];
+                assert_eq!(mux.write(key, b"", &long), Ok(None), "a lost wakeup");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carrick_session::{Code, Config, Event, OpenError, Read, StreamError};
+use carrick_session::{Code, Config, Event, Key, OpenError, Read, StreamError};
 
 use crate::pair::{DIALER, LISTENER, MPLEX, Pair, YAMUX};
 
@@ -12,6 +12,9 @@ fn each(config: &Config, scenario: impl Fn(Pair)) {
         scenario(Pair::new(muxer, config));
     }
 }
+
+/// More than a short message, when the buffer is small.
+const LONG: &[u8] = &[7; 100];
 
 fn small() -> Config {
     Config {
@@ -140,7 +143,7 @@ fn a_local_reset_or_stop_wakes_whoever_waits() {
         pair.dialer().stuck = true;
         pair.dialer().write_some(ours, &[0; 2000]).unwrap();
         for key in [ours, other] {
-            assert_eq!(pair.dialer().mux.write(key, b"", b"x"), Ok(None));
+            assert_eq!(pair.dialer().mux.write(key, b"", LONG), Ok(None));
             assert_eq!(pair.read(DIALER, key).1, Ok(Read::Blocked));
         }
         pair.dialer().mux.reset(ours, Code::NONE);
@@ -463,34 +466,145 @@ fn going_away_refuses_new_streams_and_lets_the_others_finish() {
 }
 
 #[test]
-fn writers_wait_when_the_buffer_is_full_and_every_one_is_woken() {
+fn writers_wait_when_the_buffer_is_full_and_have_their_turns_in_the_order_in_which_they_came() {
     each(&small(), |mut pair| {
-        let keys: Vec<_> = (0..4).map(|_| pair.stream(b"x").0).collect();
+        let keys: Vec<_> = (0..30).map(|_| pair.stream(b"x").0).collect();
         pair.dialer().stuck = true;
         pair.dialer().write_some(keys[0], &[0; 1000]).unwrap();
-        // Each round the first writer fills the buffer again before the others come to it.
-        for _ in 0..3 {
-            for key in &keys {
-                assert_eq!(pair.dialer().mux.write(*key, b"", b"x"), Ok(None));
-                assert_eq!(
-                    pair.dialer().mux.write(*key, b"", b"x"),
-                    Ok(None),
-                    "waits only once"
-                );
+        for key in &keys {
+            for _ in 0..2 {
+                assert_eq!(pair.dialer().mux.write(*key, b"", LONG), Ok(None));
             }
-            pair.dialer().events.clear();
+        }
+        pair.dialer().events.clear();
+        for woken in keys.chunks(1000 / LONG.len()) {
             pair.dialer().stuck = false;
-            pair.pump();
+            pair.turn();
             pair.dialer().stuck = true;
-            let woken: Vec<_> = keys.iter().map(|key| Event::Writable(*key)).collect();
-            assert_eq!(
-                pair.dialer().events,
-                woken,
-                "in the order in which they came"
-            );
-            assert_eq!(pair.dialer().write_some(keys[0], &[0; 1000]), Ok(1000));
+            let events: Vec<_> = woken.iter().map(|key| Event::Writable(*key)).collect();
+            assert_eq!(std::mem::take(&mut pair.dialer().events), events);
+            // Who has had its turn does not get in before those that wait, nor before those that were woken.
+            if woken[0] != keys[20] {
+                assert_eq!(pair.dialer().mux.write(keys[29], b"", LONG), Ok(None));
+            }
+            for key in woken {
+                assert_eq!(pair.dialer().write_some(*key, LONG), Ok(LONG.len()));
+            }
         }
     });
+}
+
+#[test]
+fn writers_that_were_woken_and_do_not_come_keep_nobody_waiting() {
+    each(&small(), |mut pair| {
+        let keys: Vec<_> = (0..30).map(|_| pair.stream(b"x").0).collect();
+        pair.dialer().stuck = true;
+        pair.dialer().write_some(keys[0], &[0; 1000]).unwrap();
+        for key in &keys {
+            assert_eq!(pair.dialer().mux.write(*key, b"", LONG), Ok(None));
+        }
+        pair.dialer().events.clear();
+        pair.dialer().stuck = false;
+        pair.pump();
+        // All are told before whoever sends comes to rest.
+        pair.dialer().drain_events();
+        let all: Vec<_> = keys.iter().map(|key| Event::Writable(*key)).collect();
+        assert_eq!(pair.dialer().events, all);
+        assert_eq!(pair.dialer().write_some(keys[29], &[0; 1000]), Ok(1000));
+    });
+}
+
+/// Streams that always have something to say, each woken and served as the shell does it; `each` runs in every turn.
+fn compete(
+    pair: &mut Pair,
+    keys: &[(Key, Key)],
+    sent: &mut [usize],
+    mut each: impl FnMut(&mut Pair),
+) {
+    let data = vec![0; 64 << 10];
+    let mut ready: Vec<usize> = (0..keys.len()).collect();
+    for _ in 0..100_000 {
+        // A writer goes on as long as it can, as `write_all` does.
+        for i in std::mem::take(&mut ready) {
+            while let Some(n) = pair.dialer().mux.write(keys[i].0, b"", &data).unwrap() {
+                sent[i] += n;
+            }
+        }
+        each(pair);
+        pair.turn();
+        let now = pair.now;
+        for (_, theirs) in keys {
+            pair.listener().read_all(now, *theirs).1.unwrap();
+        }
+        if sent.iter().any(|sent| *sent >= 2 << 20) {
+            return;
+        }
+        pair.dialer().drain_events();
+        for event in std::mem::take(&mut pair.dialer().events) {
+            if let Event::Writable(key) = event {
+                ready.extend(keys.iter().position(|(ours, _)| *ours == key));
+            }
+        }
+    }
+    panic!("some wait for ever: {sent:?}");
+}
+
+#[test]
+fn equal_streams_progress_equally() {
+    each(&Config::default(), |mut pair| {
+        let keys: Vec<_> = (0..100).map(|_| pair.stream(b"x")).collect();
+        let mut sent = vec![0; keys.len()];
+        compete(&mut pair, &keys, &mut sent, |_| ());
+        let (least, most) = (sent.iter().min().unwrap(), sent.iter().max().unwrap());
+        assert!(least * 10 >= most * 8, "{least} and {most} bytes");
+        assert_eq!(pair.violation, None);
+    });
+}
+
+#[test]
+fn what_stands_before_a_short_message_is_bounded_however_many_streams_are_busy() {
+    for busy in [1, 100] {
+        each(&Config::default(), |mut pair| {
+            let keys: Vec<_> = (0..busy).map(|_| pair.stream(b"x")).collect();
+            let (ping, pong) = pair.stream(b"x");
+            pair.dialer().keeps_wire = true;
+            let mut sent = vec![0; keys.len()];
+            let most = Config::default().send_buffer_max + (64 << 10);
+            compete(&mut pair, &keys, &mut sent, |pair| {
+                pair.dialer().wire.clear();
+                assert_eq!(pair.dialer().mux.write(ping, b"", b"ping"), Ok(Some(4)));
+                assert!(pair.turn());
+                let wire = &pair.dialer().wire;
+                let before = wire.windows(4).position(|bytes| bytes == b"ping").unwrap();
+                // Besides payload: headers, and what control frames there are.
+                assert!(before <= most + (4 << 10), "{before} bytes before it");
+                assert_eq!(pair.read(LISTENER, pong).0, b"ping");
+            });
+        });
+    }
+}
+
+#[test]
+fn a_stalled_reader_among_many_streams_holds_up_nobody_else() {
+    let config = Config::default();
+    let mut pair = Pair::new(&YAMUX, &config);
+    let keys: Vec<_> = (0..100).map(|_| pair.stream(b"x")).collect();
+    let (stalled, others) = keys.split_first().unwrap();
+    let written = pair
+        .dialer()
+        .write_some(stalled.0, &vec![1; 1 << 20])
+        .unwrap();
+    let mut sent = vec![0; others.len()];
+    compete(&mut pair, others, &mut sent, |_| ());
+    assert_eq!(sent.iter().filter(|sent| **sent >= 3 << 19).count(), 99);
+    // It holds its window, which did not grow, and loses nothing.
+    let more = pair
+        .dialer()
+        .write_some(stalled.0, &vec![1; 1 << 20])
+        .unwrap();
+    assert!(written + more < 256 << 10, "{}", written + more);
+    pair.pump();
+    assert_eq!(pair.read(LISTENER, stalled.1).0.len(), written + more);
 }
 
 #[test]
@@ -501,7 +615,7 @@ fn a_stalled_stream_that_goes_leaves_its_place() {
         pair.dialer().write_some(filler, &[0; 1000]).unwrap();
         for _ in 0..100 {
             let key = pair.dialer().mux.open().unwrap();
-            assert_eq!(pair.dialer().mux.write(key, b"", b"x"), Ok(None));
+            assert_eq!(pair.dialer().mux.write(key, b"", LONG), Ok(None));
             let now = pair.now;
             pair.dialer().mux.release(now, key);
         }

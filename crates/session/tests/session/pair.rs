@@ -16,7 +16,7 @@ pub(crate) const MPLEX: ProtocolId = ProtocolId::from_static("/mplex/6.7.0");
 pub(crate) const DIALER: usize = 0;
 pub(crate) const LISTENER: usize = 1;
 
-const PLAIN: Layout = Layout {
+pub(crate) const PLAIN: Layout = Layout {
     head: 0,
     body_max: 65519,
     tail: 0,

@@ -90,6 +90,10 @@ impl Input<'_> {
             if let Err(error) = received {
                 return error;
             }
+            if self.blocks.runs_ahead() {
+                // Who was woken is next in line on this thread, and what it was woken for still in its core's cache.
+                tokio::task::yield_now().await;
+            }
             match poll_fn(|cx| self.poll_next(cx)).await {
                 Next::Bytes => {}
                 Next::Tick => {

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::Transmit;
-use crate::{ConnectionError, connection::Shared};
+use crate::{ConnectionError, buffers, connection::Shared};
 
 /// How long the peer may leave one batch unread before the connection is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,7 +48,7 @@ async fn write(
                 .with(|state| state.poll_transmit(cx, &mut records));
             if next.is_pending() {
                 // Nothing to send: an idle connection keeps no buffer.
-                records.release();
+                buffers::release(&mut records);
             }
             next
         });
