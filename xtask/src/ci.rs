@@ -33,6 +33,7 @@ pub(crate) fn test() -> Result<(), String> {
         "cargo test --workspace --all-features",
         &mut cargo(&["test", "--workspace", "--all-features"]),
     )?;
+    features(&mut steps)?;
     let mut doc = cargo(&["doc", "--workspace", "--all-features", "--no-deps"]);
     steps.run("cargo doc", doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     let skipped = deny(&mut steps)?;
@@ -40,6 +41,28 @@ pub(crate) fn test() -> Result<(), String> {
     let files =
         source::tree(&source::root()).map_err(|error| format!("cannot read the tree: {error}"))?;
     println!("\n{}{skipped}\n{}", steps.summary(), sizes(&files));
+    Ok(())
+}
+
+/// What a build with few features lacks must be missed nowhere. Each feature is on in one of these, and off in another.
+fn features(steps: &mut Steps) -> Result<(), String> {
+    let few = ["test", "-p", "carrick", "--no-default-features", "--tests"];
+    steps.run(
+        "cargo test -p carrick --no-default-features",
+        &mut cargo(&few),
+    )?;
+    for some in ["quic,rsa", "websocket,dns", "tls,pnet,ecdsa,secp256k1"] {
+        let name = format!("cargo clippy -p carrick --no-default-features --features {some}");
+        let clippy = [
+            "clippy",
+            "-p",
+            "carrick",
+            "--no-default-features",
+            "--features",
+            some,
+        ];
+        steps.run(&name, cargo(&clippy).args(["--", "-D", "warnings"]))?;
+    }
     Ok(())
 }
 

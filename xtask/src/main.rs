@@ -1,6 +1,7 @@
 //! `cargo xtask …`: the chores of this repository. Data on stdout, progress on stderr, exit 0 only on success.
 
 mod bench;
+mod build_cost;
 mod ci;
 mod interop;
 mod steps;
@@ -30,6 +31,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// What building a first program costs, on Carrick and on rust-libp2p, with all features and with few.
+    BuildCost(build_cost::Args),
     /// The program for libp2p's public suites, against itself and against rust-libp2p, through a real Redis.
     Suites,
     /// `test`, then `interop --require go,rust,js,py`, then `suites`.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
             Chore::Test => ci::test(),
             Chore::Interop(args) => interop::run(&args),
             Chore::Bench { args } => bench::run(&args),
+            Chore::BuildCost(args) => build_cost::run(&args),
             Chore::Suites => suites::run(),
             Chore::Ci => ci::test()
                 .and_then(|()| interop::run(&interop::Args::require_all()))

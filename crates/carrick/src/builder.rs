@@ -1,23 +1,24 @@
 //! How a node is made.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use carrick_session::{NoiseIdentity, TlsIdentity};
+use carrick_session::NoiseIdentity;
 use carrick_wire::{Keypair, Multiaddr, ProtocolId};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::{
-    AcceptError, Config, IntoAddress, ListenError, Node, Packets, Stream, SwarmKey, TargetError,
+    AcceptError, Config, IntoAddress, ListenError, Node, Packets, Stream, TargetError,
     control::{Control, MESSAGES_MAX},
     core::{Core, Parts},
     events::EVENTS_MAX,
-    identify, packets, pnet,
+    identify, packets,
+    pnet::{self, SwarmKey},
     resolve::{Resolver, SystemResolver},
     router::{Outcome, Router},
     target::parse_protocol,
     transport::{
-        CertificateError, MemoryTransport, ReusingTcp, SharedTransport, TcpTransport, Transport,
-        WebSocketTransport, quic::Quic,
+        MemoryTransport, ReusingTcp, SharedTransport, TcpTransport, Transport, WebSocketTransport,
+        quic::Quic,
     },
 };
 
@@ -27,10 +28,18 @@ pub enum Security {
     /// `/noise`, with ChaCha20-Poly1305. Every libp2p stack has it.
     Noise,
     /// `/tls/1.0.0`: TLS 1.3, with AES where the peer agrees. Several times faster with much data on most machines.
+    #[cfg(feature = "tls")]
     Tls,
 }
 
 impl Security {
+    /// All of them, as they are offered unless the user says otherwise.
+    const ALL: &[Self] = &[
+        Self::Noise,
+        #[cfg(feature = "tls")]
+        Self::Tls,
+    ];
+
     /// The node's part in it; `None` if the identity cannot sign.
     fn identity(
         self,
@@ -42,8 +51,9 @@ impl Security {
                 let noise = NoiseIdentity::new(keypair, rand::random(), early_muxers)?;
                 carrick_session::Security::Noise(Arc::new(noise))
             }
+            #[cfg(feature = "tls")]
             Self::Tls => {
-                let tls = TlsIdentity::new(keypair, early_muxers)?;
+                let tls = carrick_session::TlsIdentity::new(keypair, early_muxers)?;
                 carrick_session::Security::Tls(Arc::new(tls))
             }
         })
@@ -112,7 +122,7 @@ impl Builder {
         Self {
             keypair: Keypair::generate_ed25519(),
             config: Config::default(),
-            securities: vec![Security::Noise, Security::Tls],
+            securities: Security::ALL.to_vec(),
             muxers: vec![Muxer::Yamux],
             early_muxers: true,
             agent: None,
@@ -186,29 +196,6 @@ impl Builder {
         self
     }
 
-    /// The certificate to show where the node listens on WSS, such as `/ip4/0.0.0.0/tcp/443/tls/ws`: PEM files with the
-    /// server's certificate, those of its authorities behind it, and with its key.
-    ///
-    /// # Errors
-    /// A file cannot be read, or is not what it should be.
-    pub fn wss_certificate(
-        mut self,
-        chain: impl AsRef<Path>,
-        key: impl AsRef<Path>,
-    ) -> Result<Self, CertificateError> {
-        self.websocket = self.websocket.with_certificate(chain, key)?;
-        Ok(self)
-    }
-
-    /// Trusts the authorities in this PEM file, beside the web's, when the node dials WSS.
-    ///
-    /// # Errors
-    /// The file cannot be read, or holds no certificate.
-    pub fn wss_root(mut self, path: impl AsRef<Path>) -> Result<Self, CertificateError> {
-        self.websocket = self.websocket.with_root(path)?;
-        Ok(self)
-    }
-
     /// Whether listeners for TCP, WebSocket and WSS that name the same port share it: `/ip4/0.0.0.0/tcp/4001`,
     /// `/ip4/0.0.0.0/tcp/4001/ws` and `/ip4/0.0.0.0/tcp/4001/tls/ws`. Off by default; a second one is then refused as by
     /// any other program. Peers are told apart by their first byte, which a private network hides, so [`spawn`](Self::spawn)
@@ -242,13 +229,6 @@ impl Builder {
         self.handlers.push(Box::new(move |router| {
             packets::register(router, protocol?, handler)
         }));
-        self
-    }
-
-    /// Talks to nobody but the nodes that have this key. A private network has no QUIC, whose packets cannot be hidden;
-    /// TCP, WebSocket, Unix sockets and memory work as ever.
-    pub fn private_network(mut self, key: SwarmKey) -> Self {
-        self.swarm_key = Some(key);
         self
     }
 
@@ -334,6 +314,45 @@ impl Builder {
             node.listen(address).await?;
         }
         Ok(node)
+    }
+}
+
+#[cfg(feature = "websocket")]
+impl Builder {
+    /// The certificate to show where the node listens on WSS, such as `/ip4/0.0.0.0/tcp/443/tls/ws`: PEM files with the
+    /// server's certificate, those of its authorities behind it, and with its key.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is not what it should be.
+    pub fn wss_certificate(
+        mut self,
+        chain: impl AsRef<std::path::Path>,
+        key: impl AsRef<std::path::Path>,
+    ) -> Result<Self, crate::transport::CertificateError> {
+        self.websocket = self.websocket.with_certificate(chain, key)?;
+        Ok(self)
+    }
+
+    /// Trusts the authorities in this PEM file, beside the web's, when the node dials WSS.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no certificate.
+    pub fn wss_root(
+        mut self,
+        path: impl AsRef<std::path::Path>,
+    ) -> Result<Self, crate::transport::CertificateError> {
+        self.websocket = self.websocket.with_root(path)?;
+        Ok(self)
+    }
+}
+
+#[cfg(feature = "pnet")]
+impl Builder {
+    /// Talks to nobody but the nodes that have this key. A private network has no QUIC, whose packets cannot be hidden;
+    /// TCP, WebSocket, Unix sockets and memory work as ever.
+    pub fn private_network(mut self, key: SwarmKey) -> Self {
+        self.swarm_key = Some(key);
+        self
     }
 }
 

@@ -25,11 +25,20 @@ use tokio::sync::{Semaphore, watch};
 use self::{muxed::Muxed, quic::Quic};
 use crate::{ConnectionError, info::Info};
 
-pub(crate) use self::{channel::Channel, datagrams::Datagrams};
+pub(crate) use self::channel::Channel;
+#[cfg(feature = "quic")]
+pub(crate) use self::datagrams::Datagrams;
+#[cfg(not(feature = "quic"))]
+pub(crate) use self::quic::Datagrams;
 
 mod channel;
+#[cfg(feature = "quic")]
 mod datagrams;
 pub(crate) mod muxed;
+#[cfg(feature = "quic")]
+pub(crate) mod quic;
+#[cfg(not(feature = "quic"))]
+#[path = "connection/no_quic.rs"]
 pub(crate) mod quic;
 
 /// After we said that we close, how long the peer has to close its side, too.

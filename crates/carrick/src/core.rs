@@ -16,9 +16,10 @@ use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::{
-    Config, Connection, NodeEvent, SwarmKey,
+    Config, Connection, NodeEvent,
     connection::Shared,
     message::Message,
+    pnet::SwarmKey,
     resolve::Resolver,
     router::Router,
     target::Target,

@@ -20,7 +20,7 @@ use crate::{
     message::{self, Arrival, Carrier, Listening, Message, Session},
     pnet,
     transport::{
-        Pipe, Transport,
+        Pipe, Transport, missing,
         quic::{self, Secured},
     },
 };
@@ -40,7 +40,10 @@ pub(crate) async fn dial(
         return Err(AttemptError::PrivateNetwork);
     }
     let Some(transport) = transport(node, &address) else {
-        return node.quic.dial(&address, expected).await.map(over_quic);
+        return match missing(&address) {
+            Some(feature) => Err(AttemptError::NotBuilt(feature)),
+            None => node.quic.dial(&address, expected).await.map(over_quic),
+        };
     };
     let dialed = dial_over(node, attempt, transport, address, expected).await;
     dialed.map_err(|failed| pnet::hint(node.swarm_key.as_ref(), failed.into()))
@@ -77,6 +80,7 @@ pub(crate) fn can_dial(node: &Core, address: &Multiaddr) -> bool {
     node.swarm_key.is_some() && pnet::is_beyond(address)
         || transport(node, address).is_some()
         || quic::can_handle(address)
+        || missing(address).is_some()
 }
 
 /// Makes a session with who came in.
@@ -102,7 +106,12 @@ pub(crate) async fn listen(node: &Core, address: Multiaddr) -> Result<Listening,
     let listening = match transport(node, &bare) {
         Some(transport) => transport.listen(bare).await.map(Listening::Pipes),
         None if quic::can_handle(&bare) => node.quic.listen(&bare).map(Listening::Quic),
-        None => return Err(ListenError::NoTransport(address)),
+        None => {
+            return Err(match missing(&bare) {
+                Some(feature) => ListenError::NotBuilt(address, feature),
+                None => ListenError::NoTransport(address),
+            });
+        }
     };
     listening.map_err(|error| ListenError::Io {
         address,

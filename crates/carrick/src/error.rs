@@ -166,6 +166,9 @@ pub enum ListenError {
          /ip4/0.0.0.0/udp/4001/quic-v1"
     )]
     NoTransport(Multiaddr),
+    /// This build lacks the transport; the text names the feature of the crate that brings it.
+    #[error("cannot listen on {0}: this build of carrick has no {1}")]
+    NotBuilt(Multiaddr, &'static str),
     /// The operating system refused.
     #[error("cannot listen on {address}: {reason}{}", hint(.address, *.kind))]
     Io {

@@ -22,6 +22,31 @@
 //! A [`Node`] has an identity, listeners and connections. [`Node::open_stream`] takes whatever names a peer and dials if it
 //! must; [`Node::accept`] and [`Node::handle`] take what others open. A [`Stream`] is tokio's `AsyncRead + AsyncWrite`.
 //! Everything is bounded, has a deadline, and fails with an error that says what happened.
+//!
+//! # Features
+//! All but the last are on by default. Without any (`default-features = false`) a node has TCP, Unix sockets and memory,
+//! with Noise and yamux, and builds in a fraction of the time. What is off says so: an address that needs it fails with an
+//! error that names the feature.
+//!
+//! | feature | without it |
+//! |---|---|
+//! | `quic` | no QUIC, so packets only on streams; it brings `tls` along |
+//! | `websocket` | no WebSocket and no WSS |
+//! | `tls` | no TLS beside Noise |
+//! | `dns` | names are looked up by the system's functions, which know no `/dnsaddr` |
+//! | `pnet` | no private networks |
+//! | `rsa`, `ecdsa`, `secp256k1` | no peers, and no identities, with keys of this type |
+//! | `futures-io` | `Stream` has tokio's `AsyncRead` and `AsyncWrite` alone, not those of the futures crates |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "quic"),
+    allow(
+        clippy::large_enum_variant,
+        clippy::boxed_local,
+        reason = "what stands in for QUIC has no size"
+    )
+)]
 
 mod buffers;
 mod builder;
@@ -43,6 +68,10 @@ mod open;
 mod packets;
 pub mod perf;
 mod ping;
+#[cfg(feature = "pnet")]
+mod pnet;
+#[cfg(not(feature = "pnet"))]
+#[path = "no_pnet.rs"]
 mod pnet;
 pub mod resolve;
 mod router;
@@ -65,6 +94,7 @@ pub use incoming::Incoming;
 pub use info::Info;
 pub use node::Node;
 pub use packets::{NoPackets, PacketStats, Packets, PacketsError, PacketsOptions};
+#[cfg(feature = "pnet")]
 pub use pnet::{SwarmKey, SwarmKeyError};
 pub use router::Outcome;
 pub use stream::Stream;

@@ -14,7 +14,7 @@ use crate::{
     target::Target,
     transport::{
         Listener, Pipe,
-        quic::{Knock, QuicListener},
+        quic::{self, Knock, QuicListener},
     },
 };
 
@@ -101,7 +101,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Carrier {
     Pipe(Upgraded),
-    Quic(quinn::Connection),
+    Quic(quic::Connection),
 }
 
 /// What listens.

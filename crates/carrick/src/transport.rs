@@ -14,20 +14,29 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(unix)]
 pub use self::unix::UnixTransport;
-pub use self::{
-    memory::MemoryTransport,
-    tcp::TcpTransport,
-    websocket::{CertificateError, WebSocketTransport},
-};
-pub(crate) use self::{shared::SharedTransport, tcp::ReusingTcp};
+#[cfg(not(feature = "websocket"))]
+pub(crate) use self::websocket::WebSocketTransport;
+#[cfg(feature = "websocket")]
+pub use self::websocket::{CertificateError, WebSocketTransport};
+pub use self::{memory::MemoryTransport, tcp::TcpTransport};
+pub(crate) use self::{missing::missing, shared::SharedTransport, tcp::ReusingTcp};
 
 mod memory;
+mod missing;
 mod port;
+#[cfg(feature = "quic")]
+pub(crate) mod quic;
+#[cfg(not(feature = "quic"))]
+#[path = "transport/no_quic.rs"]
 pub(crate) mod quic;
 mod shared;
 mod tcp;
 #[cfg(unix)]
 mod unix;
+#[cfg(feature = "websocket")]
+mod websocket;
+#[cfg(not(feature = "websocket"))]
+#[path = "transport/no_websocket.rs"]
 mod websocket;
 
 /// Makes pipes to addresses and listens on them.

@@ -18,7 +18,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 #[test]
 fn nothing_is_left_after_random_scenarios() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    for listen in BOTH.into_iter().chain([QUIC]) {
+    for listen in every_link() {
         // The first runtime leaves things behind that belong to the process.
         round(listen, 0);
         let before = descriptors();
@@ -33,7 +33,7 @@ fn nothing_is_left_after_random_scenarios() {
 #[test]
 fn nothing_is_left_of_a_node_that_is_dropped() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    for listen in BOTH.into_iter().chain([QUIC]) {
+    for listen in every_link() {
         let runtime = runtime();
         runtime.block_on(async {
             let weak = {
@@ -57,6 +57,7 @@ fn nothing_is_left_of_a_node_that_is_dropped() {
     }
 }
 
+#[cfg(feature = "quic")]
 #[test]
 fn a_flood_of_first_packets_costs_no_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,6 +85,7 @@ fn a_flood_of_first_packets_costs_no_memory() {
 }
 
 /// Bytes of memory that the process occupies.
+#[cfg(feature = "quic")]
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = status.split(' ').nth(1).and_then(|n| n.parse().ok());

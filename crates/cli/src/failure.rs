@@ -115,6 +115,7 @@ impl From<ListenError> for Failure {
             // Most of its texts name the remedy themselves.
             ListenError::Io { .. }
             | ListenError::NoTransport(_)
+            | ListenError::NotBuilt(..)
             | ListenError::Invalid(_)
             | ListenError::PrivateNetwork(_)
             | ListenError::NoSwarmKey

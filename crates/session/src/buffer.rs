@@ -103,6 +103,7 @@ impl Records {
     }
 
     /// Puts a sealed record before all others, which are sealed, too.
+    #[cfg(feature = "tls")]
     pub(crate) fn insert_sealed(&mut self, record: &[u8]) {
         self.buf.splice(..0, record.iter().copied());
         self.open += record.len();

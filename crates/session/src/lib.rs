@@ -21,12 +21,17 @@ mod mux;
 pub mod negotiate;
 mod noise;
 mod outbox;
+#[cfg(feature = "pnet")]
 mod pnet;
 mod secure;
 mod stream;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod upgrade;
 mod yamux;
 
@@ -39,6 +44,7 @@ pub(crate) use event::Proof;
 pub use event::{Event, Key, Read, Role};
 pub use mux::Mux;
 pub use noise::NoiseIdentity;
+#[cfg(feature = "pnet")]
 pub use pnet::Keystream;
 pub use secure::{Opener, Sealer, Security};
 pub use tls::TlsIdentity;

@@ -414,7 +414,10 @@ impl Dialer {
         } = &mut self.experience;
         let untried = matches!(
             error,
-            AttemptError::Aborted | AttemptError::NoTransport | AttemptError::PrivateNetwork
+            AttemptError::Aborted
+                | AttemptError::NoTransport
+                | AttemptError::NotBuilt(_)
+                | AttemptError::PrivateNetwork
         );
         if !untried {
             // Who answers is there, even if it is somebody else.

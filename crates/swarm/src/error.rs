@@ -77,6 +77,9 @@ pub enum AttemptError {
     /// No transport of ours understands the address.
     #[error("no transport for this address")]
     NoTransport,
+    /// This build lacks the transport; the text names the feature that brings it.
+    #[error("this build of carrick has no {0}")]
+    NotBuilt(&'static str),
     /// Somebody else is there, or the address names somebody else.
     #[error("wrong peer: expected {expected}, found {found}")]
     WrongPeer {

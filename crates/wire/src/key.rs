@@ -21,7 +21,7 @@ pub const RSA_BITS_MAX: usize = 8192;
 /// Reads a public key.
 ///
 /// # Errors
-/// Longer than [`PUBLIC_LEN_MAX`], an unknown type, any other than the canonical encoding, an RSA
+/// Longer than [`PUBLIC_LEN_MAX`], an unknown type or one whose feature is off, any other than the canonical encoding, an RSA
 /// modulus out of bounds (found out before any arithmetic), an Ed25519 point of small order or not
 /// in canonical form, a secp256k1 point that is not compressed.
 pub fn decode_public(buf: &[u8]) -> Result<PublicKey, DecodeError> {
@@ -35,6 +35,7 @@ pub fn decode_public(buf: &[u8]) -> Result<PublicKey, DecodeError> {
             "public key is not exactly a type and its data",
         ));
     };
+    check_built(kind)?;
     match kind {
         0 => check_rsa(data)?,
         1 => check_ed25519(data)?,
@@ -73,7 +74,10 @@ pub fn decode_private(buf: &[u8]) -> Result<Keypair, DecodeError> {
             let mut pair = pair.to_vec();
             libp2p_identity::ed25519::Keypair::try_from_bytes(&mut pair).map(Keypair::from)
         }
-        [(1, Value::Varint(0..=3)), (2, Value::Bytes(_))] => Keypair::from_protobuf_encoding(buf),
+        [(1, Value::Varint(kind @ 0..=3)), (2, Value::Bytes(_))] => {
+            check_built(*kind)?;
+            Keypair::from_protobuf_encoding(buf)
+        }
         [(1, Value::Varint(_)), (2, Value::Bytes(_))] => {
             return Err(DecodeError::Unsupported("key type"));
         }
@@ -109,6 +113,19 @@ pub fn kind(key: &PublicKey) -> &'static str {
         KeyType::Secp256k1 => "Secp256k1",
         KeyType::Ecdsa => "ECDSA",
     }
+}
+
+/// Keys of types whose features are off are unsupported.
+fn check_built(kind: u64) -> Result<(), DecodeError> {
+    let lacking = match kind {
+        0 if !cfg!(feature = "rsa") => "RSA key: enable the feature `rsa` of carrick",
+        2 if !cfg!(feature = "secp256k1") => {
+            "secp256k1 key: enable the feature `secp256k1` of carrick"
+        }
+        3 if !cfg!(feature = "ecdsa") => "ECDSA key: enable the feature `ecdsa` of carrick",
+        _ => return Ok(()),
+    };
+    Err(DecodeError::Unsupported(lacking))
 }
 
 // With a key of small order, signatures that fit almost any message can be made without a secret;

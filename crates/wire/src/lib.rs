@@ -19,6 +19,7 @@ pub mod address;
 pub mod certificate;
 pub mod key;
 pub mod peer_id;
+#[cfg(feature = "pnet")]
 pub mod pnet;
 
 pub mod envelope;

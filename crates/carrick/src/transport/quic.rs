@@ -15,7 +15,7 @@ use carrick_session::{SecureError, TlsIdentity, tls};
 use carrick_swarm::AttemptError;
 use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, PublicKey};
 use quinn::{
-    ClientConfig, ConnectError, Connection, Endpoint, Incoming, ServerConfig, TransportConfig,
+    ClientConfig, ConnectError, Endpoint, Incoming, ServerConfig, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
     rustls::pki_types::CertificateDer,
 };
@@ -29,6 +29,7 @@ use tracing::debug;
 use super::tcp;
 
 pub(crate) use self::config::streams_at_first;
+pub(crate) use quinn::Connection;
 
 mod config;
 

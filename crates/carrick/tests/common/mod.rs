@@ -17,6 +17,7 @@ pub use spy::Spy;
 pub mod certificates;
 pub mod link;
 pub mod path;
+#[cfg(feature = "quic")]
 pub mod quic;
 pub mod raw;
 mod spy;
@@ -52,9 +53,15 @@ pub fn on_both<F: Future<Output = ()>>(test: impl Fn(&'static str) -> F) {
     }
 }
 
+/// What a node listens on: over every kind of link.
+pub fn every_link() -> impl Iterator<Item = &'static str> {
+    let quic = cfg!(feature = "quic").then_some(QUIC);
+    BOTH.into_iter().chain(quic)
+}
+
 /// As [`on_both`], and over QUIC.
 pub fn on_all<F: Future<Output = ()>>(test: impl Fn(&'static str) -> F) {
-    for listen in BOTH.into_iter().chain([QUIC]) {
+    for listen in every_link() {
         eprintln!("over {listen}");
         run(test(listen));
     }

@@ -5,25 +5,41 @@
 mod common;
 
 mod accept;
+#[cfg(feature = "quic")]
 mod datagrams;
+#[cfg(all(feature = "quic", feature = "websocket"))]
 mod dial;
+mod features;
 mod hostile;
 mod idle;
 mod listen;
 mod open;
 mod optimistic;
+#[cfg(feature = "quic")]
 mod packets;
 mod peers;
 mod perf;
+#[cfg(all(feature = "pnet", feature = "quic"))]
 mod pnet;
+#[cfg(feature = "quic")]
 mod quic;
+#[cfg(feature = "quic")]
 mod quic_hostile;
+#[cfg(feature = "quic")]
 mod round_trips;
+#[cfg(all(
+    feature = "tls",
+    feature = "rsa",
+    feature = "ecdsa",
+    feature = "secp256k1"
+))]
 mod security;
+#[cfg(all(feature = "pnet", feature = "websocket"))]
 mod shared_port;
 mod shutdown;
 mod silence;
 mod stream;
 mod unix;
 mod wakers;
+#[cfg(all(feature = "pnet", feature = "websocket"))]
 mod websocket;
