@@ -20,10 +20,10 @@ use carrick_protocols::{
 use carrick_session::{Code, Summary};
 use carrick_swarm::{ConnectionId, Direction};
 use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use self::{muxed::Muxed, quic::Quic};
-use crate::{ConnectionError, info::Info};
+use crate::{ConnectionError, info::Info, message::Message};
 
 pub(crate) use self::channel::Channel;
 #[cfg(feature = "quic")]
@@ -74,6 +74,7 @@ pub(crate) struct Shared {
     /// Streams that we hold open at once towards a peer that bears as many as we do.
     pub(crate) outbound_max: usize,
     pub(crate) link: Link,
+    pub(crate) control: mpsc::Sender<Message>,
     /// Whether there ever was a user's stream, whose last words the connection's end would have to wait for.
     carried: AtomicBool,
     users: Mutex<Users>,
@@ -137,6 +138,7 @@ pub(crate) struct Origin {
     pub(crate) address: Multiaddr,
     pub(crate) direction: Direction,
     pub(crate) outbound_max: usize,
+    pub(crate) control: mpsc::Sender<Message>,
     pub(crate) negotiation_timeout: Duration,
 }
 
@@ -166,6 +168,7 @@ impl Shared {
             refresh: Semaphore::new(1),
             outbound_max: origin.outbound_max,
             link,
+            control: origin.control,
             carried: AtomicBool::new(false),
             users: Mutex::new(users),
         }
@@ -338,6 +341,11 @@ impl Shared {
     /// From here on a user has a stream of it.
     pub(crate) fn carry(&self) {
         self.carried.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a user ever had a stream of it.
+    pub(crate) fn has_carried(&self) -> bool {
+        self.carried.load(Ordering::Relaxed)
     }
 
     /// A user's stream keeps the connection from being idle, and its end is waited for when the node closes.

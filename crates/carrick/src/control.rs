@@ -59,6 +59,7 @@ pub(crate) struct Control {
     /// Connections that share their peer with another one, and whether they were idle when last asked.
     duplicates: BTreeMap<ConnectionId, bool>,
     next_duplicate_check: Instant,
+    to_identify: identify::Later,
 }
 
 impl Control {
@@ -83,6 +84,7 @@ impl Control {
             tasks: JoinSet::new(),
             duplicates: BTreeMap::new(),
             next_duplicate_check: Instant::now(),
+            to_identify: identify::Later::default(),
         }
     }
 
@@ -90,7 +92,9 @@ impl Control {
     pub(crate) async fn run(mut self) {
         loop {
             let check = (!self.duplicates.is_empty()).then_some(self.next_duplicate_check);
-            let deadline = self.swarm.poll_timeout().into_iter().chain(check).min();
+            let ask = self.to_identify.poll_timeout();
+            let deadline = self.swarm.poll_timeout();
+            let deadline = deadline.into_iter().chain(check).chain(ask).min();
             let message = tokio::select! {
                 // Messages come last: a flood of them must not keep timers and finished tasks waiting.
                 biased;
@@ -165,6 +169,7 @@ impl Control {
             Message::Ended { connection } => {
                 self.event(Event::Closed { connection });
                 self.duplicates.remove(&connection);
+                self.to_identify.remove(connection);
                 if let Some(shared) = self.connections.remove(&connection) {
                     shared.gone.send_replace(true);
                     self.watch_duplicates(shared.peer);
@@ -177,6 +182,11 @@ impl Control {
             Message::Pushed { connection, info } => {
                 let info = *info;
                 self.event(Event::Pushed { connection, info });
+            }
+            Message::IdentifyNow { connection } => {
+                if self.to_identify.remove(connection) {
+                    self.spawn_on(connection, identify::ask);
+                }
             }
             Message::Connections { peer, reply } => drop(reply.send(self.all_with(&peer))),
             Message::ProtocolsChanged => self.event(Event::ProtocolsChanged),
@@ -209,6 +219,9 @@ impl Control {
         let now = Instant::now();
         self.swarm.handle_timeout(now);
         self.act();
+        while let Some(connection) = self.to_identify.due(now) {
+            self.spawn_on(connection, identify::ask);
+        }
         if now >= self.next_duplicate_check && !self.duplicates.is_empty() {
             self.next_duplicate_check = now + DUPLICATE_CHECK;
             self.check_duplicates();
@@ -237,7 +250,7 @@ impl Control {
                 }
                 Action::Resolve { waiter, result } => self.resolve(waiter, result),
                 Action::Close { connection, reason } => self.close_connection(connection, reason),
-                Action::Identify { connection } => self.spawn_on(connection, identify::ask),
+                Action::Identify { connection } => self.to_identify.push(Instant::now(), connection),
                 Action::PushIdentify { connection } => self.spawn_on(connection, identify::push),
                 Action::Prefer { peer, connection } => self.prefer(peer, connection),
                 Action::Notice(notice) => self.notice(notice),
@@ -484,6 +497,7 @@ impl Control {
             address: address.clone(),
             direction,
             outbound_max,
+            control: self.node.control.clone(),
             negotiation_timeout: self.node.config.negotiation_timeout,
         };
         let shared = self.start(details, session.carrier);

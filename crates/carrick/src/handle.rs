@@ -7,7 +7,8 @@ use carrick_swarm::Direction;
 use carrick_wire::{Multiaddr, PeerId, PublicKey, key};
 
 use crate::{
-    ConnectionError, Info, IntoProtocols, OpenError, PingError, Stream, connection::Shared, open,
+    ConnectionError, Info, IntoProtocols, OpenError, PingError, Stream, connection::Shared, core,
+    message::Message, open,
     ping,
 };
 
@@ -114,6 +115,10 @@ impl Connection {
     /// connection ended before, or the peer does not speak identify. Cancel-safe.
     pub async fn info(&self) -> Option<Arc<Info>> {
         let mut info = self.shared.info.subscribe();
+        if info.borrow().is_none() {
+            let connection = self.shared.id;
+            core::post(&self.shared.control, Message::IdentifyNow { connection });
+        }
         tokio::select! {
             biased;
             told = info.wait_for(Option::is_some) => told.ok()?.clone(),

@@ -2,12 +2,14 @@
 //! in `carrick-protocols`.
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
 use carrick_protocols::identify::{self, Collector};
 use carrick_session::Code;
+use carrick_swarm::ConnectionId;
 use tokio::time::{timeout, timeout_at};
 use tracing::debug;
 
@@ -19,6 +21,36 @@ const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const FOREIGN_STREAMS_MAX: usize = 480;
 /// How agents of this stack are known.
 pub(crate) const AGENT: &str = concat!("carrick/", env!("CARGO_PKG_VERSION"));
+
+/// How long a connection lives before its peer is asked who it is, unless somebody wants to know sooner: what is closed at
+/// once does not pay for it.
+const ASK_AFTER: Duration = Duration::from_millis(10);
+
+/// Connections whose peers are to be asked soon, in order of time.
+#[derive(Debug, Default)]
+pub(crate) struct Later(VecDeque<(Instant, ConnectionId)>);
+
+impl Later {
+    pub(crate) fn push(&mut self, now: Instant, connection: ConnectionId) {
+        self.0.push_back((now + ASK_AFTER, connection));
+    }
+
+    /// Takes one out that need not wait any more; false if it was not there.
+    pub(crate) fn remove(&mut self, connection: ConnectionId) -> bool {
+        let found = self.0.iter().position(|(_, waiting)| *waiting == connection);
+        found.is_some_and(|found| self.0.remove(found).is_some())
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.0.front().map(|(due, _)| *due)
+    }
+
+    /// The next one whose time has come.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<ConnectionId> {
+        let due = self.0.pop_front_if(|(due, _)| *due <= now);
+        due.map(|(_, connection)| connection)
+    }
+}
 
 /// Tells the peer who we are.
 pub(crate) async fn serve(node: &Core, mut stream: Stream) {

@@ -402,7 +402,7 @@ pub(crate) async fn run(
             },
         }
     }
-    if shared.carried.load(Ordering::Relaxed) {
+    if shared.has_carried() {
         quic.flush().await;
     }
     shared.lose(ConnectionError::Closed);

@@ -10,8 +10,11 @@ use std::{
 use futures::future::BoxFuture;
 use multiaddr::{Multiaddr, Protocol};
 use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::{TcpStream, tcp::OwnedReadHalf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
 };
 
 use super::{
@@ -94,11 +97,47 @@ impl AsyncRead for TcpRead {
     }
 }
 
+/// The writing half. Unless it was shut down, the peer reads the end when the socket is closed with the reading half: a
+/// system call less.
+struct TcpWrite(Option<OwnedWriteHalf>);
+
+impl TcpWrite {
+    /// There is one until the drop.
+    fn half(&mut self) -> io::Result<Pin<&mut OwnedWriteHalf>> {
+        let half = self.0.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Pin::new(half))
+    }
+}
+
+impl AsyncWrite for TcpWrite {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.half()?.poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.half()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.half()?.poll_shutdown(cx)
+    }
+}
+
+impl Drop for TcpWrite {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(OwnedWriteHalf::forget);
+    }
+}
+
 fn pipe(stream: TcpStream) -> Pipe {
     let (reader, writer) = stream.into_split();
     Pipe {
         reader: Box::new(TcpRead(reader)),
-        writer: Box::new(writer),
+        writer: Box::new(TcpWrite(Some(writer))),
     }
 }
 

@@ -66,7 +66,13 @@ async fn write(
             Transmit::Shutdown => {
                 sealer.close(&mut records)?;
                 send(shared, writer.write_all(records.as_slice())).await?;
-                return send(shared, writer.shutdown()).await;
+                send(shared, writer.shutdown()).await?;
+                // The peer's last words are waited for only if there were streams that they could belong to.
+                return if shared.has_carried() {
+                    Ok(())
+                } else {
+                    Err(ConnectionError::Closed)
+                };
             }
             Transmit::Stop => return Ok(()),
         }
