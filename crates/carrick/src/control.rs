@@ -18,15 +18,16 @@ use futures::FutureExt;
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::{AbortHandle, JoinSet},
-    time::{sleep_until, timeout},
+    time::timeout,
 };
 use tracing::{Instrument, Span, debug, debug_span};
 
 use crate::{
     AttemptError, Connection, ConnectionError, ListenError, NodeEvent,
+    alarm::Alarm,
     connection::{
         self, Channel, Link, Shared,
-        muxed::{Muxed, reader::Reader, writer},
+        muxed::{Muxed, duo, reader::Reader, writer},
         quic::{self, Quic},
     },
     core::Core,
@@ -60,6 +61,7 @@ pub(crate) struct Control {
     duplicates: BTreeMap<ConnectionId, bool>,
     next_duplicate_check: Instant,
     to_identify: identify::Later,
+    alarm: Alarm,
 }
 
 impl Control {
@@ -85,6 +87,7 @@ impl Control {
             duplicates: BTreeMap::new(),
             next_duplicate_check: Instant::now(),
             to_identify: identify::Later::default(),
+            alarm: Alarm::new(),
         }
     }
 
@@ -95,10 +98,11 @@ impl Control {
             let ask = self.to_identify.poll_timeout();
             let deadline = self.swarm.poll_timeout();
             let deadline = deadline.into_iter().chain(check).chain(ask).min();
+            self.alarm.set(deadline);
             let message = tokio::select! {
                 // Messages come last: a flood of them must not keep timers and finished tasks waiting.
                 biased;
-                () = wait_until(deadline) => {
+                () = self.alarm.rings() => {
                     self.tick();
                     continue;
                 }
@@ -533,7 +537,7 @@ impl Control {
         }
     }
 
-    /// A muxer's two tasks.
+    /// A muxer's reader and writer.
     fn start_muxed(
         &self,
         origin: connection::Origin,
@@ -543,7 +547,7 @@ impl Control {
         let link = Link::Muxed(Muxed::new(upgraded.mux));
         let shared = Arc::new(Shared::new(origin, link));
         let write = writer::run(shared.clone(), upgraded.pipe.writer, upgraded.sealer);
-        tokio::spawn(caught_or_lost(shared.clone(), write).instrument(span.clone()));
+        let write = caught_or_lost(shared.clone(), write).instrument(span.clone());
         let reader = Reader {
             shared: shared.clone(),
             pipe: upgraded.pipe.reader,
@@ -552,7 +556,8 @@ impl Control {
             idle_timeout: self.node.config.idle_timeout,
             incoming: self.server(&shared),
         };
-        self.spawn_last(&shared, reader.run(), span);
+        let run = duo::run(shared.clone(), Box::pin(reader.run()), Box::pin(write));
+        self.spawn_last(&shared, run, span);
         shared
     }
 
@@ -675,9 +680,3 @@ fn close_code(reason: CloseReason) -> Code {
     }
 }
 
-async fn wait_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline.into()).await,
-        None => std::future::pending().await,
-    }
-}

@@ -49,6 +49,7 @@
 )]
 
 mod buffers;
+mod alarm;
 mod builder;
 mod config;
 mod connection;

@@ -5,7 +5,7 @@
 //! into user buffers happen outside. Whoever changes the muxer drains its events and wakes exactly those concerned.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use super::{Phase, wait};
 use crate::{ConnectionError, buffers};
 
+pub(crate) mod duo;
 pub(crate) mod reader;
 pub(crate) mod writer;
 
@@ -23,6 +24,8 @@ pub(crate) mod writer;
 pub(crate) struct Muxed {
     /// Told when an open that was blocked is worth trying again.
     openable: Notify,
+    /// Set by the writer: it is worth a task of its own.
+    busy: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -61,6 +64,7 @@ impl Muxed {
         };
         Self {
             openable: Notify::new(),
+            busy: AtomicBool::new(false),
             state: Mutex::new(state),
         }
     }

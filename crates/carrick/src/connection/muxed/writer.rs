@@ -7,7 +7,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::Poll,
     time::Duration,
 };
@@ -23,6 +23,9 @@ use crate::{ConnectionError, buffers, connection::Shared};
 
 /// How long the peer may leave one batch unread before the connection is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A batch of this many bytes shows that the writer is worth a task of its own.
+const BUSY: usize = 4096;
 
 /// Runs until the connection is closed or lost.
 pub(crate) async fn run(
@@ -55,6 +58,9 @@ async fn write(
         match next.await {
             Transmit::Send => {
                 sealer.seal(&mut records)?;
+                if records.as_slice().len() >= BUSY {
+                    shared.muxed().busy.store(true, Ordering::Relaxed);
+                }
                 // A pipe may keep what it took until it is flushed.
                 let sending = async {
                     writer.write_all(records.as_slice()).await?;
