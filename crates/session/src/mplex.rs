@@ -268,6 +268,10 @@ impl Mplex {
         !self.outbox.is_empty()
     }
 
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.outbox.is_hurried()
+    }
+
     pub(crate) fn send_buffer(&mut self) -> &mut Records {
         self.outbox.records()
     }

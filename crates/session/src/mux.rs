@@ -210,6 +210,12 @@ impl Mux {
         each!(self, mux => mux.wants_transmit())
     }
 
+    /// Whether what [`poll_transmit`](Self::poll_transmit) would give holds data, and not only window updates and the like,
+    /// of which more may follow soon.
+    pub fn is_hurried(&self) -> bool {
+        each!(self, mux => mux.is_hurried())
+    }
+
     /// The last measured round-trip time of the connection, where the muxer can measure it.
     pub fn rtt(&self) -> Option<std::time::Duration> {
         match &self.kind {

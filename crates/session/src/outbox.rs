@@ -25,6 +25,8 @@ pub(crate) struct Outbox {
     express: usize,
     /// The writer found nothing to send when it last looked.
     resting: bool,
+    /// Data is queued, and not only what streams say of themselves.
+    hurried: bool,
     control: usize,
     control_max: usize,
     /// Streams whose writes wait for room, in the order in which they came; all of them live.
@@ -58,11 +60,16 @@ impl Outbox {
             reserved: 0,
             express: config.send_buffer_max / EXPRESS_PART,
             resting: true,
+            hurried: false,
             control: 0,
             control_max: CONTROL_MIN.saturating_add(streams_max.saturating_mul(CONTROL_PER_STREAM)),
             stalled: VecDeque::new(),
             events: VecDeque::new(),
         }
+    }
+
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.hurried
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -143,6 +150,7 @@ impl Outbox {
     }
 
     pub(crate) fn data(&mut self, parts: &[&[u8]]) {
+        self.hurried = true;
         for part in parts {
             self.records.push(part);
         }
@@ -175,6 +183,7 @@ impl Outbox {
         self.reserved = 0;
         self.express = self.send_max / EXPRESS_PART;
         self.control = 0;
+        self.hurried = false;
         self.resting = self.records.is_empty();
         if !self.resting {
             std::mem::swap(&mut self.records, spare);

@@ -315,6 +315,10 @@ impl Yamux {
         !self.outbox.is_empty()
     }
 
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.outbox.is_hurried()
+    }
+
     pub(crate) fn send_buffer(&mut self) -> &mut Records {
         self.outbox.records()
     }

@@ -249,7 +249,11 @@ impl State {
         &mut self,
         cx: &mut Context<'_>,
         spare: &mut Records,
+        rested: bool,
     ) -> Poll<Transmit> {
+        if rested && self.mux.wants_transmit() && !self.mux.is_hurried() {
+            return Poll::Ready(Transmit::Gather);
+        }
         if self.mux.poll_transmit(spare) {
             return Poll::Ready(Transmit::Send);
         }
@@ -314,6 +318,8 @@ const WAITING_KEPT: usize = 16;
 /// What the writer does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transmit {
+    /// Let others run first: what is to be sent can wait for more of its kind.
+    Gather,
     /// Seal and send the buffer.
     Send,
     /// Everything is sent: shut the pipe down.

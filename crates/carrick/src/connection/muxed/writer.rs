@@ -1,7 +1,8 @@
 //! The writer: takes what streams have queued, seals it in place, sends it with one call.
 //!
 //! Batching is adaptive: while a write is under way, frames pile up and go together; when the writer is idle, a small
-//! message leaves at once.
+//! message leaves at once. Window updates alone are in no such hurry: they let the tasks run that are ready, since those
+//! are likely to have read, too.
 
 use std::{
     future::{Future, poll_fn},
@@ -44,18 +45,23 @@ async fn write(
     mut sealer: Sealer,
 ) -> Result<(), ConnectionError> {
     let mut records = Records::new(sealer.layout());
+    let mut rested = true;
     loop {
         let next = poll_fn(|cx| {
             let next = shared
                 .muxed()
-                .with(|state| state.poll_transmit(cx, &mut records));
+                .with(|state| state.poll_transmit(cx, &mut records, rested));
             if next.is_pending() {
                 // Nothing to send: an idle connection keeps no buffer.
                 buffers::release(&mut records);
+                rested = true;
             }
             next
         });
-        match next.await {
+        let next = next.await;
+        rested = false;
+        match next {
+            Transmit::Gather => tokio::task::yield_now().await,
             Transmit::Send => {
                 sealer.seal(&mut records)?;
                 if records.as_slice().len() >= BUSY {
