@@ -106,22 +106,29 @@ async fn carry(mut from: OwnedReadHalf, to: OwnedWriteHalf, path: Path) -> Resul
         // The first bit leaves when the path is free, the last one by its length later.
         free = free.max(Instant::now()) + path.time(len);
         held.send((free + path.delay, piece, permit)).await?;
-        sleep_until(free - QUEUE.min(free - Instant::now())).await;
+        wait_until(free - QUEUE).await;
     }
 }
 
 async fn deliver(mut arriving: mpsc::Receiver<Held>, mut to: OwnedWriteHalf) -> Result<()> {
     while let Some((at, piece, permit)) = arriving.recv().await {
-        sleep_until(at).await;
+        wait_until(at).await;
         to.write_all(&piece).await?;
         drop(permit);
     }
     Ok(to.shutdown().await?)
 }
 
+/// The timer ticks once a millisecond, and would wait for its next tick even for what is past.
+async fn wait_until(at: Instant) {
+    if at > Instant::now() {
+        sleep_until(at).await;
+    }
+}
+
 const CHUNK_LEN: usize = 64 << 10;
 const SOCKET_BUFFER: u32 = 256 << 10;
 const PIECES_MAX: usize = 64 << 10;
 /// What the link takes before it is free.
-const QUEUE: Duration = Duration::from_millis(5);
+const QUEUE: Duration = Duration::from_millis(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

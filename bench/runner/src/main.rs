@@ -46,6 +46,7 @@ struct Options {
     plot: Option<PathBuf>,
 }
 
+/// Behind the list of options.
 const EXAMPLES: &str = "Examples:
   cargo xtask bench -- --quick
   cargo xtask bench -- --json bench.jsonl --plot bench.svg
@@ -68,7 +69,14 @@ fn main() -> Result<()> {
         measure::check_calls()?;
     }
     println!("{}", table::heading(&options));
+    let started = Instant::now();
     let samples = run(&options, bin, &work)?;
+    let (count, seconds) = (samples.len(), started.elapsed().as_secs());
+    println!(
+        "\n{count} measurements in {}:{:02}",
+        seconds / 60,
+        seconds % 60
+    );
     let worked = samples.iter().any(|sample| sample.result.is_ok());
     ensure!(worked, "no measurement worked");
     if let Some(file) = &options.plot {

@@ -114,6 +114,15 @@ impl Row {
         self
     }
 
+    pub(crate) fn over_title(&self) -> &'static str {
+        match self.over {
+            NOISE => "TCP + Noise",
+            TLS => "TCP + TLS",
+            WS => "WebSocket + Noise",
+            _ => "QUIC",
+        }
+    }
+
     pub(crate) fn reference(&self) -> &'static str {
         self.stacks.last().expect("every row has stacks")
     }

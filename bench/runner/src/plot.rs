@@ -68,10 +68,14 @@ impl Panel {
         let title = escape(self.row.title);
         writeln!(out, r#"<g transform="translate({left} {top})">"#)?;
         writeln!(out, r#"<text class="title" y="14">{title}</text>"#)?;
-        let unit = escape(figure.unit);
+        let unit = match figure.unit {
+            "/s" => "per second",
+            unit => unit,
+        };
+        let over = self.row.over_title();
         writeln!(
             out,
-            r#"<text class="small" y="30">{unit}, {better} is better</text>"#
+            r#"<text class="small" y="30">{over} · {unit}, {better} is better</text>"#
         )?;
         let longest = self
             .bars
@@ -180,7 +184,7 @@ const BAR_WIDTH: usize = 205;
 const BAR_HEIGHT: usize = 14;
 const BAR_STEP: usize = 19;
 const STYLE: &str = "text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#24292f}\
-    .title{font-size:14px;font-weight:600}.small{fill:#57606a}.name{text-anchor:end}.strong{font-weight:700}";
+    .title{font-size:14px;font-weight:700}.small{fill:#57606a}.name{text-anchor:end}.strong{font-weight:700}";
 
 #[cfg(test)]
 mod tests;
