@@ -254,7 +254,9 @@ impl Control {
                 }
                 Action::Resolve { waiter, result } => self.resolve(waiter, result),
                 Action::Close { connection, reason } => self.close_connection(connection, reason),
-                Action::Identify { connection } => self.to_identify.push(Instant::now(), connection),
+                Action::Identify { connection } => {
+                    self.to_identify.push(Instant::now(), connection)
+                }
                 Action::PushIdentify { connection } => self.spawn_on(connection, identify::push),
                 Action::Prefer { peer, connection } => self.prefer(peer, connection),
                 Action::Notice(notice) => self.notice(notice),
@@ -679,4 +681,3 @@ fn close_code(reason: CloseReason) -> Code {
         CloseReason::LocalPeer | CloseReason::WrongPeer | CloseReason::Requested => Code::NONE,
     }
 }
-

@@ -8,8 +8,7 @@ use carrick_wire::{Multiaddr, PeerId, PublicKey, key};
 
 use crate::{
     ConnectionError, Info, IntoProtocols, OpenError, PingError, Stream, connection::Shared, core,
-    message::Message, open,
-    ping,
+    message::Message, open, ping,
 };
 
 /// One connection to a peer. While a handle or a stream of it lives, the connection is not idle.

@@ -37,7 +37,10 @@ impl Later {
 
     /// Takes one out that need not wait any more; false if it was not there.
     pub(crate) fn remove(&mut self, connection: ConnectionId) -> bool {
-        let found = self.0.iter().position(|(_, waiting)| *waiting == connection);
+        let found = self
+            .0
+            .iter()
+            .position(|(_, waiting)| *waiting == connection);
         found.is_some_and(|found| self.0.remove(found).is_some())
     }
 

@@ -33,6 +33,7 @@
 //! | `quic` | no QUIC, so packets only on streams; it brings `tls` along |
 //! | `websocket` | no WebSocket and no WSS |
 //! | `tls` | no TLS beside Noise |
+//! | `aws-lc` | slower handshakes, by about a third, and a much shorter build; `tls` and `websocket` bring it along |
 //! | `dns` | names are looked up by the system's functions, which know no `/dnsaddr` |
 //! | `pnet` | no private networks |
 //! | `rsa`, `ecdsa`, `secp256k1` | no peers, and no identities, with keys of this type |
@@ -48,8 +49,8 @@
     )
 )]
 
-mod buffers;
 mod alarm;
+mod buffers;
 mod builder;
 mod config;
 mod connection;

@@ -1,7 +1,6 @@
 //! Keys and signatures of peers, peer-ids/peer-ids.md. The types are `libp2p_identity`'s; the
 //! strictness is ours: one key has one encoding, so it has one peer id.
 
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use libp2p_identity::{KeyType, Keypair, PublicKey};
 
 use crate::{
@@ -94,15 +93,13 @@ pub fn decode_private(buf: &[u8]) -> Result<Keypair, DecodeError> {
 /// secp256k1 takes only the smaller of the two equivalent signatures.
 // P-256 takes both: Go's signers do not choose, and half of their signatures would be refused.
 pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
-    if key.key_type() != KeyType::Ed25519 {
-        return key.verify(message, signature);
+    #[cfg(feature = "aws-lc")]
+    if let Ok(key) = key.clone().try_into_ed25519() {
+        use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+        let key = UnparsedPublicKey::new(&ED25519, key.to_bytes());
+        return key.verify(message, signature).is_ok();
     }
-    let Ok(key) = key.clone().try_into_ed25519() else {
-        return false;
-    };
-    UnparsedPublicKey::new(&ED25519, key.to_bytes())
-        .verify(message, signature)
-        .is_ok()
+    key.verify(message, signature)
 }
 
 /// The key's type as text: `Ed25519`, `RSA`, `Secp256k1` or `ECDSA`.

@@ -1,14 +1,15 @@
-//! What `snow` needs to run the handshake: X25519 and SHA-256 of aws-lc, ChaCha20-Poly1305 of ring.
+//! What `snow` needs to run the handshake: X25519 and SHA-256 of aws-lc, ChaCha20-Poly1305 of ring. A build without aws-lc
+//! takes X25519 of curve25519-dalek, which identities need anyway, and SHA-256 of ring.
 //!
 //! snow's own resolver costs about a millisecond a handshake; this one about a tenth of that.
 
 use std::sync::Arc;
 
-use aws_lc_rs::{
-    agreement::{self, PrivateKey, UnparsedPublicKey, X25519},
-    digest,
-};
+#[cfg(feature = "aws-lc")]
+use aws_lc_rs::digest;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+#[cfg(not(feature = "aws-lc"))]
+use ring::digest;
 use snow::{
     Error,
     params::{CipherChoice, DHChoice, HashChoice},
@@ -16,25 +17,28 @@ use snow::{
     types::{Cipher, Dh, Hash, Random},
 };
 
+use self::curve::Private;
+
+#[cfg(feature = "aws-lc")]
+mod curve;
+#[cfg(not(feature = "aws-lc"))]
+#[path = "primitives/no_aws_lc.rs"]
+mod curve;
+
 const KEY: usize = 32;
 const TAG: usize = 16;
 
 /// An X25519 key pair with its public half computed once.
 pub(super) struct StaticKey {
     secret: [u8; KEY],
-    private: PrivateKey,
+    private: Private,
     public: [u8; KEY],
 }
 
 impl StaticKey {
     pub(super) fn new(secret: [u8; KEY]) -> Option<Self> {
-        let private = PrivateKey::from_private_key(&X25519, &secret).ok()?;
-        let public = private
-            .compute_public_key()
-            .ok()?
-            .as_ref()
-            .try_into()
-            .ok()?;
+        let private = Private::new(&secret)?;
+        let public = private.public()?;
         Some(Self {
             secret,
             private,
@@ -154,13 +158,12 @@ impl Dh for X25519Dh {
         self.key.as_ref().map_or(&[], |key| &key.secret)
     }
 
-    /// Fails for low-order points: aws-lc refuses an all-zero shared secret.
+    /// Fails for low-order points.
     fn dh(&self, public: &[u8], out: &mut [u8]) -> Result<(), Error> {
-        let public = UnparsedPublicKey::new(&X25519, public.get(..KEY).ok_or(Error::Dh)?);
-        agreement::agree(&self.key()?.private, public, Error::Dh, |secret| {
-            out.get_mut(..KEY).ok_or(Error::Dh)?.copy_from_slice(secret);
-            Ok(())
-        })
+        let public = public.first_chunk::<KEY>().ok_or(Error::Dh)?;
+        let out = out.first_chunk_mut::<KEY>().ok_or(Error::Dh)?;
+        *out = self.key()?.private.agree(public).ok_or(Error::Dh)?;
+        Ok(())
     }
 }
 
