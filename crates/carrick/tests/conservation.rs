@@ -84,6 +84,53 @@ fn a_flood_of_first_packets_costs_no_memory() {
     });
 }
 
+#[test]
+fn a_reader_that_stalls_holds_its_window_and_holds_up_nobody() {
+    const STREAMS: usize = 99;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    run(async {
+        let server = server(TCP).await;
+        let stall = |stream: Stream| async move {
+            std::future::pending::<()>().await;
+            drop(stream);
+        };
+        server.handle("/stall/1.0.0", stall).expect("free");
+        let count = |mut stream: Stream| async move {
+            let mut len = 0;
+            while let Some(chunk) = stream.read_chunk().await? {
+                len += chunk.len() as u64;
+            }
+            stream.write_all(&len.to_be_bytes()).await?;
+            stream.finish().await
+        };
+        server.handle("/count/1.0.0", count).expect("free");
+        let client = client().await;
+        let before = resident();
+        let mut stalled = agreed(&client, server.address(), "/stall/1.0.0").await;
+        let stuck = tokio::spawn(async move { stalled.write_all(&vec![0; 64 << 20]).await });
+        let mut others = tokio::task::JoinSet::new();
+        for _ in 0..STREAMS {
+            let mut stream = agreed(&client, server.address(), "/count/1.0.0").await;
+            others.spawn(async move {
+                for _ in 0..16 {
+                    stream.write_all(&[7; 64 << 10]).await?;
+                }
+                stream.finish().await?;
+                stream.read_to_end(8).await
+            });
+        }
+        while let Some(counted) = soon(others.join_next()).await {
+            assert_eq!(counted.unwrap().unwrap()[..], (1_u64 << 20).to_be_bytes());
+        }
+        assert!(!stuck.is_finished());
+        // Its own 64 MiB, for each other stream a window, and the buffers of both nodes.
+        let grown = resident().saturating_sub(before);
+        let most = (64 << 20) + STREAMS * (256 << 10) + (48 << 20);
+        assert!(grown < most, "{grown} bytes more");
+        stuck.abort();
+    });
+}
+
 /// Bytes of memory that the process occupies.
 #[cfg(feature = "quic")]
 fn resident() -> usize {
