@@ -3,6 +3,7 @@
 mod bench;
 mod build_cost;
 mod ci;
+mod count;
 mod interop;
 mod steps;
 mod suites;
@@ -33,9 +34,11 @@ enum Chore {
     },
     /// What building a first program costs, on Carrick and on rust-libp2p, with all features and with few.
     BuildCost(build_cost::Args),
+    /// Instructions of the hot paths under valgrind, beside the baseline, and whether they grow with what is idle.
+    Count(count::Args),
     /// The program for libp2p's public suites, against itself and against rust-libp2p, through a real Redis.
     Suites,
-    /// `test`, then `interop --require go,rust,js,py`, then `suites`.
+    /// `test`, then `interop --require go,rust,js,py`, then `suites`, then `count`.
     Ci,
 }
 
@@ -49,10 +52,12 @@ fn main() -> ExitCode {
             Chore::Interop(args) => interop::run(&args),
             Chore::Bench { args } => bench::run(&args),
             Chore::BuildCost(args) => build_cost::run(&args),
+            Chore::Count(args) => count::run(&args),
             Chore::Suites => suites::run(),
             Chore::Ci => ci::test()
                 .and_then(|()| interop::run(&interop::Args::require_all()))
-                .and_then(|()| suites::run()),
+                .and_then(|()| suites::run())
+                .and_then(|()| count::run(&count::Args::default())),
         }
     };
     match run() {

@@ -5,7 +5,7 @@
 //! connection's budget; at most 256 of our streams are unacknowledged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,7 @@ use slab::Slab;
 
 use self::{
     frames::{Body, Decoder, LastFrame},
+    ids::Ids,
     limits::Budget,
     window::{Pinger, Windows},
 };
@@ -26,6 +27,7 @@ use crate::{
 };
 
 mod frames;
+mod ids;
 pub(crate) mod limits;
 mod window;
 
@@ -42,7 +44,7 @@ const INTERNAL_ERROR: u32 = 2;
 pub(crate) struct Yamux {
     role: Role,
     streams: Slab<Entry>,
-    ids: BTreeMap<u32, usize>,
+    ids: Ids,
     /// Wider than an id, so that it can pass the last one.
     next_id: u64,
     decoder: Decoder,
@@ -107,7 +109,7 @@ impl Yamux {
         Self {
             role,
             streams: Slab::new(),
-            ids: BTreeMap::new(),
+            ids: Ids::default(),
             next_id: if role == Role::Dialer { 1 } else { 2 },
             decoder: Decoder::default(),
             outbox: Outbox::new(layout, config),
@@ -416,7 +418,7 @@ impl Yamux {
         if flags.contains(Flags::SYN) {
             self.incoming(id)?;
         }
-        let mut key = self.ids.get(&id).map(|index| Key(*index));
+        let mut key = self.ids.get(id).map(Key);
         // Some peers answer with data and never say ACK: any frame of theirs acknowledges the stream.
         if let Some(key) = key {
             self.acknowledged(key);
@@ -466,7 +468,7 @@ impl Yamux {
         if id % 2 != theirs {
             return Err(Violation("a stream id of the wrong parity"));
         }
-        if self.ids.contains_key(&id) {
+        if self.ids.get(id).is_some() {
             return Err(Violation("a stream id that is in use"));
         }
         let refusal = if self.going == Going::Away {
@@ -608,7 +610,7 @@ impl Yamux {
         }
         let entry = self.streams.remove(key.0);
         slim(&mut self.streams);
-        self.ids.remove(&entry.id);
+        self.ids.remove(entry.id);
         self.outbox.forget(key, &entry.stream);
         if let Some(until) = entry.stream.lingers {
             self.lingering.remove(&(until, key));

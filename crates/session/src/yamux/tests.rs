@@ -728,7 +728,7 @@ fn a_flood_of_opens_is_answered_with_resets_in_bounded_memory() {
     }
     refused += machine.sent().len();
     assert_eq!((refused, machine.yamux.streams()), (99_900, 100));
-    assert!(machine.yamux.lingering.is_empty() && machine.yamux.ids.len() == 100);
+    assert!(machine.yamux.lingering.is_empty() && machine.yamux.streams.len() == 100);
     assert_eq!(
         machine
             .events()
