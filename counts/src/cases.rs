@@ -110,3 +110,6 @@ fn connections_among(idle: usize, times: usize) {
     session::NOISE.upgrades(times);
     swarm::inbound(idle, times);
 }
+
+#[cfg(test)]
+mod tests;

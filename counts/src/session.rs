@@ -101,13 +101,14 @@ fn upgrade(securities: &[Security; 2], nth: usize) -> [Upgraded; 2] {
         );
         upgrade.expect("the identity is usable")
     });
-    let (mut done, mut out) = ([None, None], Vec::new());
+    let mut done: [Option<Upgraded>; 2] = [None, None];
+    let mut out = Vec::new();
     while done.iter().any(Option::is_none) {
         for side in [0, 1] {
             if upgrades[side].poll_transmit(&mut out) {
                 match &mut done[1 - side] {
                     None => upgrades[1 - side].recv(now, &out).expect("honest peers"),
-                    Some(up) => extend(up, &out),
+                    Some(up) => up.leftover.extend_from_slice(&out),
                 }
                 out.clear();
             }
@@ -117,8 +118,4 @@ fn upgrade(securities: &[Security; 2], nth: usize) -> [Upgraded; 2] {
         }
     }
     done.map(|up| up.expect("both are done"))
-}
-
-fn extend(up: &mut Upgraded, bytes: &[u8]) {
-    up.leftover.extend_from_slice(bytes);
 }
