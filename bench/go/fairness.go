@@ -39,7 +39,7 @@ func stalled(o *options) (report, error) {
 	share := uint64(o.bytes / o.streams / turns)
 	var seconds [2]float64
 	var parts []float64
-	errs := 0
+	errs, nothing := 0, new(atomic.Uint64)
 	for range turns {
 		var turn [2]float64
 		for i, c := range connections {
@@ -49,7 +49,7 @@ func stalled(o *options) (report, error) {
 			}
 			errs += lost
 			started := time.Now()
-			if _, err := transferAll(streams, o.bulkKind(), share); err != nil {
+			if _, err := transferAll(streams, o.bulkKind(), share, nothing); err != nil {
 				return nil, err
 			}
 			turn[i] = time.Since(started).Seconds()

@@ -4,7 +4,8 @@
 //	bench-go run ADDRESS WORKLOAD [options]         prints one JSON line
 //
 // main.go is the command line, node.go the host, serve.go the server's side of the protocol, workload.go and
-// fairness.go what the dialer measures, meter.go what the kernel counts.
+// fairness.go what the dialer measures, meter.go what the kernel counts, ramp.go
+// how fast a transfer gets going.
 package main
 
 import (
@@ -48,7 +49,7 @@ func main() {
 	flags.IntVar(&o.serverPid, "server-pid", 0, "the server's process id: adds its CPU time and memory to the report")
 	flags.BoolVar(&o.request, "request", false, "conn: also send one request over each connection")
 	flags.BoolVar(&o.down, "down", false, "stalled, beside: the bulk comes from the server")
-	flags.BoolVar(&o.ramp, "ramp", false, "ignored")
+	flags.BoolVar(&o.ramp, "ramp", false, "up, down: also report how long the rate took to rise")
 	flags.Parse(args)
 
 	switch os.Args[1] {

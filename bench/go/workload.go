@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -61,8 +62,13 @@ func bulk(c *connection, kind byte, o *options) (report, error) {
 	if err != nil {
 		return nil, err
 	}
+	var moved atomic.Uint64
+	ramp := make(chan any, 1)
+	if o.ramp {
+		go func() { ramp <- rampMs(watch(&moved, share*uint64(o.streams))) }()
+	}
 	m := startMeter(o.serverPid)
-	times, err := transferAll(streams, kind, share)
+	times, err := transferAll(streams, kind, share, &moved)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +82,9 @@ func bulk(c *connection, kind byte, o *options) (report, error) {
 	}
 	if o.streams > 1 {
 		r["slowest_part"] = slices.Min(times).Seconds() / slices.Max(times).Seconds()
+	}
+	if o.ramp {
+		r["ramp_ms"] = <-ramp
 	}
 	return r, nil
 }
@@ -106,13 +115,13 @@ func (c *connection) begin(first message) (network.Stream, error) {
 }
 
 // transferAll says how long each stream took.
-func transferAll(streams []network.Stream, kind byte, share uint64) ([]time.Duration, error) {
+func transferAll(streams []network.Stream, kind byte, share uint64, moved *atomic.Uint64) ([]time.Duration, error) {
 	times, failures := make([]time.Duration, len(streams)), make([]error, len(streams))
 	started := time.Now()
 	var all sync.WaitGroup
 	for i, stream := range streams {
 		all.Go(func() {
-			failures[i] = transfer(stream, kind, share, ignore)
+			failures[i] = transfer(stream, kind, share, func(n uint64) { moved.Add(n) })
 			times[i] = time.Since(started)
 		})
 	}

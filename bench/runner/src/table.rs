@@ -24,8 +24,8 @@ pub(crate) fn heading(options: &Options) -> String {
          client | server. Slowest: the slowest stream's rate as a part of the fastest one's.\n\
          AEAD is the same cipher over the same socket with no framing above it. It has no muxer, so a stream is a\n\
          connection; where many streams share a muxer's connection, the limit is one connection with all bytes.\n\
-         No limit shows who the client is; TCP and AEAD have no handshake at all. rust-libp2p and go-libp2p resume\n\
-         TLS sessions where two nodes meet again; strangers cannot.\n\n\
+         No limit shows who the client is; TCP and AEAD have no handshake at all. rust-libp2p resumes TLS sessions\n\
+         where two nodes meet again; strangers cannot.\n\n\
          {:<25}{:>29}{:>20}{:>20}{:>9}{:>9}{:>20}{:>8}",
         "",
         "figure",

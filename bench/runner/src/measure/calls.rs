@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -46,6 +46,8 @@ fn run(bin: &Path, row: &Row, stack: &Stack, quick: bool, folder: &Path) -> Resu
     let program = bin.join(stack.binary);
     let (of_server, of_client) = (folder.join("server"), folder.join("client"));
     let mut server = perf(&of_server, &program);
+    // perf says that its program was terminated, as it should be.
+    server.stderr(Stdio::null());
     let mut server = Started::new(server.arg("serve").args(over(row, stack)))?;
     let address = server.ready().context("starting the server")?;
     let client = perf(&of_client, &program)
