@@ -527,9 +527,9 @@ impl Control {
         let span = debug_span!("connection", peer = %origin.peer, id = origin.id.0);
         match carrier {
             Carrier::Pipe(upgraded) => self.start_muxed(origin, upgraded, span),
-            Carrier::Quic(connection) => {
+            Carrier::Quic(secured) => {
                 let config = &self.node.config;
-                let quic = Quic::new(connection, origin.outbound_max, &config.session);
+                let quic = Quic::new(secured, origin.outbound_max, &config.session);
                 let shared = Arc::new(Shared::new(origin, Link::Quic(quic)));
                 let incoming = self.server(&shared);
                 let run = quic::run(shared.clone(), config.idle_timeout, incoming);

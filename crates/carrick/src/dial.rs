@@ -123,14 +123,14 @@ pub(crate) async fn listen(node: &Core, address: Multiaddr) -> Result<Listening,
 fn over_quic(secured: Secured) -> Session {
     Session {
         peer: secured.peer,
-        key: secured.key,
+        key: secured.key.clone(),
         summary: Summary {
             security: ProtocolId::from_static("/tls/1.0.0"),
             muxer: ProtocolId::from_static("/quic-v1"),
             early_muxer: true,
             round_trips: 1,
         },
-        carrier: Carrier::Quic(secured.connection),
+        carrier: Carrier::Quic(secured),
     }
 }
 

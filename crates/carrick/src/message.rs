@@ -14,7 +14,7 @@ use crate::{
     target::Target,
     transport::{
         Listener, Pipe,
-        quic::{self, Knock, QuicListener},
+        quic::{Knock, QuicListener, Secured},
     },
 };
 
@@ -105,7 +105,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Carrier {
     Pipe(Upgraded),
-    Quic(quic::Connection),
+    Quic(Secured),
 }
 
 /// What listens.

@@ -5,7 +5,7 @@
 //! queue, which drops its oldest, and a task sends them: `quinn` itself would drop without counting.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -16,6 +16,7 @@ use std::{
 use bytes::Bytes;
 use carrick_protocols::packets::{Flow, Flows, Limits, Stats, TooManyFlows, Violation};
 use carrick_wire::packets as codec;
+use futures::FutureExt;
 use quinn::{Connection, SendDatagramError};
 use tokio::sync::Notify;
 
@@ -80,24 +81,43 @@ impl Datagrams {
 
     /// Reads until the connection is over, or must be because of what came.
     pub(crate) async fn read_all(&self) -> Option<Violation> {
-        while let Ok(datagram) = self.connection.read_datagram().await {
-            // A flood must let others run, too.
-            tokio::task::coop::consume_budget().await;
-            let mut state = self.state();
-            // A stream makes room for another when it is over, so it was accepted before: no allowed one is beyond this.
-            let accepted = self.accepted.load(Ordering::Relaxed);
-            state
-                .flows
-                .allow_streams(accepted.saturating_add(self.streams_max));
-            let hold = || (2 * self.connection.rtt()).clamp(HOLD_MIN, HOLD_MAX);
-            let reader = match state.flows.recv(Instant::now(), hold, &datagram) {
-                Ok(flow) => flow.and_then(|id| state.readers.get(&id).cloned()),
-                Err(violation) => return Some(violation),
-            };
-            drop(state);
-            reader.inspect(|reader| reader.notify_one());
+        let mut batch = Vec::new();
+        while let Ok(first) = self.connection.read_datagram().await {
+            let more = std::iter::from_fn(|| self.connection.read_datagram().now_or_never()?.ok());
+            batch.extend(std::iter::once(first).chain(more).take(BATCH_MAX));
+            let is_full = batch.len() == BATCH_MAX;
+            if let Err(violation) = self.take(batch.drain(..)) {
+                return Some(violation);
+            }
+            // Who was told may be next on this very thread, and its queue holds only so much.
+            if is_full {
+                tokio::task::yield_now().await;
+            }
         }
         None
+    }
+
+    /// Gives datagrams to their flows, and tells these.
+    fn take(&self, datagrams: impl Iterator<Item = Bytes>) -> Result<(), Violation> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        // A stream makes room for another when it is over, so it was accepted before: no allowed one is beyond this.
+        let accepted = self.accepted.load(Ordering::Relaxed);
+        state
+            .flows
+            .allow_streams(accepted.saturating_add(self.streams_max));
+        let hold = || (2 * self.connection.rtt()).clamp(HOLD_MIN, HOLD_MAX);
+        let (now, mut told) = (Instant::now(), None);
+        for datagram in datagrams {
+            let flow = state.flows.recv(now, hold, &datagram)?;
+            if flow.is_some() && flow != told {
+                // Told under the lock, so each gets it once for what came in a row.
+                let reader = flow.and_then(|id| state.readers.get(&id));
+                reader.inspect(|reader| reader.notify_one());
+                told = flow;
+            }
+        }
+        Ok(())
     }
 
     /// A flow whose control stream has this id, and what tells that something came.
@@ -117,9 +137,11 @@ impl Datagrams {
         flow
     }
 
-    /// The next packet of a flow that came.
-    pub(crate) fn read(&self, id: u64) -> Option<Bytes> {
-        self.state().flows.flow(id)?.read()
+    /// The next packets of a flow that came.
+    pub(crate) fn read(&self, id: u64, packets: &mut VecDeque<Bytes>) {
+        if let Some(flow) = self.state().flows.flow(id) {
+            packets.extend(std::iter::from_fn(|| flow.read()).take(READ_MAX));
+        }
     }
 
     pub(crate) fn stats(&self, id: u64) -> Option<Stats> {
@@ -242,5 +264,9 @@ impl Datagrams {
 /// most.
 const HOLD_MIN: Duration = Duration::from_millis(100);
 const HOLD_MAX: Duration = Duration::from_secs(1);
+/// Datagrams that are taken under one lock.
+const BATCH_MAX: usize = 64;
+/// Packets that a reader takes under one lock, besides those that wait in the flow.
+const READ_MAX: usize = 64;
 /// What `quinn` counts for a datagram besides its bytes, and more.
 const OVERHEAD: usize = 64;

@@ -1,6 +1,7 @@
 //! Stands in for connections over QUIC in a build without it: there are none, and the compiler knows.
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -14,14 +15,14 @@ use tokio::{io::ReadBuf, sync::Notify};
 use super::{Channel, Shared};
 use crate::{
     ConnectionError, StreamError,
-    transport::quic::{Connection, Never},
+    transport::quic::{Connection, Never, Secured},
 };
 
 pub(crate) struct Quic(Never);
 
 impl Quic {
-    pub(crate) fn new(connection: Connection, _: usize, _: &carrick_session::Config) -> Self {
-        Self(connection.0)
+    pub(crate) fn new(secured: Secured, _: usize, _: &carrick_session::Config) -> Self {
+        Self(secured.connection.0)
     }
 
     pub(crate) async fn open(&self, _: usize) -> Result<QuicChannel, ConnectionError> {
@@ -155,7 +156,7 @@ impl Datagrams {
         match self.0 {}
     }
 
-    pub(crate) fn read(&self, _: u64) -> Option<Bytes> {
+    pub(crate) fn read(&self, _: u64, _: &mut VecDeque<Bytes>) {
         match self.0 {}
     }
 

@@ -24,7 +24,10 @@ use tokio::{
 };
 
 use super::{CLOSE_TIMEOUT, Channel, Datagrams, Phase, Shared, idle_tick};
-use crate::{ConnectionError, transport::quic::streams_at_first};
+use crate::{
+    ConnectionError,
+    transport::quic::{Secured, Tickets, streams_at_first},
+};
 
 pub(crate) use self::channel::{QuicChannel, Role};
 
@@ -33,6 +36,8 @@ mod channel;
 /// What streams, the accepting task and the node share of one QUIC connection.
 pub(crate) struct Quic {
     connection: quinn::Connection,
+    born: Instant,
+    tickets: Option<Arc<Tickets>>,
     datagrams: Arc<Datagrams>,
     outbound_max: usize,
     inbound_max: usize,
@@ -63,7 +68,7 @@ struct State {
 
 impl Quic {
     pub(crate) fn new(
-        connection: quinn::Connection,
+        secured: Secured,
         outbound_max: usize,
         config: &carrick_session::Config,
     ) -> Self {
@@ -78,7 +83,10 @@ impl Quic {
             unanswered: Vec::new(),
         };
         let streams_max = config.inbound_streams_max;
+        let connection = secured.connection;
         Self {
+            born: Instant::now(),
+            tickets: secured.tickets,
             datagrams: Arc::new(Datagrams::new(connection.clone(), streams_max)),
             connection,
             outbound_max,
@@ -331,6 +339,21 @@ impl Quic {
         self.lost().unwrap_or_else(|| connection_error(error))
     }
 
+    /// Waits for the ticket that saves the next dial to this peer its signatures. It comes a round trip after the
+    /// handshake, so only a connection that ends at once waits.
+    async fn await_ticket(&self) {
+        let Some(tickets) = &self.tickets else {
+            return;
+        };
+        let by = self.born + (2 * self.connection.rtt() + TICKET_MARGIN).min(TICKET_WAIT_MAX);
+        tokio::select! {
+            biased;
+            () = tickets.some() => {}
+            _ = self.connection.closed() => {}
+            () = sleep_until(by.into()) => {}
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic under the lock is a bug of ours; the streams of this connection are not worse off for going on.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -405,11 +428,16 @@ pub(crate) async fn run(
     if shared.has_carried() {
         quic.flush().await;
     }
+    quic.await_ticket().await;
     shared.lose(ConnectionError::Closed);
 }
 
 /// Streams on which nothing was said; less than half of what any stack allows at first.
-const UNSPOKEN_MAX: usize = 32;
+const UNSPOKEN_MAX: usize = 16;
+
+/// How old a connection is at most, besides two round trips, when its end waits for a ticket.
+const TICKET_MARGIN: Duration = Duration::from_millis(5);
+const TICKET_WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// Whose fault it is that a connection is over.
 fn connection_error(error: quinn::ConnectionError) -> ConnectionError {

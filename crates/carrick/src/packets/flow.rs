@@ -3,6 +3,7 @@
 //! A task owns the control stream, so the flow ends with it, whoever ends it and whether or not anybody sends or reads.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -25,7 +26,14 @@ pub(crate) struct Flow {
     changed: Arc<Notify>,
     /// The user has gone.
     left: Notify,
-    end: Mutex<Option<End>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    end: Option<End>,
+    /// Taken out of the queue and not handed out yet: one look there serves for several.
+    packets: VecDeque<Bytes>,
 }
 
 enum Carrier {
@@ -78,7 +86,7 @@ impl Flow {
             carrier,
             changed,
             left: Notify::new(),
-            end: Mutex::new(None),
+            state: Mutex::default(),
         }
     }
 
@@ -94,7 +102,7 @@ impl Flow {
     }
 
     pub(super) fn send(&self, packet: Bytes) -> Result<(), PacketsError> {
-        if let Some(end) = &*self.end() {
+        if let Some(end) = &self.state().end {
             return Err(end.error.clone());
         }
         let (len, max) = (packet.len(), codec::STREAM_PACKET_MAX);
@@ -145,23 +153,26 @@ impl Flow {
     }
 
     fn read(&self) -> Result<Option<Bytes>, PacketsError> {
-        let mut end = self.end();
-        if let Some(End { error, remains }) = &mut *end {
-            let left = match &self.carrier {
-                Carrier::Datagrams { .. } => remains.as_mut().and_then(machine::Flow::read),
-                Carrier::Stream { queues, .. } => lock(queues).read(),
-            };
-            return left.map(Some).ok_or_else(|| error.clone());
+        let mut guard = self.state();
+        let State { end, packets } = &mut *guard;
+        if packets.is_empty() {
+            match (&self.carrier, &mut *end) {
+                (Carrier::Stream { queues, .. }, _) => packets.extend(lock(queues).read()),
+                (Carrier::Datagrams { all, id }, None) => all.read(*id, packets),
+                (Carrier::Datagrams { .. }, Some(end)) => {
+                    packets.extend(end.remains.as_mut().and_then(machine::Flow::read));
+                }
+            }
         }
-        Ok(match &self.carrier {
-            Carrier::Datagrams { all, id } => all.read(*id),
-            Carrier::Stream { queues, .. } => lock(queues).read(),
-        })
+        match (packets.pop_front(), end) {
+            (None, Some(end)) => Err(end.error.clone()),
+            (packet, _) => Ok(packet),
+        }
     }
 
     pub(super) fn stats(&self) -> Stats {
-        let end = self.end();
-        match (&self.carrier, &*end) {
+        let state = self.state();
+        match (&self.carrier, &state.end) {
             (Carrier::Datagrams { .. }, Some(End { remains, .. })) => {
                 remains.as_ref().map(machine::Flow::stats)
             }
@@ -173,7 +184,7 @@ impl Flow {
 
     /// Why the flow is over, if it is.
     pub(super) fn ended(&self) -> Option<PacketsError> {
-        self.end().as_ref().map(|end| end.error.clone())
+        self.state().end.as_ref().map(|end| end.error.clone())
     }
 
     /// The user has gone, or wants to.
@@ -221,23 +232,23 @@ impl Flow {
     }
 
     fn finish(&self, error: PacketsError) {
-        let mut end = self.end();
-        if end.is_none() {
+        let mut state = self.state();
+        if state.end.is_none() {
             let remains = match &self.carrier {
                 Carrier::Datagrams { all, id } => all.close(*id),
                 Carrier::Stream { .. } => None,
             };
-            *end = Some(End { error, remains });
+            state.end = Some(End { error, remains });
         }
-        drop(end);
+        drop(state);
         self.changed.notify_waiters();
         if let Carrier::Stream { drained, .. } = &self.carrier {
             drained.notify_waiters();
         }
     }
 
-    fn end(&self) -> MutexGuard<'_, Option<End>> {
-        lock(&self.end)
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 }
 

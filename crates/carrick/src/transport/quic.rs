@@ -16,7 +16,6 @@ use carrick_swarm::AttemptError;
 use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, PublicKey};
 use quinn::{
     ClientConfig, ConnectError, Endpoint, Incoming, ServerConfig, TransportConfig,
-    crypto::rustls::{QuicClientConfig, QuicServerConfig},
     rustls::pki_types::CertificateDer,
 };
 use socket2::{Domain, Socket, Type};
@@ -28,14 +27,17 @@ use tracing::debug;
 
 use super::tcp;
 
-pub(crate) use self::config::streams_at_first;
+use self::sessions::Sessions;
+pub(crate) use self::{config::streams_at_first, sessions::Tickets};
 pub(crate) use quinn::Connection;
 
 mod config;
+mod sessions;
 
 /// The node's QUIC: its configuration and its sockets.
 pub(crate) struct Quic {
     tls: TlsIdentity,
+    sessions: Sessions,
     server: ServerConfig,
     transport: Arc<TransportConfig>,
     handshake_timeout: Duration,
@@ -66,6 +68,8 @@ pub(crate) struct Secured {
     pub(crate) connection: Connection,
     pub(crate) peer: PeerId,
     pub(crate) key: PublicKey,
+    /// Where what saves the next dial to this peer its signatures arrives, unless the peer dialed.
+    pub(crate) tickets: Option<Arc<Tickets>>,
 }
 
 impl Quic {
@@ -77,11 +81,12 @@ impl Quic {
     ) -> Option<Self> {
         let tls = TlsIdentity::new(keypair, Vec::new())?;
         let transport = Arc::new(config::transport(session));
-        let server = QuicServerConfig::try_from(tls.server_config(vec![ALPN.to_vec()])).ok()?;
+        let server = sessions::server(&tls).ok()?;
         let unvalidated = UNVALIDATED_MAX.min(pending_max / 2);
         Some(Self {
             server: config::server(server, transport.clone()),
             tls,
+            sessions: Sessions::default(),
             transport,
             handshake_timeout: session.upgrade_timeout,
             unvalidated: Arc::new(Semaphore::new(unvalidated)),
@@ -98,9 +103,9 @@ impl Quic {
         let remote = socket_address(address)
             .map_err(|error| AttemptError::Transport(error.to_string()))?
             .ok_or(AttemptError::NoTransport)?;
-        let (tls, refusal) = self.tls.client_config(expected, vec![ALPN.to_vec()]);
-        let crypto = QuicClientConfig::try_from(tls).map_err(transport_error)?;
-        let mut config = ClientConfig::new(Arc::new(crypto));
+        let towards = self.sessions.towards(&self.tls, expected);
+        let towards = towards.map_err(transport_error)?;
+        let mut config = ClientConfig::new(towards.crypto.clone());
         config.transport_config(self.transport.clone());
         let connecting = loop {
             let endpoint = self.endpoint_towards(remote).map_err(transport_error)?;
@@ -113,11 +118,17 @@ impl Quic {
         let connected = timeout(self.handshake_timeout, connecting).await;
         let connection = connected
             .map_err(|_| AttemptError::Timeout)?
-            .map_err(|error| match refusal.reason() {
-                Some(reason) => refused(reason),
-                None => attempt_error(error),
+            .map_err(|error| {
+                expected.inspect(|peer| self.sessions.forget(*peer));
+                match (towards.refusal.reason(), error) {
+                    (Some(reason), quinn::ConnectionError::TransportError(_)) => refused(reason),
+                    (_, error) => attempt_error(error),
+                }
             })?;
-        identify(connection, expected)
+        let mut secured = identify(connection, expected)?;
+        secured.tickets = towards.tickets.clone();
+        expected.inspect(|peer| self.sessions.keep(*peer, towards));
+        Ok(secured)
     }
 
     /// Binds a socket.
@@ -355,6 +366,7 @@ fn identify(connection: Connection, expected: Option<PeerId>) -> Result<Secured,
             connection,
             peer,
             key,
+            tickets: None,
         }),
     }
 }

@@ -31,12 +31,10 @@ pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
 }
 
 /// Streams that a new connection allows the peer; all when it uses half of them. `quinn` keeps a place for each one that it
-/// allows, which an idle connection would pay for: as many as here fit into a table of 128 places.
+/// allows, which an idle connection would pay for: so many fit into a table of 64 places, of which it fills 56, beside a few
+/// of our own.
 pub(crate) fn streams_at_first(session: &carrick_session::Config) -> usize {
-    match session.inbound_streams_max {
-        few @ 0..=128 => few,
-        _ => 112,
-    }
+    session.inbound_streams_max.min(48)
 }
 
 /// For those who dial us.
