@@ -16,7 +16,7 @@ use carrick_swarm::AttemptError;
 use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, PublicKey};
 use quinn::{
     ClientConfig, ConnectError, Endpoint, Incoming, ServerConfig, TransportConfig,
-    rustls::pki_types::CertificateDer,
+    crypto::rustls::QuicServerConfig, rustls::pki_types::CertificateDer,
 };
 use socket2::{Domain, Socket, Type};
 use tokio::{
@@ -81,7 +81,7 @@ impl Quic {
     ) -> Option<Self> {
         let tls = TlsIdentity::new(keypair, Vec::new())?;
         let transport = Arc::new(config::transport(session));
-        let server = sessions::server(&tls).ok()?;
+        let server = QuicServerConfig::try_from(sessions::server(&tls)).ok()?;
         let unvalidated = UNVALIDATED_MAX.min(pending_max / 2);
         Some(Self {
             server: config::server(server, transport.clone()),

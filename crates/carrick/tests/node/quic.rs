@@ -538,3 +538,19 @@ fn a_peer_of_another_make_is_dialed_and_its_words_are_understood() {
         assert!(matches!(end, quinn::ConnectionError::ApplicationClosed(_)));
     });
 }
+
+#[test]
+fn a_peer_met_again_is_the_same_peer_at_both_ends() {
+    run(async {
+        let (server, client) = (server(QUIC).await, client().await);
+        for _ in 0..3 {
+            let connection = soon(client.dial(server.address())).await.unwrap();
+            assert_eq!(connection.peer(), server.id());
+            let there = back(&server, client.id()).await;
+            assert_eq!(there.peer(), client.id());
+            soon(echo(&client, &server, b"again")).await.unwrap();
+            soon(connection.close()).await;
+            eventually("it is gone", || server.peers().is_empty()).await;
+        }
+    });
+}

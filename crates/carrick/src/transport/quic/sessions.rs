@@ -15,9 +15,9 @@ use std::{
 use carrick_session::{TlsIdentity, tls::Refusal};
 use carrick_wire::PeerId;
 use quinn::{
-    crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig},
+    crypto::rustls::{NoInitialCipherSuite, QuicClientConfig},
     rustls::{
-        NamedGroup, ServerConfig,
+        ClientConfig, NamedGroup, ServerConfig,
         client::{
             ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
         },
@@ -55,11 +55,7 @@ impl Sessions {
             return Ok(towards.clone());
         }
         drop(met);
-        let (mut config, refusal) = tls.client_config(expected, vec![ALPN.to_vec()]);
-        let tickets = expected.map(|_| Arc::<Tickets>::default());
-        if let Some(tickets) = &tickets {
-            config.resumption = Resumption::store(tickets.clone());
-        }
+        let (config, refusal, tickets) = client(tls, expected);
         Ok(Arc::new(Towards {
             crypto: Arc::new(QuicClientConfig::try_from(config)?),
             refusal,
@@ -90,12 +86,24 @@ impl Sessions {
     }
 }
 
+fn client(
+    tls: &TlsIdentity,
+    expected: Option<PeerId>,
+) -> (ClientConfig, Refusal, Option<Arc<Tickets>>) {
+    let (mut config, refusal) = tls.client_config(expected, vec![ALPN.to_vec()]);
+    let tickets = expected.map(|_| Arc::<Tickets>::default());
+    if let Some(tickets) = &tickets {
+        config.resumption = Resumption::store(tickets.clone());
+    }
+    (config, refusal, tickets)
+}
+
 /// For those who dial us.
-pub(super) fn server(tls: &TlsIdentity) -> Result<QuicServerConfig, NoInitialCipherSuite> {
-    let mut config: ServerConfig = tls.server_config(vec![ALPN.to_vec()]);
+pub(super) fn server(tls: &TlsIdentity) -> ServerConfig {
+    let mut config = tls.server_config(vec![ALPN.to_vec()]);
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
     config.send_tls13_tickets = 1;
-    config.try_into()
+    config
 }
 
 /// The newest tickets of one peer.
@@ -166,3 +174,6 @@ const PEERS_MAX: usize = 64;
 const TICKETS_MAX: usize = 2;
 /// Connections that those who dialed us may resume; about 1 KiB each. The oldest make room.
 const SESSIONS_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests;
