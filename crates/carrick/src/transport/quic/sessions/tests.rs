@@ -88,15 +88,14 @@ fn a_ticket_serves_once() {
     let (config, _, tickets) = client(&ours.tls, Some(theirs.peer));
     let mut listener = server(&theirs.tls);
     shake(&config, &Arc::new(listener.clone())).unwrap();
+    assert_eq!(tickets.unwrap().all().len(), 1);
+    // The same listener, which gives no new ones.
     listener.send_tls13_tickets = 0;
-    let kind = |listener| shake(&config, &listener).unwrap().1.handshake_kind();
     let listener = Arc::new(listener);
-    let ticket = tickets.as_ref().unwrap().all().front().unwrap().clone();
-    assert_eq!(kind(listener.clone()), Some(HandshakeKind::Resumed));
-    assert_eq!(tickets.as_ref().unwrap().all().len(), 0);
-    // Not with a listener that was asked before, either.
-    tickets.unwrap().all().push_back(ticket);
-    assert_eq!(kind(listener), Some(HandshakeKind::Full));
+    for expected in [HandshakeKind::Resumed, HandshakeKind::Full] {
+        let (client, _) = shake(&config, &listener).unwrap();
+        assert_eq!(client.handshake_kind(), Some(expected));
+    }
 }
 
 #[test]
