@@ -54,6 +54,8 @@ struct State {
     phase: Phase,
     /// What the peer is told when we close.
     code: Code,
+    /// It is closed a moment after its end.
+    outlives: bool,
     /// Streams that the peer opens are refused, and we open none.
     going_away: bool,
     outbound: usize,
@@ -75,6 +77,7 @@ impl Quic {
         let state = State {
             phase: Phase::Open,
             code: Code::NONE,
+            outlives: false,
             going_away: false,
             outbound: 0,
             inbound: 0,
@@ -240,13 +243,16 @@ impl Quic {
             _ => state.code,
         };
         state.phase = Phase::Lost(error);
+        let outlives = state.outlives;
         let left = (
             std::mem::take(&mut state.finished),
             std::mem::take(&mut state.unanswered),
         );
         drop(state);
         drop(left);
-        self.connection.close(varint(code), b"");
+        if !outlives {
+            self.connection.close(varint(code), b"");
+        }
         self.changed.notify_waiters();
     }
 
@@ -339,19 +345,27 @@ impl Quic {
         self.lost().unwrap_or_else(|| connection_error(error))
     }
 
-    /// Waits for the ticket that saves the next dial to this peer its signatures. It comes a round trip after the
-    /// handshake, so only a connection that ends at once waits.
-    async fn await_ticket(&self) {
-        let Some(tickets) = &self.tickets else {
-            return;
-        };
+    /// The ticket that saves the next dial to this peer its signatures comes a round trip after the handshake. A connection
+    /// that ends before, while nothing uses it, outlives its end for that: nobody here sees it any more.
+    fn outlive(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let tickets = self.tickets.clone()?;
         let by = self.born + (2 * self.connection.rtt() + TICKET_MARGIN).min(TICKET_WAIT_MAX);
-        tokio::select! {
-            biased;
-            () = tickets.some() => {}
-            _ = self.connection.closed() => {}
-            () = sleep_until(by.into()) => {}
+        let mut state = self.state();
+        let is_used = state.outbound + state.inbound > 0;
+        if is_used || tickets.are_some() || Instant::now() >= by {
+            return None;
         }
+        state.outlives = true;
+        let (connection, code) = (self.connection.clone(), varint(state.code));
+        Some(async move {
+            tokio::select! {
+                biased;
+                () = tickets.some() => {}
+                _ = connection.closed() => {}
+                () = sleep_until(by.into()) => {}
+            }
+            connection.close(code, b"");
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -428,14 +442,15 @@ pub(crate) async fn run(
     if shared.has_carried() {
         quic.flush().await;
     }
-    quic.await_ticket().await;
+    let outliving = quic.outlive();
     shared.lose(ConnectionError::Closed);
+    outliving.map(tokio::spawn);
 }
 
 /// Streams on which nothing was said; less than half of what any stack allows at first.
 const UNSPOKEN_MAX: usize = 16;
 
-/// How old a connection is at most, besides two round trips, when its end waits for a ticket.
+/// How old a connection becomes at most, besides two round trips, for its ticket.
 const TICKET_MARGIN: Duration = Duration::from_millis(5);
 const TICKET_WAIT_MAX: Duration = Duration::from_millis(200);
 

@@ -119,11 +119,16 @@ impl Tickets {
         loop {
             // Made before the look: what comes right after it is not missed.
             let came = self.came.notified();
-            if !self.all().is_empty() {
+            if self.are_some() {
                 return;
             }
             came.await;
         }
+    }
+
+    /// Whether there is one.
+    pub(crate) fn are_some(&self) -> bool {
+        !self.all().is_empty()
     }
 
     fn all(&self) -> MutexGuard<'_, VecDeque<Tls13ClientSessionValue>> {
