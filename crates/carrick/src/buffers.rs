@@ -97,7 +97,8 @@ impl Blocks {
     pub(crate) fn new(leftover: BytesMut) -> Self {
         Self {
             current: leftover,
-            ..Self::default()
+            is_block: false,
+            lent: Vec::new(),
         }
     }
 
@@ -162,6 +163,14 @@ impl Blocks {
             .iter_mut()
             .position(|block| block.try_reclaim(BLOCK))?;
         Some(self.lent.swap_remove(free))
+    }
+}
+
+impl Drop for Blocks {
+    /// Most connections are short: the next one gets the block.
+    fn drop(&mut self) {
+        self.current.clear();
+        give_block(&mut self.current);
     }
 }
 

@@ -4,7 +4,6 @@
 //! [`Channel`] of a stream nobody knows the difference.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +22,7 @@ use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use self::{muxed::Muxed, quic::Quic};
-use crate::{ConnectionError, info::Info, message::Message};
+use crate::{ConnectionError, info::Info};
 
 pub(crate) use self::channel::Channel;
 #[cfg(feature = "quic")]
@@ -55,12 +54,9 @@ pub(crate) struct Shared {
     pub(crate) address: Multiaddr,
     pub(crate) direction: Direction,
     pub(crate) summary: Summary,
-    /// Protocols that the peer is known to speak: streams for them are opened without waiting for its word.
-    pub(crate) spoken: RwLock<BTreeSet<ProtocolId>>,
-    /// What identify told, once it did.
-    pub(crate) info: watch::Sender<Option<Arc<Info>>>,
-    /// Set once the connection is gone and the control task knows.
-    pub(crate) gone: watch::Sender<bool>,
+    /// Protocols that the peer is known to speak, sorted: streams for them are opened without waiting for its word.
+    pub(crate) spoken: RwLock<Vec<ProtocolId>>,
+    pub(crate) known: watch::Sender<Known>,
     /// The ping stream of ours between two pings.
     pub(crate) ping: tokio::sync::Mutex<Option<Channel>>,
     /// How long a stream's negotiation may take.
@@ -74,10 +70,20 @@ pub(crate) struct Shared {
     /// Streams that we hold open at once towards a peer that bears as many as we do.
     pub(crate) outbound_max: usize,
     pub(crate) link: Link,
-    pub(crate) control: mpsc::Sender<Message>,
+    /// Takes us when somebody wants to know the peer at once.
+    pub(crate) hurry: mpsc::Sender<ConnectionId>,
     /// Whether there ever was a user's stream, whose last words the connection's end would have to wait for.
     carried: AtomicBool,
     users: Mutex<Users>,
+}
+
+/// What others wait to know of a connection.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// What identify told, once it did.
+    pub(crate) info: Option<Arc<Info>>,
+    /// The connection is gone, and the control task knows.
+    pub(crate) gone: bool,
 }
 
 /// What carries the streams.
@@ -138,7 +144,7 @@ pub(crate) struct Origin {
     pub(crate) address: Multiaddr,
     pub(crate) direction: Direction,
     pub(crate) outbound_max: usize,
-    pub(crate) control: mpsc::Sender<Message>,
+    pub(crate) hurry: mpsc::Sender<ConnectionId>,
     pub(crate) negotiation_timeout: Duration,
 }
 
@@ -158,8 +164,7 @@ impl Shared {
             direction: origin.direction,
             summary: origin.summary,
             spoken: RwLock::default(),
-            info: watch::Sender::new(None),
-            gone: watch::Sender::new(false),
+            known: watch::Sender::default(),
             ping: tokio::sync::Mutex::default(),
             negotiation_timeout: origin.negotiation_timeout,
             inbound_pings: Semaphore::new(ping::INBOUND_MAX),
@@ -168,7 +173,7 @@ impl Shared {
             refresh: Semaphore::new(1),
             outbound_max: origin.outbound_max,
             link,
-            control: origin.control,
+            hurry: origin.hurry,
             carried: AtomicBool::new(false),
             users: Mutex::new(users),
         }
@@ -242,8 +247,18 @@ impl Shared {
 
     /// Waits until the control task knows that the connection is gone.
     pub(crate) async fn wait_gone(&self) {
-        let mut gone = self.gone.subscribe();
-        let _ = gone.wait_for(|gone| *gone).await;
+        let mut known = self.known.subscribe();
+        let _ = known.wait_for(|known| known.gone).await;
+    }
+
+    /// The connection is gone, and the control task knows.
+    pub(crate) fn set_gone(&self) {
+        self.known.send_modify(|known| known.gone = true);
+    }
+
+    /// What identify has told so far.
+    pub(crate) fn info(&self) -> Option<Arc<Info>> {
+        self.known.borrow().info.clone()
     }
 
     /// Why the connection is over, if it is.
@@ -386,23 +401,23 @@ impl Shared {
         self.spoken
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .contains(protocol)
+            .binary_search(protocol)
+            .is_ok()
     }
 
     pub(crate) fn learn(&self, protocol: &ProtocolId) {
-        if !self.speaks(protocol) {
-            self.spoken
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(protocol.clone());
+        if self.speaks(protocol) {
+            return;
+        }
+        let mut spoken = self.spoken.write().unwrap_or_else(PoisonError::into_inner);
+        if let Err(place) = spoken.binary_search(protocol) {
+            spoken.insert(place, protocol.clone());
         }
     }
 
     pub(crate) fn unlearn(&self, protocol: &ProtocolId) {
-        self.spoken
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(protocol);
+        let mut spoken = self.spoken.write().unwrap_or_else(PoisonError::into_inner);
+        spoken.retain(|spoken| spoken != protocol);
     }
 }
 

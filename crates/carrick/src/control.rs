@@ -39,6 +39,8 @@ use crate::{
 
 /// Messages that wait for the control task.
 pub(crate) const MESSAGES_MAX: usize = 1024;
+/// Connections that wait to be identified at once; whoever finds no place waits a moment longer.
+const HURRIED_MAX: usize = 64;
 /// How often connections that may be superfluous are asked whether they are idle.
 const DUPLICATE_CHECK: Duration = Duration::from_secs(1);
 /// How long an address that a user gave is remembered.
@@ -61,6 +63,9 @@ pub(crate) struct Control {
     duplicates: BTreeMap<ConnectionId, bool>,
     next_duplicate_check: Instant,
     to_identify: identify::Later,
+    /// Connections whose peers somebody wants to know at once.
+    hurried: mpsc::Receiver<ConnectionId>,
+    hurry: mpsc::Sender<ConnectionId>,
     alarm: Alarm,
 }
 
@@ -70,6 +75,7 @@ impl Control {
         messages: mpsc::Receiver<Message>,
         events: broadcast::Sender<NodeEvent>,
     ) -> Self {
+        let (hurry, hurried) = mpsc::channel(HURRIED_MAX);
         let mut swarm = Swarm::new(node.config.swarm.clone(), node.id);
         let dialer = node.clone();
         swarm.set_dialable(move |address| dial::can_dial(&dialer, address));
@@ -87,6 +93,8 @@ impl Control {
             duplicates: BTreeMap::new(),
             next_duplicate_check: Instant::now(),
             to_identify: identify::Later::default(),
+            hurried,
+            hurry,
             alarm: Alarm::new(),
         }
     }
@@ -96,9 +104,8 @@ impl Control {
         loop {
             let check = (!self.duplicates.is_empty()).then_some(self.next_duplicate_check);
             let ask = self.to_identify.poll_timeout();
-            let deadline = self.swarm.poll_timeout();
-            let deadline = deadline.into_iter().chain(check).chain(ask).min();
-            self.alarm.set(deadline);
+            let deadlines = [self.swarm.poll_timeout(), check, ask];
+            self.alarm.set(deadlines.into_iter().flatten().min());
             let message = tokio::select! {
                 // Messages come last: a flood of them must not keep timers and finished tasks waiting.
                 biased;
@@ -107,6 +114,12 @@ impl Control {
                     continue;
                 }
                 Some(_) = self.tasks.join_next() => continue,
+                Some(connection) = self.hurried.recv() => {
+                    if self.to_identify.remove(connection) {
+                        self.spawn_on(connection, identify::ask);
+                    }
+                    continue;
+                }
                 message = self.messages.recv() => message,
             };
             match message {
@@ -175,7 +188,7 @@ impl Control {
                 self.duplicates.remove(&connection);
                 self.to_identify.remove(connection);
                 if let Some(shared) = self.connections.remove(&connection) {
-                    shared.gone.send_replace(true);
+                    shared.set_gone();
                     self.watch_duplicates(shared.peer);
                 }
             }
@@ -186,11 +199,6 @@ impl Control {
             Message::Pushed { connection, info } => {
                 let info = *info;
                 self.event(Event::Pushed { connection, info });
-            }
-            Message::IdentifyNow { connection } => {
-                if self.to_identify.remove(connection) {
-                    self.spawn_on(connection, identify::ask);
-                }
             }
             Message::Connections { peer, reply } => drop(reply.send(self.all_with(&peer))),
             Message::ProtocolsChanged => self.event(Event::ProtocolsChanged),
@@ -437,7 +445,7 @@ impl Control {
             }
             let (node, bound) = (self.node.clone(), addresses.clone());
             self.tasks.spawn(async move {
-                accept_all(&node, listening).await;
+                dial::accept_all(&node, listening).await;
                 node.send(Message::ListenerEnded { addresses: bound }).await;
             });
             addresses
@@ -503,7 +511,7 @@ impl Control {
             address: address.clone(),
             direction,
             outbound_max,
-            control: self.node.control.clone(),
+            hurry: self.hurry.clone(),
             negotiation_timeout: self.node.config.negotiation_timeout,
         };
         let shared = self.start(details, session.carrier);
@@ -581,9 +589,7 @@ impl Control {
     ) {
         let (node, connection) = (self.node.clone(), shared.id);
         let run = caught_or_lost(shared.clone(), run);
-        let run = run.then(move |()| async move {
-            node.send(Message::Ended { connection }).await;
-        });
+        let run = run.map(move |()| node.post(Message::Ended { connection }));
         tokio::spawn(run.instrument(span));
     }
 
@@ -626,7 +632,7 @@ impl Control {
         let _ = timeout(2 * connection::CLOSE_TIMEOUT, gone).await;
         self.node.quic.close().await;
         for shared in self.connections.values() {
-            shared.gone.send_replace(true);
+            shared.set_gone();
         }
         self.node
             .peers
@@ -650,25 +656,6 @@ fn caught_or_lost(shared: Arc<Shared>, run: impl Future<Output = ()>) -> impl Fu
             shared.lose(ConnectionError::Io(io::ErrorKind::Other));
         }
     })
-}
-
-/// Passes on everybody who comes in, until the listener has failed.
-async fn accept_all(node: &Core, listening: Listening) {
-    match listening {
-        Listening::Pipes(mut listener) => {
-            while let Ok((pipe, remote)) = listener.accept().await {
-                let arrival = Arrival::Pipe(pipe);
-                node.send(Message::Accepted { arrival, remote }).await;
-            }
-        }
-        Listening::Quic(mut listener) => {
-            while let Some(knock) = listener.accept().await {
-                let remote = knock.remote().clone();
-                let arrival = Arrival::Quic(Box::new(knock));
-                node.send(Message::Accepted { arrival, remote }).await;
-            }
-        }
-    }
 }
 
 /// What the peer is told of why we close.

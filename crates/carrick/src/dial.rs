@@ -120,6 +120,25 @@ pub(crate) async fn listen(node: &Core, address: Multiaddr) -> Result<Listening,
     })
 }
 
+/// Passes on everybody who comes in, until the listener has failed.
+pub(crate) async fn accept_all(node: &Core, listening: Listening) {
+    match listening {
+        Listening::Pipes(mut listener) => {
+            while let Ok((pipe, remote)) = listener.accept().await {
+                let arrival = Arrival::Pipe(pipe);
+                node.send(Message::Accepted { arrival, remote }).await;
+            }
+        }
+        Listening::Quic(mut listener) => {
+            while let Some(knock) = listener.accept().await {
+                let remote = knock.remote().clone();
+                let arrival = Arrival::Quic(Box::new(knock));
+                node.send(Message::Accepted { arrival, remote }).await;
+            }
+        }
+    }
+}
+
 fn over_quic(secured: Secured) -> Session {
     Session {
         peer: secured.peer,

@@ -5,10 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use carrick_session::{Code, Summary};
 use carrick_swarm::Direction;
 use carrick_wire::{Multiaddr, PeerId, PublicKey, key};
+use tokio::time::timeout;
 
 use crate::{
-    ConnectionError, Info, IntoProtocols, OpenError, PingError, Stream, connection::Shared, core,
-    message::Message, open, ping,
+    ConnectionError, Info, IntoProtocols, OpenError, PingError, Stream, connection::Shared, open,
+    ping,
 };
 
 /// One connection to a peer. While a handle or a stream of it lives, the connection is not idle.
@@ -113,17 +114,14 @@ impl Connection {
     /// What the peer says of itself; waits until it has, which takes one round trip after connecting. `None` if the
     /// connection ended before, or the peer does not speak identify. Cancel-safe.
     pub async fn info(&self) -> Option<Arc<Info>> {
-        let mut info = self.shared.info.subscribe();
-        if info.borrow().is_none() {
-            let connection = self.shared.id;
-            core::post(&self.shared.control, Message::IdentifyNow { connection });
+        let mut known = self.shared.known.subscribe();
+        if known.borrow().info.is_none() {
+            // Without a place there it is asked all the same, a moment later.
+            let _ = self.shared.hurry.try_send(self.shared.id);
         }
-        tokio::select! {
-            biased;
-            told = info.wait_for(Option::is_some) => told.ok()?.clone(),
-            () = self.shared.wait_gone() => None,
-            () = tokio::time::sleep(INFO_TIMEOUT) => None,
-        }
+        let told = known.wait_for(|known| known.info.is_some() || known.gone);
+        let told = timeout(INFO_TIMEOUT, told).await;
+        told.ok()?.ok()?.info.clone()
     }
 
     /// Closes the connection and waits until it is gone, at most a few seconds. What was written is sent before, over QUIC

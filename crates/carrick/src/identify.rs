@@ -125,8 +125,7 @@ pub(crate) async fn serve_push(node: Arc<Core>, mut stream: Stream) {
     }
     match timeout(IDENTIFY_TIMEOUT, collect(stream)).await {
         Ok(Ok(push)) => {
-            let known = shared.info.borrow().clone();
-            if let Some(known) = known {
+            if let Some(known) = shared.info() {
                 learn(&shared, known.updated(&push));
             }
             node.send(Message::Pushed {
@@ -167,10 +166,13 @@ async fn collect(mut stream: Stream) -> Result<identify::Info, String> {
 }
 
 fn learn(shared: &Shared, info: Info) {
+    let mut spoken = info.protocols.clone();
+    spoken.sort();
+    spoken.dedup();
     *shared
         .spoken
         .write()
-        .unwrap_or_else(PoisonError::into_inner) = info.protocols.iter().cloned().collect();
+        .unwrap_or_else(PoisonError::into_inner) = spoken;
     if info
         .agent
         .as_deref()
@@ -178,5 +180,7 @@ fn learn(shared: &Shared, info: Info) {
     {
         shared.set_outbound_max(shared.outbound_max);
     }
-    shared.info.send_replace(Some(Arc::new(info)));
+    shared
+        .known
+        .send_modify(|known| known.info = Some(Arc::new(info)));
 }

@@ -77,10 +77,6 @@ pub(crate) enum Message {
         connection: ConnectionId,
         info: Box<identify::Info>,
     },
-    /// Somebody waits for what the peer says of itself.
-    IdentifyNow {
-        connection: ConnectionId,
-    },
     /// Asks for all connections to the peer.
     Connections {
         peer: PeerId,

@@ -318,7 +318,7 @@ impl Node {
 
     /// What the connected peer says of itself, once it has.
     pub fn peer(&self, peer: &PeerId) -> Option<Arc<Info>> {
-        self.core.connected(peer)?.info.borrow().clone()
+        self.core.connected(peer)?.info()
     }
 
     /// The peers that we are connected to.

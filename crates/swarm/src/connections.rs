@@ -44,7 +44,8 @@ pub struct Connection {
 pub(crate) struct Connections {
     config: Config,
     local: PeerId,
-    table: BTreeMap<ConnectionId, Entry>,
+    // Boxed: ids grow, so the nodes of the tree are half empty.
+    table: BTreeMap<ConnectionId, Box<Entry>>,
     peers: BTreeMap<PeerId, Peer>,
     dialed: BTreeSet<(Multiaddr, ConnectionId)>,
     pending: BTreeMap<PendingId, Subnets>,
@@ -192,13 +193,13 @@ impl Connections {
         let closing = None;
         self.table.insert(
             id,
-            Entry {
+            Box::new(Entry {
                 connection,
                 subnets,
                 dialed,
                 closing,
                 idle,
-            },
+            }),
         );
         let of_peer = self.peers.entry(peer).or_insert_with(|| Peer {
             connections: BTreeSet::new(),
@@ -359,7 +360,9 @@ impl Connections {
             .into_iter()
             .flat_map(|p| &p.connections);
         let held = |entry: &&Entry| matches!(entry.closing, None | Some(CloseReason::Duplicate));
-        ids.filter_map(|id| self.table.get(id)).filter(held).count()
+        ids.filter_map(|id| self.table.get(id).map(|entry| &**entry))
+            .filter(held)
+            .count()
     }
 
     fn live(&self, peer: &PeerId) -> impl Iterator<Item = (ConnectionId, &Entry)> {
@@ -368,7 +371,7 @@ impl Connections {
             .get(peer)
             .into_iter()
             .flat_map(|p| &p.connections);
-        ids.filter_map(|id| Some((*id, self.table.get(id)?)))
+        ids.filter_map(|id| Some((*id, &**self.table.get(id)?)))
             .filter(|(_, entry)| entry.closing.is_none())
     }
 

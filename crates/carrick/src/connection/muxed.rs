@@ -170,6 +170,10 @@ impl Muxed {
 
 impl State {
     fn make_wait(&mut self, key: Key) {
+        if self.waiting.is_empty() {
+            // Most connections have one stream at a time; a vector would begin with four places.
+            self.waiting.reserve_exact(1);
+        }
         if self.waiting.len() <= key.index() {
             self.waiting.resize_with(key.index() + 1, Waiting::default);
         }
@@ -313,7 +317,7 @@ impl State {
 /// What a stream queues at once, bytes.
 const WRITE_MAX: usize = 64 << 10;
 /// Places for waiting streams that a connection keeps when all streams are gone.
-const WAITING_KEPT: usize = 16;
+const WAITING_KEPT: usize = 1;
 
 /// What the writer does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,16 +30,14 @@ impl Sealer {
     /// # Errors
     /// [`SecureError::NoncesExhausted`] after 2^64 - 1 records; nothing may be sent any more.
     pub(crate) fn seal(&mut self, records: &mut Records) -> Result<(), SecureError> {
+        let key = self.0.key();
         records.seal(|head, rest| {
             let (body, tail) = rest.split_at_mut(rest.len() - TAG);
             let nonce = self.0.next_nonce()?;
             // A record's body is at most PLAINTEXT_MAX long, so body and tag fit in 16 bits.
             let len = u16::try_from(body.len() + TAG).map_err(|_| SecureError::Record)?;
             head.copy_from_slice(&len.to_be_bytes());
-            let tag = self
-                .0
-                .key
-                .seal_in_place_separate_tag(nonce, Aad::empty(), body);
+            let tag = key.seal_in_place_separate_tag(nonce, Aad::empty(), body);
             tail.copy_from_slice(tag.map_err(|_| SecureError::Record)?.as_ref());
             Ok(())
         })
@@ -75,7 +73,7 @@ impl Opener {
         };
         let nonce = self.0.next_nonce()?;
         self.0
-            .key
+            .key()
             .open_in_place(nonce, Aad::empty(), &mut frame[2..])
             .map_err(|_| SecureError::Record)?;
         frame.truncate(2 + len);
@@ -90,18 +88,22 @@ impl fmt::Debug for Opener {
 }
 
 struct Cipher {
-    key: LessSafeKey,
+    key: [u8; 32],
     nonce: u64,
 }
 
 impl Cipher {
     fn new(key: &[u8; 32]) -> Self {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, key)
-            .expect("the key is 32 bytes: its type says so");
         Self {
-            key: LessSafeKey::new(key),
+            key: *key,
             nonce: 0,
         }
+    }
+
+    /// As ring wants it, which takes half a kilobyte: made when it is used, so that idle connections do not hold it.
+    fn key(&self) -> LessSafeKey {
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &self.key);
+        LessSafeKey::new(key.expect("the key is 32 bytes: its type says so"))
     }
 
     /// specs/noise: the connection must end before the nonce reaches 2^64 - 1, which Noise reserves.

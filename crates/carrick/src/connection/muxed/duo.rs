@@ -1,5 +1,5 @@
 //! Reader and writer share a task while little is sent: most connections are short or idle, and a task each costs memory and
-//! wake-ups. The first large batch makes the writer a task of its own, so that opening and sealing can use two cores.
+//! wake-ups. A large batch, or some small ones, make the writer a task of its own, so that opening and sealing can use two cores.
 
 use std::{
     future::{Future, poll_fn},

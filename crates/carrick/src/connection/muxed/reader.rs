@@ -10,7 +10,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use carrick_session::{Code, Key, Opener};
-use tokio::time::{Sleep, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Sleep, sleep_until},
+};
 use tokio_util::io::poll_read_buf;
 
 use super::State;
@@ -36,38 +39,39 @@ pub(crate) struct Reader<F> {
 
 impl<F: FnMut(Channel) + Send> Reader<F> {
     /// Runs until the connection is over; then every stream knows why.
-    pub(crate) async fn run(self) {
-        let shared = self.shared.clone();
-        let Self {
-            shared: _,
-            pipe,
-            opener,
-            leftover,
-            idle_timeout,
-            incoming,
-        } = self;
+    // No async fn: it would hold everything twice.
+    pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
         let mut input = Input {
-            shared: &shared,
-            pipe,
-            opener,
-            blocks: Blocks::new(leftover),
+            shared: self.shared,
+            pipe: self.pipe,
+            opener: self.opener,
+            blocks: Blocks::new(self.leftover),
             plain: Vec::new(),
+            idle_timeout: self.idle_timeout,
             // Idleness is found out a quarter of its timeout late at most, without waking the reader when it begins.
-            alarm: Alarm::new(idle_tick(idle_timeout)),
+            alarm: Alarm::new(idle_tick(self.idle_timeout)),
+            pause: None,
         };
-        let error = input.run(idle_timeout, incoming).await;
-        shared.lose(error);
+        let mut incoming = self.incoming;
+        poll_fn(move |cx| {
+            let error = ready!(input.poll_run(cx, &mut incoming));
+            input.shared.lose(error);
+            Poll::Ready(())
+        })
     }
 }
 
-struct Input<'a> {
-    shared: &'a Shared,
+struct Input {
+    shared: Arc<Shared>,
     pipe: Box<dyn PipeRead>,
     opener: Opener,
     blocks: Blocks,
     /// Opened records on their way to the muxer.
     plain: Vec<Bytes>,
+    idle_timeout: Option<Duration>,
     alarm: Alarm,
+    /// While it lets those go first who have something to read.
+    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Why the reader woke.
@@ -77,31 +81,36 @@ enum Next {
     Over(ConnectionError),
 }
 
-impl Input<'_> {
-    async fn run(
+impl Input {
+    /// Ready when the connection is over.
+    fn poll_run(
         &mut self,
-        idle_timeout: Option<Duration>,
+        cx: &mut Context<'_>,
         mut incoming: impl FnMut(Channel),
-    ) -> ConnectionError {
+    ) -> Poll<ConnectionError> {
         let mut keys = Vec::new();
         loop {
             let received = self.recv(&mut keys);
             keys.drain(..).map(Channel::Muxed).for_each(&mut incoming);
             if let Err(error) = received {
-                return error;
+                return Poll::Ready(error);
             }
-            if self.blocks.runs_ahead() {
+            if self.pause.is_none() && self.blocks.runs_ahead() {
                 // Who was woken is next in line on this thread, and what it was woken for still in its core's cache.
-                tokio::task::yield_now().await;
+                self.pause = Some(Box::pin(yield_now()));
             }
-            match poll_fn(|cx| self.poll_next(cx)).await {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            match ready!(self.poll_next(cx)) {
                 Next::Bytes => {}
                 Next::Tick => {
-                    if let Err(error) = self.tick(idle_timeout) {
-                        return error;
+                    if let Err(error) = self.tick() {
+                        return Poll::Ready(error);
                     }
                 }
-                Next::Over(error) => return error,
+                Next::Over(error) => return Poll::Ready(error),
             }
         }
     }
@@ -166,7 +175,8 @@ impl Input<'_> {
         poll_read_buf(Pin::new(&mut *self.pipe), cx, self.blocks.current())
     }
 
-    fn tick(&mut self, idle_timeout: Option<Duration>) -> Result<(), ConnectionError> {
+    fn tick(&mut self) -> Result<(), ConnectionError> {
+        let idle_timeout = self.idle_timeout;
         // Streams may have read meanwhile what held a block.
         self.blocks.rest();
         let now = Instant::now();

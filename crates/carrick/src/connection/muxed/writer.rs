@@ -25,8 +25,9 @@ use crate::{ConnectionError, buffers, connection::Shared};
 /// How long the peer may leave one batch unread before the connection is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A batch of this many bytes shows that the writer is worth a task of its own.
+/// A batch of this many bytes, or so many batches, show that the writer is worth a task of its own.
 const BUSY: usize = 4096;
+const BUSY_BATCHES: u32 = 16;
 
 /// Runs until the connection is closed or lost.
 pub(crate) async fn run(
@@ -45,6 +46,7 @@ async fn write(
     mut sealer: Sealer,
 ) -> Result<(), ConnectionError> {
     let mut records = Records::new(sealer.layout());
+    let mut batches = 0_u32;
     let mut rested = true;
     loop {
         let next = poll_fn(|cx| {
@@ -64,7 +66,8 @@ async fn write(
             Transmit::Gather => tokio::task::yield_now().await,
             Transmit::Send => {
                 sealer.seal(&mut records)?;
-                if records.as_slice().len() >= BUSY {
+                batches = batches.saturating_add(1);
+                if records.as_slice().len() >= BUSY || batches == BUSY_BATCHES {
                     shared.muxed().busy.store(true, Ordering::Relaxed);
                 }
                 // A pipe may keep what it took until it is flushed.
@@ -105,7 +108,8 @@ async fn send(
         Poll::Ready(sent) => Poll::Ready(sent.map_err(ConnectionError::from)),
         Poll::Pending => shared.muxed().with(|state| state.poll_lost(cx)).map(Err),
     });
-    timeout(WRITE_TIMEOUT, sent)
+    // Boxed, since an idle connection would carry the room for it.
+    Box::pin(timeout(WRITE_TIMEOUT, sent))
         .await
         .map_err(|_| ConnectionError::TimedOut)?
 }

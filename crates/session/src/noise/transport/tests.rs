@@ -77,7 +77,7 @@ fn an_empty_record_is_opened_and_empty() {
     let nonce = Nonce::assume_unique_for_key([0; 12]);
     let tag = sealer
         .0
-        .key
+        .key()
         .seal_in_place_separate_tag(nonce, Aad::empty(), &mut [])
         .unwrap();
     let mut wire = BytesMut::from(&[0, 16][..]);
