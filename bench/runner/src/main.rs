@@ -23,7 +23,7 @@ use plan::{Row, STACKS, Stack};
 #[derive(Parser)]
 #[command(after_help = EXAMPLES)]
 struct Options {
-    /// Measurements of each stack per row; 5, or 1 with --quick
+    /// Measurements of each stack per row; 5, or 3 with --quick
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
     /// Rows to run, separated by commas: a name, the start of one, such as `quic`, or `all`
@@ -54,7 +54,7 @@ const EXAMPLES: &str = "Examples:
 
 impl Options {
     fn rounds(&self) -> u32 {
-        self.rounds.unwrap_or(if self.quick { 1 } else { 5 })
+        self.rounds.unwrap_or(if self.quick { 3 } else { 5 })
     }
 }
 
