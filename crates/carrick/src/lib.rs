@@ -25,7 +25,7 @@
 //!
 //! # Features
 //! All but the last are on by default. Without any (`default-features = false`) a node has TCP, Unix sockets and memory,
-//! with Noise and yamux, and builds in a fraction of the time. What is off says so: an address that needs it fails with an
+//! with Noise and yamux, and less than half as many crates are built. What is off says so: an address that needs it fails with an
 //! error that names the feature.
 //!
 //! | feature | without it |
@@ -33,7 +33,7 @@
 //! | `quic` | no QUIC, so packets only on streams; it brings `tls` along |
 //! | `websocket` | no WebSocket and no WSS |
 //! | `tls` | no TLS beside Noise |
-//! | `aws-lc` | slower handshakes, by about a third, and a much shorter build; `tls` and `websocket` bring it along |
+//! | `aws-lc` | handshakes compute in Rust, which is slower, and no large C library is built; `tls` and `websocket` bring it along |
 //! | `dns` | names are looked up by the system's functions, which know no `/dnsaddr` |
 //! | `pnet` | no private networks |
 //! | `rsa`, `ecdsa`, `secp256k1` | no peers, and no identities, with keys of this type |
