@@ -132,7 +132,6 @@ fn a_reader_that_stalls_holds_its_window_and_holds_up_nobody() {
 }
 
 /// Bytes of memory that the process occupies.
-#[cfg(feature = "quic")]
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = status.split(' ').nth(1).and_then(|n| n.parse().ok());
