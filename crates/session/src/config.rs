@@ -16,7 +16,7 @@ pub struct Config {
     pub outbound_streams_max: usize,
     /// Largest receive window of one stream, bytes. Windows start at 256 KiB (yamux spec) and double while
     /// the round-trip time holds them back, so only long and fast ways cost memory, and only where the reader stops reading:
-    /// 64 MiB fill 5 Gbit/s at 80 ms. Those of QUIC are this large at once, at most 16 MiB.
+    /// 64 MiB fill 5 Gbit/s at 80 ms. Those of QUIC are this large at once, at most 8 MiB.
     pub stream_window_max: u32,
     /// How far all windows of one connection together may grow beyond their initial 256 KiB, bytes. Over QUIC: what the
     /// peer may have sent on all streams together and nobody has read, at most 16 MiB.

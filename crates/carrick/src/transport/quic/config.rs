@@ -15,12 +15,14 @@ pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
     let idle = keep_alive + session.keep_alive_timeout;
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(UDP_PAYLOAD_MAX).minimum_change(MTU_STEP);
+    // A stream that nobody reads may hold all of its window, and must leave some of the connection's to the others.
+    let connection_window = session.window_budget.clamp(2 * WINDOW_MIN, WINDOW_MAX);
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(varint(streams_at_first(session)))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .stream_receive_window(window(session.stream_window_max))
-        .receive_window(window(session.window_budget))
+        .stream_receive_window(window(session.stream_window_max, connection_window / 2))
+        .receive_window(connection_window.into())
         .send_window(SEND_WINDOW)
         .max_idle_timeout(idle.try_into().ok())
         .keep_alive_interval(Some(keep_alive))
@@ -57,8 +59,8 @@ pub(super) fn endpoint() -> EndpointConfig {
     config
 }
 
-fn window(asked: u32) -> VarInt {
-    asked.clamp(WINDOW_MIN, WINDOW_MAX).into()
+fn window(asked: u32, max: u32) -> VarInt {
+    asked.clamp(WINDOW_MIN, max).into()
 }
 
 fn varint(number: usize) -> VarInt {
@@ -68,7 +70,7 @@ fn varint(number: usize) -> VarInt {
 const QUIC_V1: u32 = 1;
 /// Bytes of a stream that are on their way at least, however small a window was asked for.
 const WINDOW_MIN: u32 = 64 << 10;
-/// The most that a peer may send unread, as it may do so from the beginning.
+/// The most that a peer may send unread on a connection, as it may do so from the beginning.
 const WINDOW_MAX: u32 = 16 << 20;
 /// Bytes of one connection that we hold until the peer has acknowledged them.
 const SEND_WINDOW: u64 = 8 << 20;
