@@ -3,6 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use carrick_session::NoiseIdentity;
+#[cfg(feature = "tls")]
+use carrick_session::TlsIdentity;
 use carrick_wire::{Keypair, Multiaddr, ProtocolId};
 use tokio::sync::{broadcast, mpsc};
 
@@ -13,6 +15,7 @@ use crate::{
     events::EVENTS_MAX,
     identify, packets,
     pnet::{self, SwarmKey},
+    proofs::RecentProofs,
     resolve::{Resolver, SystemResolver},
     router::{Outcome, Router},
     target::parse_protocol,
@@ -20,6 +23,7 @@ use crate::{
         MemoryTransport, ReusingTcp, SharedTransport, TcpTransport, Transport, WebSocketTransport,
         quic::Quic,
     },
+    workers::Workers,
 };
 
 /// What secures connections over pipes: it encrypts, and proves to each peer who the other one is. QUIC brings its own.
@@ -45,15 +49,17 @@ impl Security {
         self,
         keypair: &Keypair,
         early_muxers: Vec<ProtocolId>,
+        proofs: Arc<RecentProofs>,
     ) -> Option<carrick_session::Security> {
         Some(match self {
             Self::Noise => {
-                let noise = NoiseIdentity::new(keypair, rand::random(), early_muxers)?;
+                let secret = rand::random();
+                let noise = NoiseIdentity::with_proofs(keypair, secret, early_muxers, proofs)?;
                 carrick_session::Security::Noise(Arc::new(noise))
             }
             #[cfg(feature = "tls")]
             Self::Tls => {
-                let tls = carrick_session::TlsIdentity::new(keypair, early_muxers)?;
+                let tls = TlsIdentity::with_proofs(keypair, early_muxers, proofs)?;
                 carrick_session::Security::Tls(Arc::new(tls))
             }
         })
@@ -258,35 +264,26 @@ impl Builder {
             .try_for_each(|register| register(&router))?;
         self.config.swarm.tcp_port_reused |= self.reuse_port;
         let reusing = self.reuse_port.then(ReusingTcp::default);
-        if self.share_port {
-            let shared = SharedTransport::new(reusing, self.websocket);
-            self.transports.push(Box::new(shared));
-        } else {
-            self.transports.push(match reusing {
-                Some(reusing) => Box::new(reusing),
-                None => Box::new(TcpTransport),
-            });
-            self.transports.push(Box::new(self.websocket));
-        }
-        self.transports.push(Box::new(MemoryTransport));
-        #[cfg(unix)]
-        self.transports
-            .push(Box::new(crate::transport::UnixTransport));
+        let transports = transports(self.transports, self.websocket, self.share_port, reusing);
         let muxers: Vec<_> = self.muxers.iter().map(|muxer| muxer.protocol()).collect();
         let early = if self.early_muxers {
             muxers.clone()
         } else {
             Vec::new()
         };
+        let proofs = Arc::<RecentProofs>::default();
         let securities = self.securities.iter();
         let securities: Option<_> = securities
-            .map(|security| security.identity(&self.keypair, early.clone()))
+            .map(|security| security.identity(&self.keypair, early.clone(), proofs.clone()))
             .collect();
         let config = self.config.bounded();
+        let workers = Workers::new(config.workers)
+            .map_err(|error| ListenError::Workers(error.to_string()))?;
         let quic = Quic::new(
             &self.keypair,
             &config.session,
             config.swarm.pending_inbound_max,
+            proofs,
         );
         let (control, messages) = mpsc::channel(MESSAGES_MAX);
         let events = broadcast::Sender::new(EVENTS_MAX);
@@ -300,21 +297,46 @@ impl Builder {
                 || identify::AGENT.to_owned(),
                 |agent| format!("{agent} {}", identify::AGENT),
             ),
-            transports: self.transports,
+            transports,
             resolver: self.resolver,
             swarm_key: self.swarm_key,
             router,
             control,
             events: events.downgrade(),
+            workers,
         };
         let inner = Arc::new(Core::new(parts));
-        tokio::spawn(Control::new(inner.clone(), messages, events).run());
+        let core = inner.clone();
+        let control = async move { Control::new(core, messages, events).run().await };
+        inner.runtime().spawn(control);
         let node = Node::new(inner);
         for address in self.listen {
             node.listen(address).await?;
         }
         Ok(node)
     }
+}
+
+/// The users' own ones first.
+fn transports(
+    mut all: Vec<Box<dyn Transport>>,
+    websocket: WebSocketTransport,
+    share_port: bool,
+    reusing: Option<ReusingTcp>,
+) -> Vec<Box<dyn Transport>> {
+    if share_port {
+        all.push(Box::new(SharedTransport::new(reusing, websocket)));
+    } else {
+        all.push(match reusing {
+            Some(reusing) => Box::new(reusing),
+            None => Box::new(TcpTransport),
+        });
+        all.push(Box::new(websocket));
+    }
+    all.push(Box::new(MemoryTransport));
+    #[cfg(unix)]
+    all.push(Box::new(crate::transport::UnixTransport));
+    all
 }
 
 #[cfg(feature = "websocket")]

@@ -16,6 +16,10 @@ pub struct Config {
     pub negotiation_timeout: Duration,
     /// How long [`Node::close`](crate::Node::close) lets open streams finish.
     pub drain_timeout: Duration,
+    /// Threads of the node's own, on which its connections and the handlers of its protocols run; `None`: those of the tokio
+    /// runtime that makes the node. Own threads keep the network apart from other work, and cost each message one more
+    /// wake-up of another thread on its way between a connection and a stream that is used elsewhere.
+    pub workers: Option<usize>,
 }
 
 impl Default for Config {
@@ -26,6 +30,7 @@ impl Default for Config {
             idle_timeout: Some(Duration::from_secs(60)),
             negotiation_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),
+            workers: None,
         }
     }
 }

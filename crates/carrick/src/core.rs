@@ -24,6 +24,7 @@ use crate::{
     router::Router,
     target::Target,
     transport::{Transport, quic::Quic},
+    workers::Workers,
 };
 
 /// What the node's handles, tasks and streams share.
@@ -55,6 +56,8 @@ pub(crate) struct Core {
     pub(crate) record_seq: AtomicU64,
     /// What identify told last, and its signed form.
     told: Mutex<Option<(Own, Sealed)>>,
+    /// The threads live as long as this.
+    workers: Workers,
 }
 
 /// What a builder hands over.
@@ -71,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) router: Router,
     pub(crate) control: mpsc::Sender<Message>,
     pub(crate) events: broadcast::WeakSender<NodeEvent>,
+    pub(crate) workers: Workers,
 }
 
 impl Core {
@@ -95,7 +99,13 @@ impl Core {
             waiters: AtomicU64::new(0),
             record_seq: AtomicU64::new(0),
             told: Mutex::default(),
+            workers: parts.workers,
         }
+    }
+
+    /// Where the node's tasks run.
+    pub(crate) fn runtime(&self) -> tokio::runtime::Handle {
+        self.workers.handle()
     }
 
     /// Sends a message to the control task; a closed node drops it.

@@ -199,6 +199,9 @@ pub enum ListenError {
          variable"
     )]
     NoSwarmKey,
+    /// The system gives the node no threads of its own, as [`Config::workers`](crate::Config::workers) asks.
+    #[error("cannot start threads for the node: {0}")]
+    Workers(String),
     /// The identity's private key cannot sign.
     #[error("the identity key cannot be used to sign")]
     Identity,

@@ -75,11 +75,13 @@ mod pnet;
 #[cfg(not(feature = "pnet"))]
 #[path = "no_pnet.rs"]
 mod pnet;
+mod proofs;
 pub mod resolve;
 mod router;
 mod stream;
 mod target;
 pub mod transport;
+mod workers;
 
 pub use builder::{Builder, Muxer, Security};
 pub use carrick_session::{Code, Summary};

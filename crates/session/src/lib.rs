@@ -23,6 +23,7 @@ mod noise;
 mod outbox;
 #[cfg(feature = "pnet")]
 mod pnet;
+mod proofs;
 mod secure;
 mod stream;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use mux::Mux;
 pub use noise::NoiseIdentity;
 #[cfg(feature = "pnet")]
 pub use pnet::Keystream;
+pub use proofs::{NoProofs, Proofs};
 pub use secure::{Opener, Sealer, Security};
 pub use tls::TlsIdentity;
 pub use upgrade::{Summary, Upgrade, Upgraded};

@@ -14,13 +14,16 @@ use carrick_wire::{
 
 use self::primitives::{Primitives, StaticKey};
 pub(crate) use self::transport::{Opener, Sealer};
-use crate::{Proof, Role, SecureError};
+use crate::{NoProofs, Proof, Proofs, Role, SecureError, proofs};
 
 mod primitives;
 mod transport;
 
 /// The protocol id of Noise.
 pub(crate) const PROTOCOL: ProtocolId = ProtocolId::from_static("/noise");
+
+/// Tells what is remembered of Noise from what is of TLS.
+const PROOF: &[u8] = b"noise";
 
 const PATTERN: &str = "Noise_XX_25519_ChaChaPoly_SHA256";
 
@@ -29,12 +32,23 @@ pub struct NoiseIdentity {
     static_key: Arc<StaticKey>,
     payload: Vec<u8>,
     muxers: Vec<ProtocolId>,
+    proofs: Arc<dyn Proofs>,
 }
 
 impl NoiseIdentity {
     /// Signs a static key made from `secret` (32 random bytes) and offers `muxers` in this order within the
     /// handshake; an empty list leaves the muxer to multistream-select. `None` if this key cannot sign.
     pub fn new(keypair: &Keypair, secret: [u8; 32], muxers: Vec<ProtocolId>) -> Option<Self> {
+        Self::with_proofs(keypair, secret, muxers, Arc::new(NoProofs))
+    }
+
+    /// As [`new`](Self::new); no peer's signature is checked twice while `proofs` knows it.
+    pub fn with_proofs(
+        keypair: &Keypair,
+        secret: [u8; 32],
+        muxers: Vec<ProtocolId>,
+        proofs: Arc<dyn Proofs>,
+    ) -> Option<Self> {
         let static_key = StaticKey::new(secret)?;
         let identity_sig = keypair
             .sign(&[SIGNATURE_PREFIX, static_key.public()].concat())
@@ -49,6 +63,7 @@ impl NoiseIdentity {
             static_key: Arc::new(static_key),
             payload: payload.encode(),
             muxers,
+            proofs,
         })
     }
 }
@@ -203,13 +218,14 @@ impl Handshake {
             .snow
             .get_remote_static()
             .ok_or(SecureError::Handshake("no static key"))?;
-        if !key::verify(
-            &public,
-            &[SIGNATURE_PREFIX, remote_static].concat(),
-            &payload.identity_sig,
-        ) {
-            return Err(SecureError::Signature);
-        }
+        let signature = &payload.identity_sig[..];
+        let proof = [PROOF, &payload.identity_key, remote_static, signature];
+        proofs::check(&*self.identity.proofs, &proof, || {
+            let signed = [SIGNATURE_PREFIX, remote_static].concat();
+            key::verify(&public, &signed, signature)
+                .then_some(())
+                .ok_or(SecureError::Signature)
+        })?;
         let found = public.to_peer_id();
         match self.expected {
             Some(expected) if expected != found => Err(SecureError::WrongPeer { expected, found }),

@@ -30,7 +30,7 @@ pub(crate) use self::{
     handshake::Handshake,
     transport::{Opener, Sealer},
 };
-use crate::SecureError;
+use crate::{NoProofs, Proofs, SecureError};
 
 #[cfg(test)]
 mod forge;
@@ -47,23 +47,34 @@ pub struct TlsIdentity {
     client: ClientConfig,
     server: ServerConfig,
     muxers: Vec<ProtocolId>,
+    proofs: Arc<dyn Proofs>,
 }
 
 impl TlsIdentity {
     /// Makes a certificate with a new P-256 key, signed by the identity, and offers `muxers` in this order within the
     /// handshake over a pipe; an empty list leaves the muxer to multistream-select. `None` if this key cannot sign.
     pub fn new(keypair: &Keypair, muxers: Vec<ProtocolId>) -> Option<Self> {
+        Self::with_proofs(keypair, muxers, Arc::new(NoProofs))
+    }
+
+    /// As [`new`](Self::new); no peer's certificate is checked twice while `proofs` knows it. Its dates always are.
+    pub fn with_proofs(
+        keypair: &Keypair,
+        muxers: Vec<ProtocolId>,
+        proofs: Arc<dyn Proofs>,
+    ) -> Option<Self> {
         let provider = provider();
-        Self::with(certify(keypair, &provider)?, provider, muxers)
+        Self::with(certify(keypair, &provider)?, provider, muxers, proofs)
     }
 
     fn with(
         certified: CertifiedKey,
         provider: CryptoProvider,
         muxers: Vec<ProtocolId>,
+        proofs: Arc<dyn Proofs>,
     ) -> Option<Self> {
         let provider = Arc::new(provider);
-        let verifier = Verifier::new(&provider, None);
+        let verifier = Verifier::new(&provider, None, proofs.clone());
         let certified = Arc::new(SingleCertAndKey::from(certified));
         let versions = &[&TLS13];
         let mut client = ClientConfig::builder_with_provider(provider.clone())
@@ -85,6 +96,7 @@ impl TlsIdentity {
             client,
             server,
             muxers,
+            proofs,
         })
     }
 
@@ -97,7 +109,7 @@ impl TlsIdentity {
         alpn: Vec<Vec<u8>>,
     ) -> (ClientConfig, Refusal) {
         let mut config = self.client.clone();
-        let verifier = Verifier::new(config.crypto_provider(), expected);
+        let verifier = Verifier::new(config.crypto_provider(), expected, self.proofs.clone());
         let refusal = verifier.refusal();
         config.dangerous().set_certificate_verifier(verifier);
         config.alpn_protocols = alpn;

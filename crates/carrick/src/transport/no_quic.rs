@@ -1,9 +1,11 @@
 //! Stands in for QUIC in a build without it: no address is for it, and of what it would make there are no values.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use carrick_swarm::AttemptError;
 use carrick_wire::{Keypair, Multiaddr, PeerId, PublicKey};
+
+use crate::proofs::RecentProofs;
 
 /// Has no values.
 #[derive(Debug)]
@@ -13,7 +15,12 @@ pub(crate) enum Never {}
 pub(crate) struct Quic;
 
 impl Quic {
-    pub(crate) fn new(_: &Keypair, _: &carrick_session::Config, _: usize) -> Option<Self> {
+    pub(crate) fn new(
+        _: &Keypair,
+        _: &carrick_session::Config,
+        _: usize,
+        _: Arc<RecentProofs>,
+    ) -> Option<Self> {
         Some(Self)
     }
 

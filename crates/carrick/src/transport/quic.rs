@@ -26,6 +26,7 @@ use tokio::{
 use tracing::debug;
 
 use super::tcp;
+use crate::proofs::RecentProofs;
 
 use self::sessions::Sessions;
 pub(crate) use self::{config::streams_at_first, sessions::Tickets};
@@ -78,8 +79,9 @@ impl Quic {
         keypair: &Keypair,
         session: &carrick_session::Config,
         pending_max: usize,
+        proofs: Arc<RecentProofs>,
     ) -> Option<Self> {
-        let tls = TlsIdentity::new(keypair, Vec::new())?;
+        let tls = TlsIdentity::with_proofs(keypair, Vec::new(), proofs)?;
         let transport = Arc::new(config::transport(session));
         let server = QuicServerConfig::try_from(sessions::server(&tls)).ok()?;
         let unvalidated = UNVALIDATED_MAX.min(pending_max / 2);

@@ -43,3 +43,4 @@ mod unix;
 mod wakers;
 #[cfg(all(feature = "pnet", feature = "websocket"))]
 mod websocket;
+mod workers;

@@ -3,6 +3,7 @@
 use snow::{HandshakeState, resolvers::CryptoResolver};
 
 use super::*;
+use crate::proofs::tests::Memory;
 
 fn hex(text: &str) -> Vec<u8> {
     let digit = |i: usize| u8::from_str_radix(&text[i..i + 2], 16).unwrap();
@@ -127,7 +128,12 @@ fn keypair(seed: [u8; 32]) -> Keypair {
 }
 
 fn handshake(role: Role, muxers: &[ProtocolId]) -> Handshake {
-    let identity = NoiseIdentity::new(&keypair(OURS), OURS, muxers.to_vec()).unwrap();
+    handshake_with(role, muxers, Arc::new(NoProofs))
+}
+
+fn handshake_with(role: Role, muxers: &[ProtocolId], proofs: Arc<dyn Proofs>) -> Handshake {
+    let identity =
+        NoiseIdentity::with_proofs(&keypair(OURS), OURS, muxers.to_vec(), proofs).unwrap();
     Handshake::new(role, Arc::new(identity), None, [3; 32]).unwrap()
 }
 
@@ -160,10 +166,17 @@ fn meet(
     first: &[u8],
     payload: &[u8],
 ) -> Result<Option<Proof>, SecureError> {
-    let mut ours = handshake(role, muxers);
+    meet_as(handshake(role, muxers), first, payload)
+}
+
+fn meet_as(
+    mut ours: Handshake,
+    first: &[u8],
+    payload: &[u8],
+) -> Result<Option<Proof>, SecureError> {
     let mut out = Vec::new();
     let mut buf = vec![0; 65535];
-    match role {
+    match ours.role {
         Role::Dialer => {
             let mut peer = snow(Role::Listener, THEIRS, [4; 32], &[]);
             ours.poll_transmit(&mut out);
@@ -200,6 +213,12 @@ fn check(
 fn check_bytes(payload: &[u8], expected: impl Fn(Result<Option<Proof>, SecureError>) -> bool) {
     for role in [Role::Dialer, Role::Listener] {
         assert!(expected(meet(role, &[], &[], payload)), "{role:?}");
+        // The same when the honest peer was met before.
+        let proofs = Arc::new(Memory::default());
+        let again = || handshake_with(role, &[], proofs.clone());
+        assert!(is_up(meet_as(again(), &[], &honest().encode())));
+        assert!(expected(meet_as(again(), &[], payload)), "{role:?}");
+        assert!(is_up(meet_as(again(), &[], &honest().encode())));
     }
 }
 

@@ -13,21 +13,30 @@ use rustls::{
 };
 
 use super::Refusal;
-use crate::SecureError;
+use crate::{Proofs, SecureError, proofs};
+
+/// Tells what is remembered of TLS from what is of Noise.
+const PROOF: &[u8] = b"tls";
 
 #[derive(Debug)]
 pub(super) struct Verifier {
     algorithms: WebPkiSupportedAlgorithms,
     expected: Option<PeerId>,
+    proofs: Arc<dyn Proofs>,
     /// A client's verifier serves one connection, so it can say what came of it.
     refusal: Refusal,
 }
 
 impl Verifier {
-    pub(super) fn new(provider: &CryptoProvider, expected: Option<PeerId>) -> Arc<Self> {
+    pub(super) fn new(
+        provider: &CryptoProvider,
+        expected: Option<PeerId>,
+        proofs: Arc<dyn Proofs>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             algorithms: provider.signature_verification_algorithms,
             expected,
+            proofs,
             refusal: Refusal::default(),
         })
     }
@@ -46,6 +55,7 @@ impl Verifier {
         if !others.is_empty() {
             return Err(SecureError::Certificate("there is more than one"));
         }
+        let proof = [PROOF, certificate];
         let certificate = Certificate::decode(certificate)?;
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         if now < certificate.not_before {
@@ -54,8 +64,12 @@ impl Verifier {
         if now > certificate.not_after {
             return Err(SecureError::Certificate("it has expired"));
         }
-        self.verify_own_signature(&certificate)?;
-        let found = certificate.host_key()?.to_peer_id();
+        proofs::check(&*self.proofs, &proof, || {
+            self.verify_own_signature(&certificate)?;
+            certificate.host_key()?;
+            Ok::<_, SecureError>(())
+        })?;
+        let found = certificate.claimed_key()?.to_peer_id();
         match self.expected {
             Some(expected) if expected != found => Err(SecureError::WrongPeer { expected, found }),
             _ => Ok(()),

@@ -12,7 +12,7 @@ use rustls::{
 
 use super::*;
 use crate::{
-    Records,
+    NoProofs, Records,
     tls::{
         forge::{Forge, certified, hex, identity, peer, vectors},
         provider,
@@ -64,7 +64,7 @@ fn client(config: ClientConfig) -> Connection {
 fn with_certificate(role: Role, certified: rustls::sign::CertifiedKey) -> Connection {
     other(
         role,
-        &TlsIdentity::with(certified, provider(), vec![]).unwrap(),
+        &TlsIdentity::with(certified, provider(), vec![], Arc::new(NoProofs)).unwrap(),
     )
 }
 
@@ -157,7 +157,8 @@ fn our_records_are_those_of_rustls_in_every_suite() {
             let mut provider = provider();
             provider.cipher_suites = vec![suite];
             let certified = Forge::new(THEIRS).certified();
-            let theirs = TlsIdentity::with(certified, provider, vec![]).unwrap();
+            let theirs =
+                TlsIdentity::with(certified, provider, vec![], Arc::new(NoProofs)).unwrap();
             let mut theirs = other(role, &theirs);
             let (ours, complaint) = meet(&mut ours(role, &[YAMUX]), &mut theirs);
             let (mut opener, mut sealer, proof) = ours.unwrap().unwrap();
@@ -182,7 +183,7 @@ fn between_us_aes_128_and_x25519_are_used_and_p_256_when_a_peer_has_nothing_else
         let mut provider = provider();
         provider.kx_groups = vec![kx_group::SECP256R1];
         let certified = Forge::new(THEIRS).certified();
-        let theirs = TlsIdentity::with(certified, provider, vec![]).unwrap();
+        let theirs = TlsIdentity::with(certified, provider, vec![], Arc::new(NoProofs)).unwrap();
         let mut theirs = other(role, &theirs);
         let (ours, _) = meet(&mut ours(role, &[]), &mut theirs);
         let (mut opener, mut sealer, _) = ours.unwrap().unwrap();
@@ -252,7 +253,7 @@ fn a_client_without_a_certificate_is_refused() {
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Verifier::new(&provider, None))
+        .with_custom_certificate_verifier(Verifier::new(&provider, None, Arc::new(NoProofs)))
         .with_no_client_auth();
     config.alpn_protocols = alpn(&["libp2p"]);
     let (ours, complaint) = meet(&mut ours(Role::Listener, &[]), &mut client(config));
@@ -452,7 +453,8 @@ fn a_listener_that_refuses_late_fails_the_connection_that_the_dialer_has_up() {
         not_after: "20010101000000Z",
         ..Forge::new(OURS)
     };
-    let identity = TlsIdentity::with(forge.certified(), provider(), vec![]).unwrap();
+    let identity =
+        TlsIdentity::with(forge.certified(), provider(), vec![], Arc::new(NoProofs)).unwrap();
     let mut dialer = Handshake::new(Role::Dialer, Arc::new(identity), None).unwrap();
     let mut theirs = honest(Role::Dialer);
     let mut out = Vec::new();

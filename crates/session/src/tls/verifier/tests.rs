@@ -17,6 +17,7 @@ use crate::tls::{
     forge::{CRITICAL, Forge, SEQUENCE, UNKNOWN, der, extension, hex, peer, vectors},
     provider,
 };
+use crate::{NoProofs, proofs::tests::Memory};
 
 /// 2024-01-01.
 const NOW: u64 = 1_704_067_200;
@@ -26,7 +27,7 @@ fn at(seconds: u64) -> UnixTime {
 }
 
 fn verify_at(certificate: &[u8], seconds: u64) -> Result<(), SecureError> {
-    Verifier::new(&provider(), None).verify(certificate, &[], at(seconds))
+    Verifier::new(&provider(), None, Arc::new(NoProofs)).verify(certificate, &[], at(seconds))
 }
 
 fn verify(certificate: &[u8]) -> Result<(), SecureError> {
@@ -80,7 +81,7 @@ fn a_certificate_counts_from_its_first_second_to_its_last() {
 fn there_is_exactly_one_certificate_and_nothing_follows_it() {
     let (certificate, _) = Forge::new(1).p256();
     let (other, _) = Forge::new(1).p256();
-    let verifier = Verifier::new(&provider(), None);
+    let verifier = Verifier::new(&provider(), None, Arc::new(NoProofs));
     for others in [vec![other.clone()], vec![certificate.clone(), other]] {
         let verdict = verifier.verify(&certificate, &others, at(NOW));
         assert_eq!(verdict, refused("there is more than one"));
@@ -103,6 +104,34 @@ fn any_changed_byte_of_a_certificate_is_refused() {
         changed[i] ^= 1;
         assert!(verify(&changed).is_err(), "byte {i}");
     }
+}
+
+#[test]
+fn a_certificate_that_is_remembered_must_be_the_same_and_of_today_and_of_the_right_peer() {
+    let proofs = Arc::new(Memory::default());
+    let verify = |certificate: &[u8], expected, seconds| {
+        let verifier = Verifier::new(&provider(), expected, proofs.clone());
+        verifier.verify(certificate, &[], at(seconds))
+    };
+    let (certificate, _) = Forge::new(1).p256();
+    for _ in 0..3 {
+        assert_eq!(verify(&certificate, Some(peer(1)), NOW), Ok(()));
+        assert_eq!(proofs.learnt(), 1);
+    }
+    assert!(matches!(
+        verify(&certificate, Some(peer(2)), NOW),
+        Err(SecureError::WrongPeer { .. })
+    ));
+    assert_eq!(
+        verify(&certificate, None, 0),
+        refused("it is not valid yet")
+    );
+    for i in 0..certificate.len() {
+        let mut changed = certificate.to_vec();
+        changed[i] ^= 1;
+        assert!(verify(&changed, None, NOW).is_err(), "byte {i}");
+    }
+    assert_eq!(proofs.learnt(), 1, "what is refused is not learnt");
 }
 
 #[test]
@@ -133,7 +162,7 @@ fn the_identity_signs_this_key_and_is_the_one_expected() {
 
     let (certificate, _) = Forge::new(1).p256();
     let verify_for = |seed| {
-        let verifier = Verifier::new(&provider(), Some(peer(seed)));
+        let verifier = Verifier::new(&provider(), Some(peer(seed)), Arc::new(NoProofs));
         verifier.verify(&certificate, &[], at(NOW))
     };
     assert_eq!(verify_for(1), Ok(()));
