@@ -623,7 +623,7 @@ impl Yamux {
         {
             body.key = None;
         }
-        self.windows.give_back(entry.window_max);
+        self.windows.give_back(entry.window_max, entry.refilled);
         if entry.ours {
             self.counts.outbound -= 1;
             if entry.parked {

@@ -2,7 +2,8 @@
 //!
 //! A window is refilled by quarters: what waits for its refill is lost to the throughput on a long way. It doubles when
 //! a quarter was used up within one round trip: then it, not the network, soon sets the pace. All growth of one connection
-//! comes out of one budget and returns to it when streams end.
+//! comes out of one budget and returns to it when streams end. No stream takes more of it than its share among those that
+//! carry much, so that equal streams get equal windows, and with them equal speed.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +14,20 @@ use crate::{Config, Violation};
 #[derive(Debug)]
 pub(super) struct Windows {
     stream_max: u32,
+    budget_max: u32,
+    /// What is left of it.
     budget: u32,
+    /// Streams that were refilled at least once.
+    carrying: u32,
 }
 
 impl Windows {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             stream_max: config.stream_window_max.max(INITIAL_WINDOW),
+            budget_max: config.window_budget,
             budget: config.window_budget,
+            carrying: 0,
         }
     }
 
@@ -28,7 +35,7 @@ impl Windows {
         self.stream_max
     }
 
-    /// The window that a stream gets from now on: twice its last one, or the same.
+    /// The window that a stream gets from now on: twice its last one, or the same. The first call for a stream counts it.
     pub(super) fn grow(
         &mut self,
         window: u32,
@@ -40,7 +47,10 @@ impl Windows {
             (Some(refilled), Some(rtt)) => now.saturating_duration_since(refilled) < rtt,
             _ => false,
         };
-        let grown = window.saturating_mul(2).min(self.stream_max);
+        self.carrying += u32::from(refilled.is_none());
+        let share = INITIAL_WINDOW.saturating_add(self.budget_max / self.carrying.max(1));
+        let grown = window.saturating_mul(2).min(self.stream_max).min(share);
+        let grown = grown.max(window);
         match self.budget.checked_sub(grown - window) {
             Some(left) if fast => {
                 self.budget = left;
@@ -50,8 +60,10 @@ impl Windows {
         }
     }
 
-    pub(super) fn give_back(&mut self, window: u32) {
+    /// The stream has ended.
+    pub(super) fn give_back(&mut self, window: u32, refilled: Option<Instant>) {
         self.budget += window - INITIAL_WINDOW;
+        self.carrying -= u32::from(refilled.is_some());
     }
 }
 

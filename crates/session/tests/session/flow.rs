@@ -168,6 +168,36 @@ fn all_windows_together_stay_within_the_budget() {
 }
 
 #[test]
+fn streams_that_carry_as_much_get_windows_as_large() {
+    let config = Config {
+        window_budget: 16 << 20,
+        ..roomy()
+    };
+    let (mut pair, keys) = acked(&config, 64);
+    pair.latency = Duration::from_millis(50);
+    let data = vec![0; 4 << 20];
+    pair.pass(Duration::from_secs(3), |pair| {
+        for (ours, theirs) in &keys {
+            pair.dialer().write_some(*ours, &data).unwrap();
+            let now = pair.now;
+            drop(pair.listener().read_all(now, *theirs));
+        }
+    });
+    pair.pass(Duration::from_secs(1), |pair| {
+        for (_, theirs) in &keys {
+            let now = pair.now;
+            drop(pair.listener().read_all(now, *theirs));
+        }
+    });
+    // What may be sent now is a window but for the quarter that is not refilled yet.
+    for (ours, _) in &keys {
+        let window = pair.dialer().write_some(*ours, &data).unwrap();
+        assert!((3 * WINDOW / 2..=2 * WINDOW).contains(&window), "{window}");
+        pair.dialer().discard();
+    }
+}
+
+#[test]
 fn at_most_256_streams_wait_for_an_answer() {
     let mut pair = Pair::new(&YAMUX, &Config::default());
     let keys: Vec<_> = (0..256)
