@@ -3,8 +3,7 @@
 //! A connection reads into one large block after the other. Streams hold slices of them; a block is used again once no
 //! slice is left. When `LENT_MAX` blocks are out with slow readers, payloads are copied out, so a stream that is not
 //! read holds what its window allows and not the blocks around it. An idle connection holds no buffer at all: they wait
-//! in a pool, since the allocator would give their pages back to the system, which takes longer to clear them again than
-//! a cipher to fill them.
+//! in a pool, since the allocator would give their pages back to the system, which has to clear each of them again.
 
 use std::{
     cell::RefCell,
@@ -15,7 +14,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use carrick_session::Records;
 
-/// Bytes in a block: several full records, and what the kernel has ready in one call. Half of it costs 4 % of the throughput.
+/// Bytes in a block: several full records, and what the kernel has ready in one call.
 const BLOCK: usize = 512 << 10;
 /// Room that a read should find; below it the next block begins.
 const READ_MIN: usize = 80 << 10;

@@ -18,14 +18,14 @@ pub struct Config {
     /// the round-trip time holds them back, so only long and fast ways cost memory, and only where the reader stops reading:
     /// 64 MiB fill 5 Gbit/s at 80 ms. Those of QUIC are this large at once, at most 8 MiB.
     pub stream_window_max: u32,
-    /// How far all windows of one connection together may grow beyond their initial 256 KiB, bytes. Over QUIC: what the
+    /// How far all windows of one connection together may grow beyond their initial 256 KiB, bytes; streams that carry much
+    /// have equal shares. Over QUIC: what the
     /// peer may have sent on all streams together and nobody has read, at most 16 MiB.
     pub window_budget: u32,
     /// Unsent bytes at which writers wait and take turns, 64 KiB each. What leaves with one call to the pipe is at most
     /// this, one turn and a quarter of it, and a busy connection holds two such buffers, an idle one none. A short message (at most a
-    /// 64th of this) that is written beside bulk data stands behind both at most. Half of the default costs more wake-ups
-    /// for each byte; twice as much saves 3 % of the processor's time with a hundred busy streams, nothing with one.
-    /// Buffers of more than 672 KiB are not pooled.
+    /// 64th of this) that is written beside bulk data stands behind both at most: less costs more wake-ups for each byte, more
+    /// keeps such messages waiting. Buffers of more than 672 KiB are not pooled.
     pub send_buffer_max: usize,
     /// mplex only: bytes that one stream may hold unread before reading from the connection pauses.
     pub mplex_buffer_max: usize,
