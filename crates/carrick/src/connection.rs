@@ -17,7 +17,7 @@ use carrick_protocols::{
     ping,
 };
 use carrick_session::{Code, Summary};
-use carrick_swarm::{ConnectionId, Direction};
+use carrick_swarm::{CloseReason, ConnectionId, Direction};
 use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -439,5 +439,16 @@ fn wait(slot: &mut Option<Waker>, cx: &Context<'_>) {
     match slot {
         Some(waker) if waker.will_wake(cx.waker()) => {}
         _ => *slot = Some(cx.waker().clone()),
+    }
+}
+
+/// What the peer is told of why we close.
+pub(crate) fn close_code(reason: CloseReason) -> Code {
+    match reason {
+        CloseReason::Duplicate => Code::SUPPLANTED,
+        CloseReason::LimitExceeded => Code::LIMIT,
+        CloseReason::Unwanted => Code::IDLE,
+        CloseReason::Shutdown => Code::SHUTDOWN,
+        CloseReason::LocalPeer | CloseReason::WrongPeer | CloseReason::Requested => Code::NONE,
     }
 }

@@ -262,9 +262,7 @@ impl Control {
                 }
                 Action::Resolve { waiter, result } => self.resolve(waiter, result),
                 Action::Close { connection, reason } => self.close_connection(connection, reason),
-                Action::Identify { connection } => {
-                    self.to_identify.push(Instant::now(), connection)
-                }
+                Action::Identify { connection } => self.identify(connection),
                 Action::PushIdentify { connection } => self.spawn_on(connection, identify::push),
                 Action::Prefer { peer, connection } => self.prefer(peer, connection),
                 Action::Notice(notice) => self.notice(notice),
@@ -321,8 +319,8 @@ impl Control {
             return;
         };
         if reason != CloseReason::Duplicate {
-            shared.close(close_code(reason));
-        } else if !shared.close_idle(Instant::now(), close_code(reason)) {
+            shared.close(connection::close_code(reason));
+        } else if !shared.close_idle(Instant::now(), connection::close_code(reason)) {
             // A stream was opened on it since it was last asked: it stays.
             self.duplicates.insert(connection, false);
             let idle = false;
@@ -331,6 +329,15 @@ impl Control {
                 .handle_event(Instant::now(), Event::Idle { connection, idle });
         }
         debug!(peer = %shared.peer, %reason, "closing a connection");
+    }
+
+    /// Soon; over QUIC at once: py-libp2p may lose the answer that it waits for when a stream of ours comes meanwhile.
+    fn identify(&mut self, connection: ConnectionId) {
+        let link = self.connections.get(&connection).map(|shared| &shared.link);
+        match link {
+            Some(Link::Quic(_)) => self.spawn_on(connection, identify::ask),
+            _ => self.to_identify.push(Instant::now(), connection),
+        }
     }
 
     fn spawn_on<F>(&self, connection: ConnectionId, run: impl FnOnce(Arc<Core>, Arc<Shared>) -> F)
@@ -656,15 +663,4 @@ fn caught_or_lost(shared: Arc<Shared>, run: impl Future<Output = ()>) -> impl Fu
             shared.lose(ConnectionError::Io(io::ErrorKind::Other));
         }
     })
-}
-
-/// What the peer is told of why we close.
-fn close_code(reason: CloseReason) -> Code {
-    match reason {
-        CloseReason::Duplicate => Code::SUPPLANTED,
-        CloseReason::LimitExceeded => Code::LIMIT,
-        CloseReason::Unwanted => Code::IDLE,
-        CloseReason::Shutdown => Code::SHUTDOWN,
-        CloseReason::LocalPeer | CloseReason::WrongPeer | CloseReason::Requested => Code::NONE,
-    }
 }
