@@ -447,7 +447,8 @@ pub(crate) fn close_code(reason: CloseReason) -> Code {
     match reason {
         CloseReason::Duplicate => Code::SUPPLANTED,
         CloseReason::LimitExceeded => Code::LIMIT,
-        CloseReason::Unwanted => Code::IDLE,
+        CloseReason::Unwanted | CloseReason::Trimmed => Code::TRIMMED,
+        CloseReason::Banned | CloseReason::Rejected => Code::GATED,
         CloseReason::Shutdown => Code::SHUTDOWN,
         CloseReason::LocalPeer | CloseReason::WrongPeer | CloseReason::Requested => Code::NONE,
     }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use carrick_wire::{DecodeError, PeerId, ProtocolId};
 
-/// An application or protocol error code carried by a reset (yamux draft `error-codes-yamux`; 0: no code).
+/// Why a stream was reset or a connection closed, as the other side is told (libp2p/specs `error-codes`, with the numbers of
+/// go-libp2p; 0: no code). Yamux carries it in resets and go-aways, QUIC in its application error codes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u32);
 
@@ -17,12 +18,16 @@ impl Code {
     pub const LIMIT: Self = Self(0x1001);
     /// The stream's receiver did not read fast enough for a muxer without flow control (`RATE_LIMITED`).
     pub const SLOW_READER: Self = Self(0x1002);
+    /// The protocol was broken (`PROTOCOL_VIOLATION`).
+    pub const VIOLATION: Self = Self(0x1003);
     /// Another connection to the peer is used instead (`SUPPLANTED`).
     pub const SUPPLANTED: Self = Self(0x1004);
-    /// Nobody used it for a while (`GARBAGE_COLLECTED`).
-    pub const IDLE: Self = Self(0x1005);
+    /// Nobody used it for a while, or there were too many and this one was worth least (`GARBAGE_COLLECTED`).
+    pub const TRIMMED: Self = Self(0x1005);
     /// The node is shutting down (`SHUTDOWN`).
     pub const SHUTDOWN: Self = Self(0x1006);
+    /// The peer is not let in: it is banned, or admission decided against it (`GATED`).
+    pub const GATED: Self = Self(0x1007);
     /// QUIC carried a code of more than 32 bits (`CODE_OUT_OF_RANGE`).
     pub const OUT_OF_RANGE: Self = Self(0x1008);
 }
@@ -34,9 +39,11 @@ impl fmt::Display for Code {
             Self::NEGOTIATION_FAILED => f.write_str("protocol negotiation failed"),
             Self::LIMIT => f.write_str("a limit was reached"),
             Self::SLOW_READER => f.write_str("the reader was too slow"),
+            Self::VIOLATION => f.write_str("the protocol was broken"),
             Self::SUPPLANTED => f.write_str("another connection is used instead"),
-            Self::IDLE => f.write_str("it was idle"),
+            Self::TRIMMED => f.write_str("trimmed, since it was idle or one too many"),
             Self::SHUTDOWN => f.write_str("the peer is shutting down"),
+            Self::GATED => f.write_str("banned or not admitted"),
             Self::OUT_OF_RANGE => f.write_str("a code of more than 32 bits"),
             Self(code) => write!(f, "code {code:#x}"),
         }

@@ -314,6 +314,15 @@ pub enum CloseReason {
     /// The app disconnected the peer.
     #[error("the app disconnected the peer")]
     Requested,
+    /// There were more connections than we like to keep, and this one was worth least.
+    #[error("trimmed: there are many connections, and it is worth little")]
+    Trimmed,
+    /// The peer, or where it comes from, is banned.
+    #[error("banned")]
+    Banned,
+    /// Admission decided against it.
+    #[error("not admitted")]
+    Rejected,
     /// We shut down.
     #[error("shutting down")]
     Shutdown,

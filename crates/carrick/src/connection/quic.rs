@@ -422,7 +422,7 @@ pub(crate) async fn run(
                 quic.forget_acknowledged();
                 let now = Instant::now();
                 if let Some(since) = idle_timeout.and_then(|timeout| now.checked_sub(timeout)) {
-                    shared.close_idle(since, Code::IDLE);
+                    shared.close_idle(since, Code::TRIMMED);
                 }
                 let idle_by = shared.idle_since().zip(idle_timeout);
                 let idle_by = idle_by.map(|(since, timeout)| since + timeout);
@@ -459,7 +459,7 @@ fn connection_error(error: quinn::ConnectionError) -> ConnectionError {
     use quinn::ConnectionError as Quic;
     match error {
         Quic::ApplicationClosed(ApplicationClose { error_code, .. }) => match code(error_code) {
-            Code::NONE | Code::SUPPLANTED | Code::IDLE | Code::SHUTDOWN => {
+            Code::NONE | Code::SUPPLANTED | Code::TRIMMED | Code::SHUTDOWN => {
                 ConnectionError::ClosedByPeer
             }
             code => ConnectionError::ClosedWith(code),

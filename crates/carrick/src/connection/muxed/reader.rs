@@ -189,7 +189,7 @@ impl Input {
             .zip(idle_timeout)
             .map(|(since, timeout)| since + timeout);
         if let Some(since) = idle_timeout.and_then(|timeout| now.checked_sub(timeout)) {
-            self.shared.close_idle(since, Code::IDLE);
+            self.shared.close_idle(since, Code::TRIMMED);
         }
         let deadline = self.shared.muxed().with(|state| {
             state
