@@ -7,18 +7,19 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use carrick_protocols::identify::{Own, Sealed};
 use carrick_session::Security;
-use carrick_swarm::{DialError, DialOptions, WaiterId};
+use carrick_swarm::{DialError, DialOptions, Swarm, WaiterId};
 use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::{
     Config, Connection, NodeEvent,
     connection::Shared,
-    message::Message,
+    message::{Ask, Message},
     pnet::SwarmKey,
     resolve::Resolver,
     router::Router,
@@ -151,6 +152,21 @@ impl Core {
             }
         };
         sealed.encode(observed)
+    }
+
+    /// Asks or commands the swarm, on the control task; `None` once the node is closed. Dropping the future does not take
+    /// back what was asked.
+    pub(crate) async fn with_swarm<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Swarm, Instant) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        let ask = Box::new(move |swarm: &mut Swarm, now| {
+            // Whoever asked may have gone.
+            let _ = reply.send(ask(swarm, now));
+        });
+        self.send(Message::Swarm(Ask(ask))).await;
+        answer.await.ok()
     }
 
     /// The connection that streams to `peer` use, if there is one.

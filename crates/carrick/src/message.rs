@@ -1,10 +1,12 @@
 //! What the node's parts tell the control task.
 
+use std::{fmt, time::Instant};
+
 use bytes::BytesMut;
 use carrick_protocols::identify;
 use carrick_session::{Mux, Opener, Sealer, Summary};
 use carrick_swarm::{
-    Answer, AttemptId, ConnectionId, DialError, DialOptions, LookupId, PendingId, WaiterId,
+    Answer, AttemptId, ConnectionId, DialError, DialOptions, LookupId, PendingId, Swarm, WaiterId,
 };
 use carrick_wire::{Multiaddr, PeerId, PublicKey};
 use tokio::sync::oneshot;
@@ -29,10 +31,6 @@ pub(crate) enum Message {
     },
     Cancel {
         waiter: WaiterId,
-    },
-    Addresses {
-        peer: PeerId,
-        addresses: Vec<Multiaddr>,
     },
     Listen {
         address: Multiaddr,
@@ -83,9 +81,22 @@ pub(crate) enum Message {
         reply: oneshot::Sender<Vec<Connection>>,
     },
     ProtocolsChanged,
+    /// Asks or commands the swarm; what it wants done follows at once.
+    Swarm(Ask),
     Close {
         done: Option<oneshot::Sender<()>>,
     },
+}
+
+/// What somebody wants of the swarm, on the control task.
+pub(crate) struct Ask(pub(crate) Box<Asking>);
+
+type Asking = dyn FnOnce(&mut Swarm, Instant) + Send;
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ask")
+    }
 }
 
 /// An authenticated peer, before the swarm knows of it.

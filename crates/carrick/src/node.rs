@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use carrick_swarm::{DialError, DialOptions};
+use carrick_swarm::{DialError, DialOptions, Event};
 use carrick_wire::{Multiaddr, PeerId, Protocol};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
@@ -307,11 +307,17 @@ impl Node {
     pub async fn add_addresses(&self, target: impl IntoTarget) -> Result<(), OpenError> {
         let target = target.into_target()?;
         let peer = target.peer.ok_or(crate::TargetError::Empty)?;
-        self.core
-            .send(Message::Addresses {
-                peer,
-                addresses: target.addresses,
-            })
+        let addresses = target.addresses;
+        let ttl = ADDRESS_TTL;
+        let learnt = Event::Addresses {
+            peer,
+            addresses,
+            ttl,
+        };
+        // A closed node has nothing to remember.
+        let _ = self
+            .core
+            .with_swarm(|swarm, now| swarm.handle_event(now, learnt))
             .await;
         Ok(())
     }
@@ -348,6 +354,8 @@ impl Node {
     }
 }
 
+/// How long an address that a user gave is remembered.
+const ADDRESS_TTL: Duration = Duration::from_secs(3600);
 /// How often opening starts again because its connection has ended meanwhile.
 const RETRIES_MAX: usize = 3;
 

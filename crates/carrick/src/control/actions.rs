@@ -1,0 +1,176 @@
+//! Does what the swarm wants: dials, lookups, answers, closes, and what users are told.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Instant,
+};
+
+use carrick_swarm::{
+    Action, AttemptId, CloseReason, ConnectionId, DialError, Event, LookupId, Notice, Query,
+    WaiterId,
+};
+use carrick_wire::{Multiaddr, PeerId};
+use tracing::debug;
+
+use super::{Control, caught};
+use crate::{
+    AttemptError, Connection, NodeEvent,
+    connection::{self, Link, Shared},
+    core::Core,
+    dial, identify,
+    message::Message,
+    resolve,
+};
+
+impl Control {
+    /// Does what the swarm wants.
+    pub(super) fn act(&mut self) {
+        while let Some(action) = self.swarm.poll_action() {
+            match action {
+                Action::Dial {
+                    attempt,
+                    address,
+                    expected,
+                } => self.dial(attempt, address, expected),
+                Action::Abort { attempt } => {
+                    if let Some(dial) = self.dials.remove(&attempt) {
+                        dial.abort();
+                    }
+                }
+                Action::LookUp { lookup, query } => self.look_up(lookup, query),
+                Action::AbortLookUp { lookup } => {
+                    if let Some(lookup) = self.lookups.remove(&lookup) {
+                        lookup.abort();
+                    }
+                }
+                Action::Resolve { waiter, result } => self.resolve(waiter, result),
+                Action::Close { connection, reason } => self.close_connection(connection, reason),
+                Action::Identify { connection } => self.identify(connection),
+                Action::PushIdentify { connection } => self.spawn_on(connection, identify::push),
+                Action::Prefer { peer, connection } => self.prefer(peer, connection),
+                Action::Notice(notice) => self.notice(notice),
+            }
+        }
+    }
+
+    fn dial(&mut self, attempt: AttemptId, address: Multiaddr, expected: Option<PeerId>) {
+        let node = self.node.clone();
+        let dial = async move {
+            let dial = dial::dial(&node, attempt, address.clone(), expected);
+            let dialed = caught(dial).await.unwrap_or(Err(AttemptError::Aborted));
+            let result = dialed.map(Box::new);
+            node.send(Message::Dialed {
+                attempt,
+                address,
+                result,
+            })
+            .await;
+        };
+        self.dials.insert(attempt, self.tasks.spawn(dial));
+    }
+
+    fn look_up(&mut self, lookup: LookupId, query: Query) {
+        let node = self.node.clone();
+        let ask = async move {
+            let answer = caught(resolve::ask(&*node.resolver, query)).await;
+            let result = answer.unwrap_or_else(|| Err("the resolver panicked".to_owned()));
+            node.send(Message::LookedUp { lookup, result }).await;
+        };
+        self.lookups.insert(lookup, self.tasks.spawn(ask));
+    }
+
+    fn resolve(&mut self, waiter: WaiterId, result: Result<ConnectionId, DialError>) {
+        let Some(reply) = self.waiters.remove(&waiter) else {
+            return;
+        };
+        // From here on it is held: it cannot become idle before the waiter has opened its stream.
+        let connection = result.and_then(|id| {
+            let shared = self.connections.get(&id).ok_or(DialError::Closed)?;
+            Ok(Connection::new(shared.clone()))
+        });
+        // Whoever dropped its future has no use for the outcome.
+        let _ = reply.send(connection);
+    }
+
+    fn close_connection(&mut self, connection: ConnectionId, reason: CloseReason) {
+        let Some(shared) = self.connections.get(&connection) else {
+            return;
+        };
+        if reason != CloseReason::Duplicate {
+            shared.close(connection::close_code(reason));
+        } else if !shared.close_idle(Instant::now(), connection::close_code(reason)) {
+            // A stream was opened on it since it was last asked: it stays.
+            self.duplicates.insert(connection, false);
+            let idle = false;
+            return self
+                .swarm
+                .handle_event(Instant::now(), Event::Idle { connection, idle });
+        }
+        debug!(peer = %shared.peer, %reason, "closing a connection");
+    }
+
+    /// Soon; over QUIC at once: py-libp2p may lose the answer that it waits for when a stream of ours comes meanwhile.
+    fn identify(&mut self, connection: ConnectionId) {
+        let link = self.connections.get(&connection).map(|shared| &shared.link);
+        match link {
+            Some(Link::Quic(_)) => self.spawn_on(connection, identify::ask),
+            _ => self.to_identify.push(Instant::now(), connection),
+        }
+    }
+
+    pub(super) fn spawn_on<F>(
+        &self,
+        connection: ConnectionId,
+        run: impl FnOnce(Arc<Core>, Arc<Shared>) -> F,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(shared) = self.connections.get(&connection) {
+            tokio::spawn(run(self.node.clone(), shared.clone()));
+        }
+    }
+
+    fn prefer(&mut self, peer: PeerId, connection: Option<ConnectionId>) {
+        let shared = connection.and_then(|id| self.connections.get(&id).cloned());
+        let mut peers = self
+            .node
+            .peers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match shared {
+            Some(shared) => drop(peers.insert(peer, shared)),
+            None => drop(peers.remove(&peer)),
+        }
+        drop(peers);
+    }
+
+    pub(super) fn notice(&self, notice: Notice) {
+        let event = match notice {
+            Notice::Connected {
+                peer,
+                address,
+                direction,
+                ..
+            } => NodeEvent::Connected {
+                peer,
+                address,
+                direction,
+            },
+            Notice::Disconnected { peer } => NodeEvent::Disconnected { peer },
+            Notice::Identified { peer, .. } => NodeEvent::Identified { peer },
+            Notice::Listening { address } => NodeEvent::Listening { address },
+            Notice::ListenerClosed { address } => NodeEvent::ListenerClosed { address },
+            Notice::DialFailed { peer, error } => NodeEvent::DialFailed { peer, error },
+            Notice::ConnectionClosed { peer, reason, .. } => {
+                debug!(%peer, ?reason, "a connection was closed");
+                return;
+            }
+            Notice::ExternalAddress { address } => {
+                debug!(%address, "several peers see us at this address");
+                return;
+            }
+        };
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+}

@@ -1,0 +1,179 @@
+//! From an accepted socket or a finished upgrade to a connection with its tasks, and which connections are superfluous.
+
+use std::{io, sync::Arc, time::Instant};
+
+use carrick_swarm::{ConnectionId, Direction, Event, Origin};
+use carrick_wire::{Multiaddr, PeerId};
+use futures::FutureExt;
+use tracing::{Instrument, Span, debug, debug_span};
+
+use super::{Control, caught};
+use crate::{
+    AttemptError, ConnectionError,
+    connection::{
+        self, Channel, Link, Shared,
+        muxed::{Muxed, duo, reader::Reader, writer},
+        quic::{self, Quic},
+    },
+    dial, identify, inbound,
+    message::{Arrival, Carrier, Message, Session, Upgraded},
+};
+
+impl Control {
+    /// Admission comes before the first byte is read, and before QUIC's handshake.
+    pub(super) fn accepted(&mut self, arrival: Arrival, remote: Multiaddr) {
+        let pending = match self.swarm.admit(Instant::now(), &remote) {
+            Ok(pending) => pending,
+            Err(refused) => return debug!(%remote, %refused, "an inbound connection was refused"),
+        };
+        let node = self.node.clone();
+        self.tasks.spawn(async move {
+            let upgraded = caught(dial::upgrade_inbound(&node, arrival)).await;
+            let result = upgraded.unwrap_or(Err(AttemptError::Aborted)).map(Box::new);
+            node.send(Message::Upgraded {
+                pending,
+                remote,
+                result,
+            })
+            .await;
+        });
+    }
+
+    pub(super) fn establish(&mut self, session: Session, address: Multiaddr, origin: Origin) {
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        let direction = match origin {
+            Origin::Attempt(_) => Direction::Outbound,
+            Origin::Pending(_) => Direction::Inbound,
+        };
+        let peer = session.peer;
+        let outbound_max = self.node.config.session.outbound_streams_max;
+        let details = connection::Origin {
+            id,
+            peer,
+            key: session.key,
+            summary: session.summary,
+            address: address.clone(),
+            direction,
+            outbound_max,
+            hurry: self.hurry.clone(),
+            negotiation_timeout: self.node.config.negotiation_timeout,
+        };
+        let shared = self.start(details, session.carrier);
+        shared.set_outbound_max(outbound_max.min(identify::FOREIGN_STREAMS_MAX));
+        self.connections.insert(id, shared.clone());
+        self.event(Event::Established {
+            connection: id,
+            peer,
+            address,
+            origin,
+        });
+        if !self.swarm.connections(&peer).any(|(known, _)| known == id) {
+            // No limit counts a connection that was not taken in: it must not live until the peer closes its side.
+            shared.lose(ConnectionError::Closed);
+        }
+        self.watch_duplicates(peer);
+    }
+
+    /// Makes the connection and starts its tasks.
+    fn start(&self, origin: connection::Origin, carrier: Carrier) -> Arc<Shared> {
+        let span = debug_span!("connection", peer = %origin.peer, id = origin.id.0);
+        match carrier {
+            Carrier::Pipe(upgraded) => self.start_muxed(origin, upgraded, span),
+            Carrier::Quic(secured) => {
+                let config = &self.node.config;
+                let quic = Quic::new(secured, origin.outbound_max, &config.session);
+                let shared = Arc::new(Shared::new(origin, Link::Quic(quic)));
+                let incoming = self.server(&shared);
+                let run = quic::run(shared.clone(), config.idle_timeout, incoming);
+                self.spawn_last(&shared, run, span);
+                shared
+            }
+        }
+    }
+
+    /// A muxer's reader and writer.
+    fn start_muxed(
+        &self,
+        origin: connection::Origin,
+        upgraded: Upgraded,
+        span: Span,
+    ) -> Arc<Shared> {
+        let link = Link::Muxed(Muxed::new(upgraded.mux));
+        let shared = Arc::new(Shared::new(origin, link));
+        let write = writer::run(shared.clone(), upgraded.pipe.writer, upgraded.sealer);
+        let write = caught_or_lost(shared.clone(), write).instrument(span.clone());
+        let reader = Reader {
+            shared: shared.clone(),
+            pipe: upgraded.pipe.reader,
+            opener: upgraded.opener,
+            leftover: upgraded.leftover,
+            idle_timeout: self.node.config.idle_timeout,
+            incoming: self.server(&shared),
+        };
+        let run = duo::run(shared.clone(), Box::pin(reader.run()), Box::pin(write));
+        self.spawn_last(&shared, run, span);
+        shared
+    }
+
+    /// Serves every stream that the peer opens.
+    fn server(&self, shared: &Arc<Shared>) -> impl FnMut(Channel) + use<> {
+        let (node, shared) = (self.node.clone(), shared.clone());
+        move |channel| {
+            let serve = inbound::serve(node.clone(), shared.clone(), channel);
+            drop(tokio::spawn(serve));
+        }
+    }
+
+    /// Runs the task with which the connection ends, and then tells us so.
+    fn spawn_last(
+        &self,
+        shared: &Arc<Shared>,
+        run: impl Future<Output = ()> + Send + 'static,
+        span: Span,
+    ) {
+        let (node, connection) = (self.node.clone(), shared.id);
+        let run = caught_or_lost(shared.clone(), run);
+        let run = run.map(move |()| node.post(Message::Ended { connection }));
+        tokio::spawn(run.instrument(span));
+    }
+
+    /// Whoever shares its peer with another connection is asked from time to time whether it is idle.
+    pub(super) fn watch_duplicates(&mut self, peer: PeerId) {
+        let all: Vec<_> = self.swarm.connections(&peer).map(|(id, _)| id).collect();
+        for id in &all {
+            if all.len() > 1 {
+                self.duplicates.entry(*id).or_insert(false);
+            } else {
+                self.duplicates.remove(id);
+            }
+        }
+    }
+
+    /// Only connections that share their peer are asked: the others' streams come and go without a word to us.
+    pub(super) fn check_duplicates(&mut self) {
+        let mut changed = Vec::new();
+        for (id, was_idle) in &mut self.duplicates {
+            let idle = self
+                .connections
+                .get(id)
+                .is_some_and(|shared| shared.idle_since().is_some());
+            if idle != *was_idle {
+                *was_idle = idle;
+                changed.push(Event::Idle {
+                    connection: *id,
+                    idle,
+                });
+            }
+        }
+        changed.into_iter().for_each(|event| self.event(event));
+    }
+}
+
+fn caught_or_lost(shared: Arc<Shared>, run: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    caught(run).map(move |finished| {
+        if finished.is_none() {
+            shared.lose(ConnectionError::Io(io::ErrorKind::Other));
+        }
+    })
+}
