@@ -285,7 +285,7 @@ fn half_open_connections_beyond_the_limit_are_closed_unread() {
     run(async {
         let mut config = Config::default();
         config.swarm.pending_inbound_max = 10;
-        config.session.upgrade_timeout = Duration::from_millis(300);
+        config.session.upgrade_timeout = Duration::from_secs(2);
         let spy = Spy::default();
         let builder = Node::builder().config(config).transport(spy.clone());
         let server = builder.listen(TCP).unwrap().spawn().await.unwrap();
