@@ -321,7 +321,7 @@ fn drive(muxer: &ProtocolId, mut data: &[u8]) {
                 mux.release(now, key);
                 keys.retain(|other| *other != key);
             }
-            (10, _) if *arg == 0 => mux.go_away(),
+            (10, _) if *arg < 4 => mux.go_away(carrick_session::Code(u32::from(*arg))),
             _ => {}
         }
         drain(&mut mux, &mut keys);

@@ -219,7 +219,7 @@ impl Shared {
     /// is told `code` where there is a word for it.
     pub(crate) fn close(&self, code: Code) {
         match &self.link {
-            Link::Muxed(muxed) => muxed.close(),
+            Link::Muxed(muxed) => muxed.close(code),
             Link::Quic(quic) => quic.close(code),
         }
     }

@@ -16,7 +16,7 @@ pub enum ConnectionError {
     /// One side has said that it closes; open streams may still finish.
     #[error("the connection is closing")]
     Closing,
-    /// The peer closed it.
+    /// The peer closed it and gave no reason.
     #[error("the peer closed the connection")]
     ClosedByPeer,
     /// The peer closed it and said why.

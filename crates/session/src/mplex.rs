@@ -204,9 +204,14 @@ impl Mplex {
     }
 
     /// mplex has no frame that says so.
-    pub(crate) fn go_away(&mut self) {
+    pub(crate) fn go_away(&mut self, _code: Code) {
         self.away = true;
         self.openable();
+    }
+
+    /// See [`go_away`](Self::go_away).
+    pub(crate) fn reason(&self) -> Code {
+        Code::NONE
     }
 
     pub(crate) fn lose(&mut self) {

@@ -151,9 +151,15 @@ impl Mux {
         each!(mut self, mux => mux.release(now, key));
     }
 
-    /// Stops opening and accepting streams, and tells the peer so where the muxer can.
-    pub fn go_away(&mut self) {
-        each!(mut self, mux => mux.go_away());
+    /// Stops opening and accepting streams, and tells the peer so where the muxer can. Without a code open streams may
+    /// finish; some peers take a code for the connection's end, so it is sent when no stream matters any more.
+    pub fn go_away(&mut self, code: Code) {
+        each!(mut self, mux => mux.go_away(code));
+    }
+
+    /// The first reason that the peer gave for going away; [`Code::NONE`]: it gave none.
+    pub fn reason(&self) -> Code {
+        each!(self, mux => mux.reason())
     }
 
     /// The connection is gone: every stream ends in [`StreamError::ConnectionLost`], unless it had ended before.

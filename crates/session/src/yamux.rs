@@ -35,7 +35,7 @@ mod window;
 const ACK_BACKLOG: usize = 256;
 /// A window is refilled when this part of it was read.
 const REFILL_PART: u32 = 4;
-/// Go-away codes (hashicorp/yamux).
+/// Go-away codes (hashicorp/yamux). Whatever else a go-away carries is libp2p's reason to close.
 const NORMAL: u32 = 0;
 const PROTOCOL_ERROR: u32 = 1;
 const INTERNAL_ERROR: u32 = 2;
@@ -60,6 +60,8 @@ pub(crate) struct Yamux {
     /// Streams whose first frame waits for the ack backlog, in the order in which they came; all of them live.
     parked: VecDeque<Key>,
     going: Going,
+    /// Why the peer went away, once it has said so.
+    reason: Code,
 }
 
 #[derive(Debug)]
@@ -127,6 +129,7 @@ impl Yamux {
             linger: config.linger,
             parked: VecDeque::new(),
             going: Going::On,
+            reason: Code::NONE,
         }
     }
 
@@ -253,10 +256,14 @@ impl Yamux {
         self.settle(key);
     }
 
-    pub(crate) fn go_away(&mut self) {
+    pub(crate) fn go_away(&mut self, code: Code) {
         self.going = Going::Away;
-        self.send(Kind::GoAway, Flags::EMPTY, 0, NORMAL);
+        self.send(Kind::GoAway, Flags::EMPTY, 0, code.0);
         self.openable();
+    }
+
+    pub(crate) fn reason(&self) -> Code {
+        self.reason
     }
 
     pub(crate) fn lose(&mut self) {
@@ -392,7 +399,10 @@ impl Yamux {
                 self.pinger.answered(now, header.length);
                 Ok(())
             }
-            Kind::GoAway if header.length == NORMAL => {
+            Kind::GoAway if !matches!(header.length, PROTOCOL_ERROR | INTERNAL_ERROR) => {
+                if self.reason == Code(NORMAL) {
+                    self.reason = Code(header.length);
+                }
                 if self.going == Going::On {
                     self.going = Going::PeerAway;
                 }
@@ -402,8 +412,7 @@ impl Yamux {
             }
             Kind::GoAway => Err(Violation(match header.length {
                 PROTOCOL_ERROR => "the peer reported a protocol error",
-                INTERNAL_ERROR => "the peer reported an internal error",
-                _ => "the peer went away with an error",
+                _ => "the peer reported an internal error",
             })),
         }
     }

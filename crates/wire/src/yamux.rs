@@ -22,7 +22,7 @@ pub struct Header {
     /// The stream, never 0 for `Data` and `WindowUpdate`; 0, the session, for the other two.
     pub stream: u32,
     /// `Data`: the body's bytes. `WindowUpdate`: bytes granted on top. `Ping`: an opaque value.
-    /// `GoAway`: 0 normal, 1 protocol error, 2 internal error.
+    /// `GoAway`: 0 normal, 1 protocol error, 2 internal error, else why (libp2p/specs `error-codes`).
     pub length: u32,
 }
 

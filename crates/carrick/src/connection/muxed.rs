@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use carrick_session::{Event, Key, Mux, OpenError as MuxOpenError, Read, Records};
+use carrick_session::{Code, Event, Key, Mux, OpenError as MuxOpenError, Read, Records};
 use tokio::sync::Notify;
 
 use super::{Phase, wait};
@@ -124,14 +124,14 @@ impl Muxed {
 
     /// Takes no more streams.
     pub(crate) fn go_away(&self) {
-        self.with(|state| state.mux.go_away());
+        self.with(|state| state.mux.go_away(Code::NONE));
     }
 
-    /// Says go-away; the writer shuts the pipe down once everything is sent.
-    pub(crate) fn close(&self) {
+    /// Says go-away, and why; the writer shuts the pipe down once everything is sent.
+    pub(crate) fn close(&self, code: Code) {
         self.with(|state| {
             if state.phase == Phase::Open {
-                state.mux.go_away();
+                state.mux.go_away(code);
                 state.phase = Phase::Closing;
                 state.wake_tasks = true;
             }
@@ -141,6 +141,17 @@ impl Muxed {
     /// The pipe is gone: every stream and every waiting open hears of it. The first reason counts.
     pub(crate) fn lose(&self, error: ConnectionError) {
         self.with(|state| {
+            let reason = state.mux.reason();
+            let ended = matches!(
+                error,
+                ConnectionError::ClosedByPeer | ConnectionError::Io(_)
+            );
+            let told = ended && reason != Code::NONE;
+            let error = if told {
+                ConnectionError::ClosedWith(reason)
+            } else {
+                error
+            };
             if let Some(error) = state.phase.lost_to(error) {
                 state.phase = Phase::Lost(error);
                 state.mux.lose();

@@ -459,9 +459,7 @@ fn connection_error(error: quinn::ConnectionError) -> ConnectionError {
     use quinn::ConnectionError as Quic;
     match error {
         Quic::ApplicationClosed(ApplicationClose { error_code, .. }) => match code(error_code) {
-            Code::NONE | Code::SUPPLANTED | Code::TRIMMED | Code::SHUTDOWN => {
-                ConnectionError::ClosedByPeer
-            }
+            Code::NONE => ConnectionError::ClosedByPeer,
             code => ConnectionError::ClosedWith(code),
         },
         Quic::ConnectionClosed(ConnectionClose { error_code, .. })

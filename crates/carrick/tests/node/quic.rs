@@ -197,8 +197,8 @@ fn the_peers_reason_to_close_can_be_read() {
     run(async {
         for (by, expected) in [
             (0, ConnectionError::ClosedByPeer),
-            (0x1005, ConnectionError::ClosedByPeer),
-            (0x1006, ConnectionError::ClosedByPeer),
+            (0x1005, ConnectionError::ClosedWith(Code::TRIMMED)),
+            (0x1006, ConnectionError::ClosedWith(Code::SHUTDOWN)),
             (0x1001, ConnectionError::ClosedWith(Code::LIMIT)),
             (LARGE, ConnectionError::ClosedWith(Code::OUT_OF_RANGE)),
         ] {

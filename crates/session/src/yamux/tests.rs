@@ -553,16 +553,36 @@ fn what_the_peer_opened_before_it_went_away_is_taken_though_its_first_bytes_come
 
 #[test]
 fn go_away_with_a_code_is_an_error_that_says_which() {
-    for (code, text) in [
-        (1, "protocol error"),
-        (2, "internal error"),
-        (3, "error"),
-        (u32::MAX, "error"),
-    ] {
+    for (code, text) in [(1, "protocol error"), (2, "internal error")] {
         let violation = Machine::new()
             .recv(&frame(Kind::GoAway, Flags::EMPTY, 0, code))
             .unwrap_err();
         assert!(violation.0.contains(text), "{violation}");
+    }
+}
+
+#[test]
+fn go_away_may_say_why_and_streams_finish_all_the_same() {
+    for code in [Code::TRIMMED, Code(3), Code(u32::MAX)] {
+        let mut machine = Machine::new();
+        let (ours, id) = machine.outgoing();
+        assert_eq!(machine.yamux.reason(), Code::NONE);
+        // First without a reason, as who still has streams to finish; the first reason counts.
+        for code in [0, code.0, 77] {
+            let go_away = frame(Kind::GoAway, Flags::EMPTY, 0, code);
+            machine.recv(&go_away).unwrap();
+        }
+        assert_eq!(machine.yamux.reason(), code);
+        assert_eq!(machine.yamux.open_beyond(0), Err(OpenError::Closing));
+        machine.recv(&data(Flags::FIN, id, b"rest")).unwrap();
+        assert_eq!(machine.read(ours), Ok(Read::Data("rest".into())));
+        // And ours, as the peer sees it.
+        machine.sent();
+        machine.yamux.go_away(code);
+        assert_eq!(
+            machine.sent(),
+            [header(Kind::GoAway, Flags::EMPTY, 0, code.0)]
+        );
     }
 }
 
@@ -811,7 +831,7 @@ fn a_refused_stream_is_told_why() {
     for (away, code) in [(false, Code::LIMIT), (true, Code::SHUTDOWN)] {
         let mut machine = Machine::with(&config);
         if away {
-            machine.yamux.go_away();
+            machine.yamux.go_away(Code::NONE);
             machine.sent();
         }
         machine

@@ -442,7 +442,7 @@ fn going_away_refuses_new_streams_and_lets_the_others_finish() {
     each(&config, |mut pair| {
         let (ours, theirs) = pair.stream(b"hello");
         assert_eq!(pair.dialer().mux.open(), Err(OpenError::Blocked));
-        pair.dialer().mux.go_away();
+        pair.dialer().mux.go_away(Code::NONE);
         assert!(
             pair.dialer().saw(Event::Openable),
             "whoever waits learns that it is in vain"

@@ -18,8 +18,8 @@ fn a_code_of_more_than_32_bits_is_out_of_range_and_all_others_are_themselves() {
 fn a_peers_close_is_clean_or_says_why() {
     for (by, expected) in [
         (0, ConnectionError::ClosedByPeer),
-        (0x1005, ConnectionError::ClosedByPeer),
-        (0x1006, ConnectionError::ClosedByPeer),
+        (0x1005, ConnectionError::ClosedWith(Code::TRIMMED)),
+        (0x1006, ConnectionError::ClosedWith(Code::SHUTDOWN)),
         (0x1001, ConnectionError::ClosedWith(Code::LIMIT)),
         (77, ConnectionError::ClosedWith(Code(77))),
     ] {
