@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -22,7 +22,10 @@ use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use self::{muxed::Muxed, quic::Quic};
-use crate::{ConnectionError, info::Info};
+use crate::{
+    ConnectionEnd, ConnectionError,
+    info::{Changes, Info},
+};
 
 pub(crate) use self::channel::Channel;
 #[cfg(feature = "quic")]
@@ -74,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) hurry: mpsc::Sender<ConnectionId>,
     /// Whether there ever was a user's stream, whose last words the connection's end would have to wait for.
     carried: AtomicBool,
+    /// Why we close it; the first reason counts.
+    closed_for: OnceLock<CloseReason>,
     users: Mutex<Users>,
 }
 
@@ -82,6 +87,8 @@ pub(crate) struct Shared {
 pub(crate) struct Known {
     /// What identify told, once it did.
     pub(crate) info: Option<Arc<Info>>,
+    /// What in it is news, since somebody was told last.
+    pub(crate) changes: Changes,
     /// The connection is gone, and the control task knows.
     pub(crate) gone: bool,
 }
@@ -175,6 +182,7 @@ impl Shared {
             link,
             hurry: origin.hurry,
             carried: AtomicBool::new(false),
+            closed_for: OnceLock::new(),
             users: Mutex::new(users),
         }
     }
@@ -216,8 +224,9 @@ impl Shared {
     }
 
     /// Takes no more streams; once everything is sent, the connection ends. Streams that are still open are lost. The peer
-    /// is told `code` where there is a word for it.
-    pub(crate) fn close(&self, code: Code) {
+    /// is told why where there is a word for it.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        let code = close_code(*self.closed_for.get_or_init(|| reason));
         match &self.link {
             Link::Muxed(muxed) => muxed.close(code),
             Link::Quic(quic) => quic.close(code),
@@ -225,12 +234,12 @@ impl Shared {
     }
 
     /// As [`close`](Self::close), if no user has held the connection since `since`. Tells whether that is so.
-    pub(crate) fn close_idle(&self, since: Instant, code: Code) -> bool {
+    pub(crate) fn close_idle(&self, since: Instant, reason: CloseReason) -> bool {
         let users = self.users();
         let idle = users.idle_since.is_some_and(|idle| idle <= since);
         if idle {
             // Under the lock: nobody becomes a user between the look and the close.
-            self.close(code);
+            self.close(reason);
         }
         idle
     }
@@ -261,11 +270,34 @@ impl Shared {
         self.known.borrow().info.clone()
     }
 
+    /// What is news in it since the last call.
+    pub(crate) fn take_changes(&self) -> Changes {
+        let mut changes = Changes::default();
+        self.known.send_if_modified(|known| {
+            changes = std::mem::take(&mut known.changes);
+            false
+        });
+        changes
+    }
+
     /// Why the connection is over, if it is.
     pub(crate) fn lost(&self) -> Option<ConnectionError> {
         match &self.link {
             Link::Muxed(muxed) => muxed.lost(),
             Link::Quic(quic) => quic.lost(),
+        }
+    }
+
+    /// Who ended the connection, now that it is over.
+    pub(crate) fn end(&self) -> ConnectionEnd {
+        match self.lost() {
+            Some(ConnectionError::ClosedByPeer) => ConnectionEnd::Theirs(Code::NONE),
+            Some(ConnectionError::ClosedWith(code)) => ConnectionEnd::Theirs(code),
+            None | Some(ConnectionError::Closed | ConnectionError::Closing) => {
+                let reason = self.closed_for.get().copied();
+                ConnectionEnd::Ours(reason.unwrap_or(CloseReason::Requested))
+            }
+            Some(error) => ConnectionEnd::Lost(error),
         }
     }
 
@@ -443,11 +475,11 @@ fn wait(slot: &mut Option<Waker>, cx: &Context<'_>) {
 }
 
 /// What the peer is told of why we close.
-pub(crate) fn close_code(reason: CloseReason) -> Code {
+fn close_code(reason: CloseReason) -> Code {
     match reason {
         CloseReason::Duplicate => Code::SUPPLANTED,
         CloseReason::LimitExceeded => Code::LIMIT,
-        CloseReason::Unwanted | CloseReason::Trimmed => Code::TRIMMED,
+        CloseReason::Unwanted | CloseReason::Idle | CloseReason::Trimmed => Code::TRIMMED,
         CloseReason::Banned | CloseReason::Rejected => Code::GATED,
         CloseReason::Shutdown => Code::SHUTDOWN,
         CloseReason::LocalPeer | CloseReason::WrongPeer | CloseReason::Requested => Code::NONE,

@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use carrick_session::Code;
 use carrick_swarm::{
-    AttemptId, ConnectionId, DialError, DialOptions, Event, LookupId, Origin, Swarm, WaiterId,
+    AttemptId, CloseReason, ConnectionId, DialError, DialOptions, Event, LookupId, Origin, Swarm,
+    WaiterId,
 };
 use carrick_wire::PeerId;
 use futures::FutureExt;
@@ -257,7 +257,7 @@ impl Control {
         self.event(Event::Shutdown);
         self.connections
             .values()
-            .for_each(|shared| shared.close(Code::SHUTDOWN));
+            .for_each(|shared| shared.close(CloseReason::Shutdown));
         // Whoever else closes the node is answered when it is closed: by the drop of this.
         let mut closers = Vec::new();
         let gone = async {

@@ -1,14 +1,18 @@
-//! What the node tells its user unasked.
+//! What the node tells its user unasked: one ordered stream for each who listens. It is bounded: who is too slow misses the
+//! oldest, and is told how many.
 
-use carrick_swarm::{DialError, Direction};
+use carrick_session::Code;
+use carrick_swarm::{CloseReason, ConnectionId, DialError, Direction};
 use carrick_wire::{Multiaddr, PeerId};
 use tokio::sync::broadcast;
 
-/// Something happened to the node.
+use crate::{Changes, ConnectionError};
+
+/// Something happened to the node. All who listen see the same events in the same order, the one in which the node decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeEvent {
-    /// A connection to a peer is up.
+    /// There is a connection to a peer, and was none before. It follows as [`ConnectionOpened`](Self::ConnectionOpened).
     Connected {
         /// Who.
         peer: PeerId,
@@ -17,15 +21,39 @@ pub enum NodeEvent {
         /// Who dialed.
         direction: Direction,
     },
-    /// The last connection to a peer is gone.
+    /// A connection is up, be it the peer's first or not.
+    ConnectionOpened {
+        /// To whom.
+        peer: PeerId,
+        /// Which one.
+        connection: ConnectionId,
+        /// Who dialed.
+        direction: Direction,
+        /// The peer's address.
+        address: Multiaddr,
+    },
+    /// A connection is gone, be it the peer's last or not.
+    ConnectionClosed {
+        /// To whom.
+        peer: PeerId,
+        /// Which one.
+        connection: ConnectionId,
+        /// Who had dialed.
+        direction: Direction,
+        /// Who ended it, and why.
+        reason: ConnectionEnd,
+    },
+    /// The last connection to a peer is gone; its end was told as [`ConnectionClosed`](Self::ConnectionClosed).
     Disconnected {
         /// Who.
         peer: PeerId,
     },
-    /// A peer has told who it is; [`Node::peer`](crate::Node::peer) has the details.
+    /// A peer has told who it is, or what has changed; [`Node::peer`](crate::Node::peer) has the details.
     Identified {
         /// Who.
         peer: PeerId,
+        /// What is news.
+        changes: Changes,
     },
     /// The node listens on one more address.
     Listening {
@@ -44,17 +72,33 @@ pub enum NodeEvent {
         /// Every address tried and why it failed.
         error: DialError,
     },
-    /// This receiver was too slow and has missed events.
+    /// This receiver was too slow and has missed events, right here. What holds now can be asked: see
+    /// [`Node::peers`](crate::Node::peers), [`Node::addresses`](crate::Node::addresses).
     Missed {
-        /// How many.
+        /// How many, exactly.
         count: u64,
     },
 }
 
-/// Events waiting for the slowest receiver.
+/// Who ended a connection, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionEnd {
+    /// We closed it.
+    #[error("we closed it: {0}")]
+    Ours(CloseReason),
+    /// The peer closed it; [`Code::NONE`] where it, or its muxer, did not say why.
+    #[error("the peer closed it: {0}")]
+    Theirs(Code),
+    /// Nobody meant to.
+    #[error("it was lost: {0}")]
+    Lost(ConnectionError),
+}
+
+/// Events kept for those who have not read them: about 200 KiB for a node. What is older, they miss.
 pub(crate) const EVENTS_MAX: usize = 1024;
 
-/// The events of a node from the moment of [`Node::events`](crate::Node::events) on.
+/// The events of a node from the moment of [`Node::events`](crate::Node::events) on. A receiver that does not read costs the
+/// node nothing: after 1024 more events it misses the oldest, and [`NodeEvent::Missed`] says how many, in their place.
 ///
 /// ```
 /// # #[tokio::main]

@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use carrick_session::{Code, Summary};
-use carrick_swarm::Direction;
+use carrick_session::Summary;
+use carrick_swarm::{CloseReason, ConnectionId, Direction};
 use carrick_wire::{Multiaddr, PeerId, PublicKey, key};
 use tokio::time::timeout;
 
@@ -41,6 +41,11 @@ impl Connection {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Its number, as events name it; no other connection of the node's has had it.
+    pub fn id(&self) -> ConnectionId {
+        self.shared.id
     }
 
     /// Who is on the other end.
@@ -127,7 +132,7 @@ impl Connection {
     /// Closes the connection and waits until it is gone, at most a few seconds. What was written is sent before, over QUIC
     /// what was finished; streams that are still open are lost.
     pub async fn close(self) {
-        self.shared.close(Code::NONE);
+        self.shared.close(CloseReason::Requested);
         self.shared.wait_gone().await;
     }
 }

@@ -180,7 +180,8 @@ fn learn(shared: &Shared, info: Info) {
     {
         shared.set_outbound_max(shared.outbound_max);
     }
-    shared
-        .known
-        .send_modify(|known| known.info = Some(Arc::new(info)));
+    shared.known.send_modify(|known| {
+        known.changes.add(known.info.as_deref(), &info);
+        known.info = Some(Arc::new(info));
+    });
 }

@@ -23,6 +23,34 @@ pub struct Info {
     pub observed_address: Option<Multiaddr>,
 }
 
+/// What in an [`Info`] is news.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Its [`agent`](Info::agent) or [`protocol_version`](Info::protocol_version).
+    pub agent: bool,
+    /// Its [`protocols`](Info::protocols).
+    pub protocols: bool,
+    /// Its [`addresses`](Info::addresses).
+    pub addresses: bool,
+    /// Its [`observed_address`](Info::observed_address): ours, as it sees it.
+    pub observed_address: bool,
+}
+
+impl Changes {
+    /// Adds what `now` says otherwise than `before`, which is nothing at first.
+    pub(crate) fn add(&mut self, before: Option<&Info>, now: &Info) {
+        let changed =
+            |differs: fn(&Info, &Info) -> bool| before.is_none_or(|old| differs(old, now));
+        self.agent |= changed(|old, now| {
+            (&old.agent, &old.protocol_version) != (&now.agent, &now.protocol_version)
+        });
+        self.protocols |= changed(|old, now| old.protocols != now.protocols);
+        self.addresses |= changed(|old, now| old.addresses != now.addresses);
+        self.observed_address |= changed(|old, now| old.observed_address != now.observed_address);
+    }
+}
+
 impl Info {
     pub(crate) fn new(peer: PeerId, public: &PublicKey, info: &identify::Info) -> Self {
         Self {

@@ -85,17 +85,17 @@ mod workers;
 
 pub use builder::{Builder, Muxer, Security};
 pub use carrick_session::{Code, Summary};
-pub use carrick_swarm::{DialOptions, Direction};
+pub use carrick_swarm::{CloseReason, ConnectionId, DialOptions, Direction};
 pub use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
 pub use config::Config;
 pub use error::{
     AcceptError, AttemptError, ConnectionError, DialError, ListenError, OpenError, PingError,
     StreamError, TargetError,
 };
-pub use events::{Events, NodeEvent};
+pub use events::{ConnectionEnd, Events, NodeEvent};
 pub use handle::Connection;
 pub use incoming::Incoming;
-pub use info::Info;
+pub use info::{Changes, Info};
 pub use node::Node;
 pub use packets::{NoPackets, PacketStats, Packets, PacketsError, PacketsOptions};
 #[cfg(feature = "pnet")]

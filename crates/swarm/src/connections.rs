@@ -282,6 +282,7 @@ impl Connections {
         out.notice(Notice::ConnectionClosed {
             peer,
             connection: id,
+            direction: entry.connection.direction,
             reason: entry.closing,
         });
         if self.peers.get(&peer)?.connections.is_empty() {
@@ -308,6 +309,11 @@ impl Connections {
     pub(crate) fn open(&self, id: ConnectionId) -> Option<&Connection> {
         let entry = self.table.get(&id)?;
         entry.closing.is_none().then_some(&entry.connection)
+    }
+
+    /// Whether there is any connection to the peer, be it a closing one.
+    pub(crate) fn knows(&self, peer: &PeerId) -> bool {
+        self.peers.contains_key(peer)
     }
 
     pub(crate) fn best(&self, peer: &PeerId) -> Option<ConnectionId> {

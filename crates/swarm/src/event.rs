@@ -311,9 +311,12 @@ pub enum CloseReason {
     /// Another peer answered than the one that was dialed.
     #[error("another peer answered")]
     WrongPeer,
-    /// The app disconnected the peer.
-    #[error("the app disconnected the peer")]
+    /// The app closed it, or disconnected the peer.
+    #[error("the app closed it")]
     Requested,
+    /// No user has held it or a stream of it for a while.
+    #[error("it was idle")]
+    Idle,
     /// There were more connections than we like to keep, and this one was worth least.
     #[error("trimmed: there are many connections, and it is worth little")]
     Trimmed,
@@ -345,6 +348,8 @@ pub enum Notice {
         direction: Direction,
         /// The other end's address.
         address: Multiaddr,
+        /// Whether there was no other, not even one that is closing.
+        is_first: bool,
     },
     /// A connection is gone; there may be others to this peer.
     ConnectionClosed {
@@ -352,6 +357,8 @@ pub enum Notice {
         peer: PeerId,
         /// Its id.
         connection: ConnectionId,
+        /// Who dialed.
+        direction: Direction,
         /// Why, when it was us who closed it.
         reason: Option<CloseReason>,
     },

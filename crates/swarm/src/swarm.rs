@@ -289,6 +289,7 @@ impl Swarm {
             direction,
             established: now,
         };
+        let is_first = !self.connections.knows(&peer);
         let added = self.connections.add(id, connection, source, &mut self.out);
         if added {
             let reached = dialed.as_ref().map(|(_, dialed)| dialed.address.clone());
@@ -299,6 +300,7 @@ impl Swarm {
                 connection: id,
                 direction,
                 address,
+                is_first,
             });
             self.out.push(Action::Identify { connection: id });
         }

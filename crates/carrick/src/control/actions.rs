@@ -15,7 +15,7 @@ use tracing::debug;
 use super::{Control, caught};
 use crate::{
     AttemptError, Connection, NodeEvent,
-    connection::{self, Link, Shared},
+    connection::{Link, Shared},
     core::Core,
     dial, identify,
     message::Message,
@@ -97,8 +97,8 @@ impl Control {
             return;
         };
         if reason != CloseReason::Duplicate {
-            shared.close(connection::close_code(reason));
-        } else if !shared.close_idle(Instant::now(), connection::close_code(reason)) {
+            shared.close(reason);
+        } else if !shared.close_idle(Instant::now(), reason) {
             // A stream was opened on it since it was last asked: it stays.
             self.duplicates.insert(connection, false);
             let idle = false;
@@ -145,31 +145,66 @@ impl Control {
     }
 
     pub(super) fn notice(&self, notice: Notice) {
-        let event = match notice {
+        match notice {
             Notice::Connected {
                 peer,
+                connection,
                 address,
+                direction,
+                is_first,
+            } => {
+                if is_first {
+                    let address = address.clone();
+                    self.tell(NodeEvent::Connected {
+                        peer,
+                        address,
+                        direction,
+                    });
+                }
+                self.tell(NodeEvent::ConnectionOpened {
+                    peer,
+                    connection,
+                    direction,
+                    address,
+                });
+            }
+            Notice::ConnectionClosed {
+                peer,
+                connection,
                 direction,
                 ..
-            } => NodeEvent::Connected {
-                peer,
-                address,
-                direction,
-            },
-            Notice::Disconnected { peer } => NodeEvent::Disconnected { peer },
-            Notice::Identified { peer, .. } => NodeEvent::Identified { peer },
-            Notice::Listening { address } => NodeEvent::Listening { address },
-            Notice::ListenerClosed { address } => NodeEvent::ListenerClosed { address },
-            Notice::DialFailed { peer, error } => NodeEvent::DialFailed { peer, error },
-            Notice::ConnectionClosed { peer, reason, .. } => {
-                debug!(%peer, ?reason, "a connection was closed");
-                return;
+            } => {
+                let Some(shared) = self.connections.get(&connection) else {
+                    return;
+                };
+                let reason = shared.end();
+                debug!(%peer, %reason, "a connection was closed");
+                self.tell(NodeEvent::ConnectionClosed {
+                    peer,
+                    connection,
+                    direction,
+                    reason,
+                });
             }
+            Notice::Disconnected { peer } => self.tell(NodeEvent::Disconnected { peer }),
+            Notice::Identified {
+                peer, connection, ..
+            } => {
+                let shared = self.connections.get(&connection);
+                let changes = shared.map(|shared| shared.take_changes());
+                let changes = changes.unwrap_or_default();
+                self.tell(NodeEvent::Identified { peer, changes });
+            }
+            Notice::Listening { address } => self.tell(NodeEvent::Listening { address }),
+            Notice::ListenerClosed { address } => self.tell(NodeEvent::ListenerClosed { address }),
+            Notice::DialFailed { peer, error } => self.tell(NodeEvent::DialFailed { peer, error }),
             Notice::ExternalAddress { address } => {
                 debug!(%address, "several peers see us at this address");
-                return;
             }
-        };
+        }
+    }
+
+    fn tell(&self, event: NodeEvent) {
         // Nobody may be listening.
         let _ = self.events.send(event);
     }

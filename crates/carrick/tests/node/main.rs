@@ -9,6 +9,7 @@ mod accept;
 mod datagrams;
 #[cfg(all(feature = "quic", feature = "websocket"))]
 mod dial;
+mod events;
 mod features;
 mod hostile;
 mod idle;

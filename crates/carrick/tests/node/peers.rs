@@ -232,13 +232,21 @@ fn peers_tell_each_other_who_they_are() {
             event,
             NodeEvent::Connected { peer, direction: Direction::Inbound, .. } if peer == client.id()
         ));
-        assert_eq!(
+        assert!(matches!(
             soon(events.next()).await,
-            Some(NodeEvent::Identified { peer: client.id() })
-        );
+            Some(NodeEvent::ConnectionOpened { peer, .. }) if peer == client.id()
+        ));
+        assert!(matches!(
+            soon(events.next()).await,
+            Some(NodeEvent::Identified { peer, changes }) if peer == client.id() && changes.agent
+        ));
         let agent = server.peer(&client.id()).unwrap().agent.clone().unwrap();
         assert!(agent.starts_with("tester/1.0 carrick/"), "{agent}");
         soon(connection.close()).await;
+        assert!(matches!(
+            soon(events.next()).await,
+            Some(NodeEvent::ConnectionClosed { peer, .. }) if peer == client.id()
+        ));
         assert_eq!(
             soon(events.next()).await,
             Some(NodeEvent::Disconnected { peer: client.id() })
