@@ -25,6 +25,7 @@ use self::{muxed::Muxed, quic::Quic};
 use crate::{
     ConnectionEnd, ConnectionError,
     info::{Changes, Info},
+    metrics::Tally,
 };
 
 pub(crate) use self::channel::Channel;
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) address: Multiaddr,
     pub(crate) direction: Direction,
     pub(crate) summary: Summary,
+    pub(crate) tally: Tally,
     /// Protocols that the peer is known to speak, sorted: streams for them are opened without waiting for its word.
     pub(crate) spoken: RwLock<Vec<ProtocolId>>,
     pub(crate) known: watch::Sender<Known>,
@@ -153,6 +155,7 @@ pub(crate) struct Origin {
     pub(crate) outbound_max: usize,
     pub(crate) hurry: mpsc::Sender<ConnectionId>,
     pub(crate) negotiation_timeout: Duration,
+    pub(crate) tally: Tally,
 }
 
 impl Shared {
@@ -170,6 +173,7 @@ impl Shared {
             address: origin.address,
             direction: origin.direction,
             summary: origin.summary,
+            tally: origin.tally,
             spoken: RwLock::default(),
             known: watch::Sender::default(),
             ping: tokio::sync::Mutex::default(),

@@ -20,6 +20,7 @@ use crate::{
     Config, Connection, NodeEvent,
     connection::Shared,
     message::{Ask, Message},
+    metrics::Metrics,
     pnet::SwarmKey,
     resolve::Resolver,
     router::Router,
@@ -45,6 +46,7 @@ pub(crate) struct Core {
     /// Of the private network that we are in.
     pub(crate) swarm_key: Option<SwarmKey>,
     pub(crate) router: Router,
+    pub(crate) metrics: Arc<Metrics>,
     /// The connection that new streams to a peer use.
     pub(crate) peers: RwLock<HashMap<PeerId, Arc<Shared>>>,
     /// Where we listen.
@@ -93,6 +95,7 @@ impl Core {
             resolver: parts.resolver,
             swarm_key: parts.swarm_key,
             router: parts.router,
+            metrics: Arc::default(),
             peers: RwLock::default(),
             addresses: RwLock::default(),
             events: parts.events,

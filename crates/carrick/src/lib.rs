@@ -35,6 +35,7 @@
 //! | `tls` | no TLS beside Noise |
 //! | `aws-lc` | handshakes compute in Rust, which is slower, and no large C library is built; `tls` and `websocket` bring it along |
 //! | `dns` | names are looked up by the system's functions, which know no `/dnsaddr` |
+//! | `metrics` | no `Node::metrics`: nothing is counted for Prometheus |
 //! | `pnet` | no private networks |
 //! | `rsa`, `ecdsa`, `secp256k1` | no peers, and no identities, with keys of this type |
 //! | `futures-io` | `Stream` has tokio's `AsyncRead` and `AsyncWrite` alone, not those of the futures crates |
@@ -59,12 +60,19 @@ mod core;
 mod dial;
 mod error;
 mod events;
+#[cfg(feature = "metrics")]
+mod figures;
 mod handle;
 mod identify;
 mod inbound;
 mod incoming;
 mod info;
 mod message;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_metrics.rs"]
+mod metrics;
 mod node;
 mod open;
 mod packets;

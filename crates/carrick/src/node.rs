@@ -70,6 +70,14 @@ impl Node {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(dead_code, reason = "metrics alone look inside")
+    )]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// Who we are.
     pub fn id(&self) -> PeerId {
         self.core.id

@@ -1,6 +1,6 @@
 //! `carrick listen`: a node that serves ping, identify, /echo/1.0.0 and echoes packets until it is told to stop.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use carrick::{
     IntoAddress, Multiaddr, Node, NodeEvent, Packets, Protocol, Stream,
@@ -9,7 +9,7 @@ use carrick::{
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::{address, failure::Failure, key, network, output};
+use crate::{address, failure::Failure, key, metrics, network, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -23,6 +23,7 @@ Examples:
   carrick listen /unix/tmp/carrick.sock                   a Unix socket, for the processes of one user on one machine
   carrick listen --swarm-key swarm.key                    a private network: only nodes with this key can connect
   carrick listen --perf                                   for `carrick perf` from elsewhere
+  carrick listen --metrics 9184                           figures for Prometheus, for this machine alone
 
 Addresses may be mixed. Each is printed as others can dial it.
 
@@ -44,6 +45,10 @@ pub(crate) struct Args {
     /// clients that send the 16-byte header.
     #[arg(long, value_name = "FORM", require_equals = true, num_args = 0..=1, default_missing_value = "spec", value_parser = crate::perf::header)]
     perf: Option<Header>,
+    /// Serve the node's figures to Prometheus over HTTP, at this IP address and port; a port alone is reached from this
+    /// machine only. Whoever reaches it can read them.
+    #[arg(long, value_name = "ADDR", value_parser = metrics::address)]
+    metrics: Option<SocketAddr>,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -76,6 +81,10 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         )
     })?;
     let mut stop = std::pin::pin!(stop);
+    let page = match args.metrics {
+        Some(address) => Some(metrics::Page::bind(address).await?),
+        None => None,
+    };
     let node = builder.spawn().await?;
     let mut events = node.events();
     bind(&node, args).await?;
@@ -84,6 +93,15 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
             json!({"listening": address.to_string()}).to_string()
         } else {
             format!("listening {address}")
+        })?;
+    }
+    if let Some(page) = page {
+        let url = page.url();
+        tokio::spawn(page.serve(node.clone()));
+        output::result(&if args.json {
+            json!({"metrics": url}).to_string()
+        } else {
+            format!("metrics {url}")
         })?;
     }
     let perf = args.perf.map_or("", |_| ", /perf/1.0.0");

@@ -16,6 +16,7 @@ mod failure;
 mod id;
 mod key;
 mod listen;
+mod metrics;
 mod network;
 mod open;
 mod output;

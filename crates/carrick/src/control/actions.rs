@@ -55,9 +55,14 @@ impl Control {
 
     fn dial(&mut self, attempt: AttemptId, address: Multiaddr, expected: Option<PeerId>) {
         let node = self.node.clone();
+        let begun = Instant::now();
         let dial = async move {
             let dial = dial::dial(&node, attempt, address.clone(), expected);
             let dialed = caught(dial).await.unwrap_or(Err(AttemptError::Aborted));
+            match &dialed {
+                Ok(session) => node.metrics.upgraded(&address, &session.summary, begun),
+                Err(error) => node.metrics.dial_failed(&address, error),
+            }
             let result = dialed.map(Box::new);
             node.send(Message::Dialed {
                 attempt,
@@ -145,6 +150,7 @@ impl Control {
     }
 
     pub(super) fn notice(&self, notice: Notice) {
+        self.count(&notice);
         match notice {
             Notice::Connected {
                 peer,
@@ -201,6 +207,30 @@ impl Control {
             Notice::ExternalAddress { address } => {
                 debug!(%address, "several peers see us at this address");
             }
+        }
+    }
+
+    /// For the metrics.
+    fn count(&self, notice: &Notice) {
+        match notice {
+            Notice::Connected { connection, .. } => {
+                if let Some(to) = self.connections.get(connection) {
+                    let direction = to.direction;
+                    to.tally
+                        .opened(direction, &to.address, &to.summary, &to.key);
+                }
+            }
+            Notice::ConnectionClosed { connection, .. } => {
+                if let Some(to) = self.connections.get(connection) {
+                    to.tally.closed(to.direction, &to.address, &to.summary);
+                }
+            }
+            Notice::Disconnected { .. }
+            | Notice::Identified { .. }
+            | Notice::Listening { .. }
+            | Notice::ListenerClosed { .. }
+            | Notice::DialFailed { .. }
+            | Notice::ExternalAddress { .. } => {}
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
     },
     dial, identify, inbound,
     message::{Arrival, Carrier, Message, Session, Upgraded},
+    metrics::Tally,
 };
 
 impl Control {
@@ -26,10 +27,13 @@ impl Control {
             Ok(pending) => pending,
             Err(refused) => return debug!(%remote, %refused, "an inbound connection was refused"),
         };
-        let node = self.node.clone();
+        let (node, begun) = (self.node.clone(), Instant::now());
         self.tasks.spawn(async move {
             let upgraded = caught(dial::upgrade_inbound(&node, arrival)).await;
             let result = upgraded.unwrap_or(Err(AttemptError::Aborted)).map(Box::new);
+            if let Ok(session) = &result {
+                node.metrics.upgraded(&remote, &session.summary, begun);
+            }
             node.send(Message::Upgraded {
                 pending,
                 remote,
@@ -58,6 +62,7 @@ impl Control {
             outbound_max,
             hurry: self.hurry.clone(),
             negotiation_timeout: self.node.config.negotiation_timeout,
+            tally: Tally::new(&self.node.metrics, &address),
         };
         let shared = self.start(details, session.carrier);
         shared.set_outbound_max(outbound_max.min(identify::FOREIGN_STREAMS_MAX));

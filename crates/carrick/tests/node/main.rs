@@ -14,6 +14,8 @@ mod features;
 mod hostile;
 mod idle;
 mod listen;
+#[cfg(all(feature = "metrics", feature = "quic"))]
+mod metrics;
 mod open;
 mod optimistic;
 #[cfg(feature = "quic")]

@@ -10,6 +10,7 @@ mod certificates;
 mod demo;
 mod help;
 mod keys;
+mod metrics;
 mod packets;
 mod peers;
 mod perf;

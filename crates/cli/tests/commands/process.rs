@@ -104,6 +104,8 @@ pub(crate) struct Listener {
     child: Option<Child>,
     /// What it printed first, without the word before it.
     pub(crate) address: String,
+    /// Where it serves its metrics, if it was told to.
+    pub(crate) metrics: String,
 }
 
 impl Listener {
@@ -111,21 +113,28 @@ impl Listener {
         let mut child = spawn(&[&["listen"], args].concat());
         let (sender, receiver) = sync_channel(1);
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        let lines = if args.contains(&"--metrics") { 2 } else { 1 };
         thread::spawn(move || {
-            let mut line = String::new();
-            stdout.read_line(&mut line).expect("stdout is text");
-            sender.send((line, stdout))
+            let mut text = String::new();
+            for _ in 0..lines {
+                stdout.read_line(&mut text).expect("stdout is text");
+            }
+            sender.send((text, stdout))
         });
-        let line = receiver.recv_timeout(DEADLINE);
+        let text = receiver.recv_timeout(DEADLINE);
         let mut listener = Self {
             child: Some(child),
             address: String::new(),
+            metrics: String::new(),
         };
-        let (line, stdout) = line.expect("it listens in time");
-        let address = line.trim_end().strip_prefix("listening ");
+        let (text, stdout) = text.expect("it listens in time");
+        let (address, metrics) = text.split_once('\n').expect("it has printed a line");
+        let address = address.strip_prefix("listening ");
         address
             .expect("the first line is an address")
             .clone_into(&mut listener.address);
+        let metrics = metrics.trim_end().strip_prefix("metrics ");
+        metrics.unwrap_or("").clone_into(&mut listener.metrics);
         if let Some(child) = &mut listener.child {
             child.stdout = Some(stdout.into_inner());
         }

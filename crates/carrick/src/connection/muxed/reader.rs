@@ -173,7 +173,13 @@ impl Input {
     fn poll_pipe(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         ready!(self.pipe.poll_readable(cx))?;
         self.blocks.make_room();
-        poll_read_buf(Pin::new(&mut *self.pipe), cx, self.blocks.current())
+        let read = ready!(poll_read_buf(
+            Pin::new(&mut *self.pipe),
+            cx,
+            self.blocks.current()
+        ))?;
+        self.shared.tally.received(read);
+        Poll::Ready(Ok(read))
     }
 
     fn tick(&mut self) -> Result<(), ConnectionError> {
