@@ -155,9 +155,12 @@ pub(crate) enum Subnet {
     Site(u128),
 }
 
-/// The networks the address is in, smallest first; none for loopback and memory.
-pub(crate) fn subnets(address: &Multiaddr) -> [Option<Subnet>; 2] {
-    if scope(address) == Scope::Loopback {
+/// The networks of an address, smallest first.
+pub(crate) type Subnets = [Option<Subnet>; 2];
+
+/// The networks the address is in; none for memory, nor for loopback if that is `exempt`.
+pub(crate) fn subnets(address: &Multiaddr, exempt: bool) -> Subnets {
+    if exempt && scope(address) == Scope::Loopback {
         return [None, None];
     }
     let prefix = |ip: Ipv6Addr, bits: u32| ip.to_bits() >> (128 - bits);

@@ -10,7 +10,10 @@ use std::{
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
-use crate::config::Config;
+use crate::{
+    config::Config,
+    limits::{Ledger, Limit},
+};
 
 /// What has failed, and when it may be tried again.
 #[derive(Debug, Default)]
@@ -48,6 +51,7 @@ impl Backoffs {
         peer: PeerId,
         address: Multiaddr,
         config: &Config,
+        limits: &mut Ledger,
     ) {
         let key = (peer, address);
         let before = self.table.remove(&key);
@@ -75,7 +79,14 @@ impl Backoffs {
                 return;
             };
             self.table.remove(&oldest);
+            limits.count(Limit::DialBackoffs);
         }
+        limits.saw(Limit::DialBackoffs, self.table.len());
+    }
+
+    /// Addresses that are remembered.
+    pub(crate) fn count(&self) -> usize {
+        self.table.len()
     }
 
     /// There is a connection to the peer.

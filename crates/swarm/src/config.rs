@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::limits::Ledger;
+
 /// Limits and delays; a plain value, `..Config::default()` fills the rest.
 /// A maximum of 0 allows none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +16,24 @@ pub struct Config {
     pub connections_outbound_max: usize,
     /// Inbound connections in their upgrade: nobody is authenticated yet, and handshakes are not free.
     pub pending_inbound_max: usize,
-    /// Inbound connections of one IPv4 address or IPv6 /56 network. Loopback and memory are exempt.
+    /// Inbound connections of one IPv4 address or IPv6 /56 network. Memory is exempt, and loopback is unless
+    /// [`Self::loopback_exempt`] says otherwise.
     pub connections_per_ip_max: usize,
     /// Inbound connections of one IPv6 /48 network.
     pub connections_per_site_max: usize,
+    /// Inbound connections that one IPv4 address or IPv6 /56 network may begin at once; each costs us a handshake.
+    pub connection_burst_per_ip: usize,
+    /// How long such a network waits, when that is used up, until it may begin one more.
+    pub connection_interval_per_ip: Duration,
+    /// The same of one IPv6 /48 network.
+    pub connection_burst_per_site: usize,
+    /// See [`Self::connection_burst_per_site`].
+    pub connection_interval_per_site: Duration,
+    /// Networks whose pace is remembered, about 100 bytes each; a network keeps its place until it has its whole burst
+    /// again.
+    pub connection_rate_subnets_max: usize,
+    /// Whether loopback has no limits of its own as a network.
+    pub loopback_exempt: bool,
     /// Running dials: peers, not addresses.
     pub dials_max: usize,
     /// Addresses of one dial that are tried; those given by the waiter come before known ones, and those
@@ -95,6 +111,12 @@ impl Default for Config {
             pending_inbound_max: 128,
             connections_per_ip_max: 8,
             connections_per_site_max: 64,
+            connection_burst_per_ip: 16,
+            connection_interval_per_ip: Duration::from_secs(5),
+            connection_burst_per_site: 80,
+            connection_interval_per_site: Duration::from_secs(2),
+            connection_rate_subnets_max: 4096,
+            loopback_exempt: true,
             dials_max: 128,
             dial_addresses_max: 16,
             attempts_per_peer_max: 8,
@@ -133,32 +155,17 @@ impl Default for Config {
 }
 
 /// What the swarm refused or gave up, since it was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Inbound connections refused: [`Config::pending_inbound_max`].
-    pub refused_pending: u64,
-    /// Inbound connections refused: [`Config::connections_inbound_max`].
-    pub refused_inbound: u64,
-    /// Inbound connections refused: [`Config::connections_per_ip_max`] or
-    /// [`Config::connections_per_site_max`].
-    pub refused_subnet: u64,
-    /// Connections closed: [`Config::connections_per_peer_max`].
-    pub closed_per_peer: u64,
+    /// What limits have refused.
+    pub limits: Ledger,
     /// Connections closed because another one is preferred.
     pub closed_duplicate: u64,
-    /// Dials refused: [`Config::dials_max`].
-    pub refused_dials: u64,
-    /// Dials refused: [`Config::connections_outbound_max`].
-    pub refused_outbound: u64,
-    /// Addresses not dialed: [`Config::dial_addresses_max`].
-    pub addresses_not_dialed: u64,
     /// Addresses not dialed: they failed shortly before.
     pub skipped_backoff: u64,
     /// Addresses not dialed: UDP or IPv6 does not work here.
     pub skipped_black_hole: u64,
-    /// Names not looked up: [`Config::name_depth_max`] or [`Config::name_lookups_max`].
-    pub lookups_refused: u64,
     /// Lookups that were not answered within [`Config::name_timeout`].
     pub lookups_timed_out: u64,
     /// Attempts that took longer than [`Config::attempt_timeout`] or their dial's time.
@@ -167,9 +174,6 @@ pub struct Counters {
     pub pushes_ignored: u64,
     /// Signed records refused: an older one than we have.
     pub records_refused: u64,
-    /// Peers forgotten: [`Config::peers_max`] or [`Config::peers_bytes_max`].
-    pub peers_evicted: u64,
-    /// Addresses not remembered: [`Config::addresses_connected_max`], [`Config::addresses_max`], or
-    /// too long.
+    /// Addresses of peers not remembered: too long, or none.
     pub addresses_dropped: u64,
 }

@@ -19,10 +19,12 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use crate::{
-    addresses::{Subnet, is_relayed, subnets},
-    config::{Config, Counters},
+    addresses::{Subnet, Subnets, is_relayed, subnets},
+    config::Config,
     error::Refused,
     event::{Action, CloseReason, ConnectionId, Direction, Notice, PendingId},
+    limits::{Ledger, Limit},
+    rates::Rates,
     timers::{Outbox, Timer},
 };
 
@@ -51,11 +53,10 @@ pub(crate) struct Connections {
     pending: BTreeMap<PendingId, Subnets>,
     pending_next: u64,
     subnets: BTreeMap<Subnet, usize>,
+    rates: Rates,
     inbound: usize,
     outbound: usize,
 }
-
-type Subnets = [Option<Subnet>; 2];
 
 #[derive(Debug)]
 struct Entry {
@@ -74,6 +75,14 @@ struct Peer {
     pushes: PushLimiter,
 }
 
+/// How many connections a network may have.
+const fn of_subnet(subnet: Subnet, config: &Config) -> (Limit, usize) {
+    match subnet {
+        Subnet::V4(_) | Subnet::V6(_) => (Limit::ConnectionsPerIp, config.connections_per_ip_max),
+        Subnet::Site(_) => (Limit::ConnectionsPerSite, config.connections_per_site_max),
+    }
+}
+
 /// What a connection was before it is added.
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -82,7 +91,7 @@ pub(crate) enum Source {
 }
 
 impl Connections {
-    pub(crate) const fn new(config: Config, local: PeerId) -> Self {
+    pub(crate) fn new(config: Config, local: PeerId) -> Self {
         Self {
             config,
             local,
@@ -92,6 +101,7 @@ impl Connections {
             pending: BTreeMap::new(),
             pending_next: 0,
             subnets: BTreeMap::new(),
+            rates: Rates::default(),
             inbound: 0,
             outbound: 0,
         }
@@ -99,34 +109,37 @@ impl Connections {
 
     pub(crate) fn admit(
         &mut self,
-        counters: &mut Counters,
+        now: Instant,
+        limits: &mut Ledger,
         remote: &Multiaddr,
     ) -> Result<PendingId, Refused> {
         let config = &self.config;
-        let max = config.pending_inbound_max;
-        if self.pending.len() >= max {
-            counters.refused_pending += 1;
-            return Err(Refused::PendingMax { max });
-        }
-        let max = config.connections_inbound_max;
-        if self.pending.len() + self.inbound >= max {
-            counters.refused_inbound += 1;
-            return Err(Refused::InboundMax { max });
-        }
-        let subnets = subnets(remote);
+        let pending = self.pending.len();
+        limits.check(
+            Limit::ConnectionsPending,
+            pending,
+            config.pending_inbound_max,
+        )?;
+        let inbound = pending + self.inbound;
+        limits.check(
+            Limit::ConnectionsInbound,
+            inbound,
+            config.connections_inbound_max,
+        )?;
+        let subnets = subnets(remote, config.loopback_exempt);
         for subnet in subnets.into_iter().flatten() {
-            let max = match subnet {
-                Subnet::V4(_) | Subnet::V6(_) => config.connections_per_ip_max,
-                Subnet::Site(_) => config.connections_per_site_max,
-            };
-            if self.subnets.get(&subnet).is_some_and(|count| *count >= max) || max == 0 {
-                counters.refused_subnet += 1;
-                return Err(Refused::SubnetMax { max });
-            }
+            let count = self.subnets.get(&subnet).copied().unwrap_or(0);
+            let (limit, max) = of_subnet(subnet, config);
+            limits.check(limit, count, max)?;
         }
+        self.rates.take(now, subnets, config, limits)?;
         for subnet in subnets.into_iter().flatten() {
-            *self.subnets.entry(subnet).or_default() += 1;
+            let count = self.subnets.entry(subnet).or_default();
+            *count += 1;
+            limits.saw(of_subnet(subnet, config).0, *count);
         }
+        limits.saw(Limit::ConnectionsPending, pending + 1);
+        limits.saw(Limit::ConnectionsInbound, inbound + 1);
         let id = PendingId(self.pending_next);
         self.pending_next += 1;
         self.pending.insert(id, subnets);
@@ -159,7 +172,7 @@ impl Connections {
         let (peer, now) = (connection.peer, connection.established);
         let full = self.held_count(&peer) >= self.config.connections_per_peer_max;
         if full || self.table.contains_key(&id) {
-            out.counters.closed_per_peer += 1;
+            out.counters.limits.count(Limit::ConnectionsPerPeer);
             let class = self.class(&connection);
             let last = self
                 .live(&peer)
@@ -207,6 +220,8 @@ impl Connections {
             pushes: PushLimiter::new(now),
         });
         of_peer.connections.insert(id);
+        let held = self.held_count(&peer);
+        out.counters.limits.saw(Limit::ConnectionsPerPeer, held);
         self.refresh(now, &peer, out);
         true
     }
@@ -344,6 +359,31 @@ impl Connections {
 
     pub(crate) const fn outbound_count(&self) -> usize {
         self.outbound
+    }
+
+    /// What is used of a limit on connections, by the peer or network that uses most of it.
+    pub(crate) fn used(&self, now: Instant, limit: Limit) -> Option<usize> {
+        let of_subnets = |site| {
+            let all = self.subnets.iter();
+            let all = all.filter(move |(subnet, _)| matches!(subnet, Subnet::Site(_)) == site);
+            all.map(|(_, count)| *count).max().unwrap_or(0)
+        };
+        Some(match limit {
+            Limit::ConnectionsInbound => self.pending.len() + self.inbound,
+            Limit::ConnectionsOutbound => self.outbound,
+            Limit::ConnectionsPending => self.pending.len(),
+            Limit::ConnectionsPerPeer => {
+                let of_peers = self.peers.values().map(|of_peer| of_peer.connections.len());
+                of_peers.max().unwrap_or(0)
+            }
+            Limit::ConnectionsPerIp => of_subnets(false),
+            Limit::ConnectionsPerSite => of_subnets(true),
+            Limit::ConnectionRatePerIp | Limit::ConnectionRatePerSite => {
+                self.rates.most(now, limit, &self.config)
+            }
+            Limit::ConnectionRateSubnets => self.rates.count(),
+            _ => return None,
+        })
     }
 
     /// Counts a push of this peer; the time of the next one when it is one too many.

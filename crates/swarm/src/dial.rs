@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     error::{AttemptError, Skip},
     event::{AttemptId, LookupId, WaiterId},
+    limits::Limit,
     names::Names,
     plan::{Candidate, Target},
     ranking::rank,
@@ -146,6 +147,11 @@ impl Dial {
         self.in_flight.values().filter_map(|a| a.hold).max()
     }
 
+    /// Addresses that count against the limit.
+    pub(crate) const fn addresses_count(&self) -> usize {
+        self.admitted_count
+    }
+
     /// Forgets what has not begun, so that it may be asked for again.
     pub(crate) fn clear(&mut self) {
         for candidate in mem::take(&mut self.queue).into_values() {
@@ -236,19 +242,22 @@ impl Dial {
 
     /// Counts the address; at the limit, what a caller gives takes the place of what is only known.
     fn count(&mut self, candidate: &Candidate, config: &Config, out: &mut Outbox) -> Option<Skip> {
-        if self.admitted_count < config.dial_addresses_max {
+        let (limits, limit) = (&mut out.counters.limits, Limit::DialAddresses);
+        let Err(reached) = limits.check(limit, self.admitted_count, config.dial_addresses_max)
+        else {
             self.admitted_count += 1;
+            limits.saw(limit, self.admitted_count);
             return None;
-        }
+        };
         let known = self.queue.iter().rev().find(|(_, c)| !c.origin.given);
         let known = known
             .map(|(key, _)| *key)
             .filter(|_| candidate.origin.given);
         let displaced = known.and_then(|key| self.queue.remove(&key));
         let Some(displaced) = displaced else {
-            return Some(Skip::TooManyAddresses);
+            return Some(Skip::LimitReached(reached));
         };
-        self.fail_skipped(displaced.address, Skip::TooManyAddresses, out);
+        self.fail_skipped(displaced.address, Skip::LimitReached(reached), out);
         None
     }
 
@@ -257,8 +266,7 @@ impl Dial {
         match skip {
             Skip::Backoff { .. } => counters.skipped_backoff += 1,
             Skip::UdpBlackHole | Skip::Ipv6BlackHole => counters.skipped_black_hole += 1,
-            Skip::TooManyAddresses => counters.addresses_not_dialed += 1,
-            Skip::PlainTcp | Skip::Unspecified | Skip::NoZone => {}
+            Skip::PlainTcp | Skip::Unspecified | Skip::NoZone | Skip::LimitReached(_) => {}
         }
         self.failed.push((address, skip.into()));
     }

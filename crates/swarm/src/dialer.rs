@@ -22,6 +22,7 @@ use crate::{
     dial::{Attempt, Dial, Experience},
     error::{AttemptError, DialError, NameError},
     event::{Action, Answer, AttemptId, ConnectionId, LookupId, Notice, Query, WaiterId},
+    limits::Limit,
     names::Outcome,
     plan::{Candidate, Ourselves, Plan, Target},
     timers::{DialId, Outbox, Timer},
@@ -152,7 +153,7 @@ impl Dialer {
         out: &mut Outbox,
     ) -> Option<Multiaddr> {
         let (id, candidate) = self.take(attempt, out)?;
-        self.learn(now, id, &candidate.address, error);
+        self.learn(now, id, &candidate.address, error, out);
         self.advance(now, id, out);
         Some(candidate.address)
     }
@@ -298,7 +299,7 @@ impl Dialer {
             out.counters.attempts_timed_out += 1;
             out.push(Action::Abort { attempt });
             if let Some((_, candidate)) = self.take(attempt, out) {
-                self.learn(now, id, &candidate.address, AttemptError::Timeout);
+                self.learn(now, id, &candidate.address, AttemptError::Timeout, out);
             }
         }
         self.abandon(id, &AttemptError::Timeout, out);
@@ -316,14 +317,17 @@ impl Dialer {
             let peer = target.peer;
             return Err(DialError::NoAddresses { peer });
         }
-        if self.dials.len() >= self.config.dials_max {
-            out.counters.refused_dials += 1;
-            return Err(DialError::TooManyDials);
-        }
-        if self.dials.len() + outbound_count >= self.config.connections_outbound_max {
-            out.counters.refused_outbound += 1;
-            return Err(DialError::TooManyConnections);
-        }
+        let (limits, dials) = (&mut out.counters.limits, self.dials.len());
+        let outbound = dials + outbound_count;
+        limits
+            .check(Limit::Dials, dials, self.config.dials_max)
+            .and_then(|()| {
+                let max = self.config.connections_outbound_max;
+                limits.check(Limit::ConnectionsOutbound, outbound, max)
+            })
+            .map_err(DialError::LimitReached)?;
+        limits.saw(Limit::Dials, dials + 1);
+        limits.saw(Limit::ConnectionsOutbound, outbound + 1);
         let id = DialId(self.dial_next);
         self.dial_next += 1;
         self.targets.insert(target.clone(), id);
@@ -369,10 +373,14 @@ impl Dialer {
         let Some(dial) = self.dials.get_mut(&id) else {
             return;
         };
+        let limits = &mut out.counters.limits;
+        outcome
+            .limited
+            .into_iter()
+            .for_each(|limit| limits.count(limit));
+        limits.saw(Limit::NameLookups, dial.names.lookups_count());
+        limits.saw(Limit::NameAddresses, dial.names.found_count());
         for (origin, error) in outcome.failed {
-            if matches!(error, NameError::TooDeep | NameError::TooManyLookups) {
-                out.counters.lookups_refused += 1;
-            }
             let (address, _) = split_peer(origin.address);
             let failure = (address, AttemptError::Name(error));
             if !dial.failed.contains(&failure) {
@@ -404,7 +412,15 @@ impl Dialer {
     }
 
     /// Remembers a failure, for this dial and for others.
-    fn learn(&mut self, now: Instant, id: DialId, address: &Multiaddr, error: AttemptError) {
+    fn learn(
+        &mut self,
+        now: Instant,
+        id: DialId,
+        address: &Multiaddr,
+        error: AttemptError,
+        out: &mut Outbox,
+    ) {
+        let limits = &mut out.counters.limits;
         let Some(dial) = self.dials.get_mut(&id) else {
             return;
         };
@@ -425,7 +441,7 @@ impl Dialer {
             black_holes.record(address, answered, &self.config);
             // With a connection that somebody else has made, nothing is held against this address.
             if let Some(peer) = dial.target.peer.filter(|_| !dial.waiters.is_empty()) {
-                backoffs.failed(now, peer, address.clone(), &self.config);
+                backoffs.failed(now, peer, address.clone(), &self.config, limits);
             }
         }
         dial.failed.push((address.clone(), error));
@@ -460,6 +476,8 @@ impl Dialer {
             });
             let hold = None;
             dial.in_flight.insert(attempt, Attempt { candidate, hold });
+            let limits = &mut out.counters.limits;
+            limits.saw(Limit::DialAttempts, dial.in_flight.len());
         }
         if dial.is_exhausted() {
             return self.abandon(id, &AttemptError::Aborted, out);
@@ -553,6 +571,21 @@ impl Dialer {
                 black_holes.record(&lost.candidate.address, false, &self.config);
             }
         }
+    }
+
+    /// What is used of one of the limits on dials, by the dial that uses most of it.
+    pub(crate) fn used(&self, count: impl Fn(&Dial) -> usize) -> usize {
+        self.dials.values().map(count).max().unwrap_or(0)
+    }
+
+    /// Dials that run.
+    pub(crate) fn dials_count(&self) -> usize {
+        self.dials.len()
+    }
+
+    /// Addresses whose failures are remembered.
+    pub(crate) fn backoffs_count(&self) -> usize {
+        self.experience.backoffs.count()
     }
 
     #[cfg(test)]

@@ -6,6 +6,8 @@ use std::{fmt, time::Duration};
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
+use crate::limits::LimitReached;
+
 /// Why there is no connection for a waiter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DialError {
@@ -23,11 +25,9 @@ pub enum DialError {
         /// Every address, in the order in which they failed.
         attempts: Vec<(Multiaddr, AttemptError)>,
     },
-    /// [`crate::Config::dials_max`] dials are running. Try again when one has ended.
-    TooManyDials,
-    /// [`crate::Config::connections_outbound_max`] connections are open or being dialed, or the peer's
-    /// own share is used up.
-    TooManyConnections,
+    /// There are as many dials, outbound connections or connections to the peer as there may be. Try again when one has
+    /// ended.
+    LimitReached(LimitReached),
     /// The node has shut down.
     Closed,
 }
@@ -45,8 +45,7 @@ impl fmt::Display for DialError {
                 }
                 write_attempts(f, attempts)
             }
-            Self::TooManyDials => f.write_str("too many dials are running"),
-            Self::TooManyConnections => f.write_str("too many connections"),
+            Self::LimitReached(reached) => reached.fmt(f),
             Self::Closed => f.write_str("the node has shut down"),
         }
     }
@@ -54,15 +53,16 @@ impl fmt::Display for DialError {
 
 /// One attempt follows on the same line, several have a line each; those beyond the limit are counted.
 fn write_attempts(f: &mut fmt::Formatter<'_>, all: &[(Multiaddr, AttemptError)]) -> fmt::Result {
-    let beyond = AttemptError::Skipped(Skip::TooManyAddresses);
-    let told = || all.iter().filter(|(_, error)| *error != beyond);
+    let beyond =
+        |error: &AttemptError| matches!(error, AttemptError::Skipped(Skip::LimitReached(_)));
+    let told = || all.iter().filter(|(_, error)| !beyond(error));
     let separator = if all.len() == 1 { " " } else { "\n  " };
     for (address, error) in told() {
         write!(f, "{separator}{address}: {error}")?;
     }
-    match all.len() - told().count() {
-        0 => Ok(()),
-        more => write!(f, "{separator}{more} more: {beyond}"),
+    match all.iter().rev().find(|(_, error)| beyond(error)) {
+        None => Ok(()),
+        Some((_, error)) => write!(f, "{separator}{} more: {error}", all.len() - told().count()),
     }
 }
 
@@ -135,9 +135,9 @@ pub enum Skip {
         /// How long from now.
         remaining: Duration,
     },
-    /// The dial has [`crate::Config::dial_addresses_max`] others.
-    #[error("too many addresses")]
-    TooManyAddresses,
+    /// The dial has as many others as it may.
+    #[error(transparent)]
+    LimitReached(LimitReached),
 }
 
 /// Why a name did not lead to an address.
@@ -161,38 +161,17 @@ pub enum NameError {
     /// It leads to itself, or to what another address of the same dial has led to.
     #[error("it leads in a circle, or to what was looked up already")]
     NothingNew,
-    /// More than [`crate::Config::name_depth_max`] names lead to each other.
-    #[error("too many names lead to each other")]
-    TooDeep,
-    /// More than [`crate::Config::name_lookups_max`] lookups.
-    #[error("too many lookups")]
-    TooManyLookups,
-    /// More than [`crate::Config::name_addresses_max`] addresses; the first ones are tried.
-    #[error("it has too many addresses")]
-    TooManyAddresses,
+    /// Too many names that lead to each other, lookups, or addresses; what came before is tried.
+    #[error(transparent)]
+    LimitReached(#[from] LimitReached),
 }
 
 /// Why an inbound connection is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// As many inbound connections are in their upgrade as may be.
-    #[error("{max} inbound connections are being upgraded")]
-    PendingMax {
-        /// [`crate::Config::pending_inbound_max`]
-        max: usize,
-    },
-    /// As many inbound connections are open as may be.
-    #[error("{max} inbound connections are open")]
-    InboundMax {
-        /// [`crate::Config::connections_inbound_max`]
-        max: usize,
-    },
-    /// The remote's address or network has as many connections as it may.
-    #[error("{max} connections from this address or network are open")]
-    SubnetMax {
-        /// [`crate::Config::connections_per_ip_max`] or [`crate::Config::connections_per_site_max`]
-        max: usize,
-    },
+    /// There are as many as there may be, of all or of its network.
+    #[error(transparent)]
+    LimitReached(#[from] LimitReached),
     /// We have shut down.
     #[error("shutting down")]
     Closed,

@@ -7,7 +7,10 @@ use carrick_protocols::identify;
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
-use crate::error::{AttemptError, DialError};
+use crate::{
+    error::{AttemptError, DialError},
+    limits::Limit,
+};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -390,6 +393,11 @@ pub enum Notice {
     ExternalAddress {
         /// The address.
         address: Multiaddr,
+    },
+    /// A limit has refused something; told once a second at most.
+    LimitReached {
+        /// Which one.
+        limit: Limit,
     },
     /// A dial that somebody waited for has failed.
     DialFailed {

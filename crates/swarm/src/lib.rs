@@ -20,6 +20,8 @@ mod ranking;
 mod addresses;
 mod config;
 mod error;
+mod limits;
+mod rates;
 mod timers;
 
 pub use config::{Config, Counters};
@@ -29,5 +31,6 @@ pub use event::{
     Action, Answer, AttemptId, CloseReason, ConnectionId, DialOptions, Direction, Event, Family,
     LookupId, Notice, Origin, PendingId, Query, WaiterId,
 };
+pub use limits::{Ledger, Level, Limit, LimitReached, Limits, Unit, Usage};
 pub use peer_store::PeerStore;
 pub use swarm::Swarm;

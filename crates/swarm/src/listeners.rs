@@ -80,7 +80,7 @@ impl Listeners {
         observers_min: usize,
     ) -> Option<Multiaddr> {
         self.forget(connection, observers_min);
-        let [observer, _] = subnets(remote);
+        let [observer, _] = subnets(remote, true);
         let (address, _) = split_peer(observed.clone());
         // Who has come by one transport cannot have reached us by another.
         let other = is_udp(&address) != is_udp(remote);

@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     error::NameError,
     event::{Answer, Family, Query},
+    limits::{Limit, LimitReached},
 };
 
 /// The names of one dial.
@@ -34,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) questions: Vec<Query>,
     pub(crate) found: Vec<(Multiaddr, Origin)>,
     pub(crate) failed: Vec<(Origin, NameError)>,
+    /// What refused something, each time.
+    pub(crate) limited: Vec<Limit>,
 }
 
 /// The address that was asked for, whatever it has led to meanwhile.
@@ -103,7 +106,7 @@ impl Names {
         let mut next = Vec::new();
         if let Some(Question::Pending(items)) = self.asked.remove(&query) {
             for item in items {
-                match apply(&item, &result, peer, config) {
+                match apply(&item, &result, peer, config, &mut outcome.limited) {
                     Ok(items) => next.extend(items),
                     Err(error) => outcome.fail(item.origin, error),
                 }
@@ -112,6 +115,16 @@ impl Names {
         self.asked.insert(query, Question::Answered(result));
         self.work(next, peer, config, &mut outcome);
         outcome
+    }
+
+    /// Questions asked so far.
+    pub(crate) fn lookups_count(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// Addresses found so far.
+    pub(crate) const fn found_count(&self) -> usize {
+        self.found_count
     }
 
     /// The addresses that wait for an answer.
@@ -152,7 +165,7 @@ impl Names {
     ) -> Result<Vec<Item>, NameError> {
         let Some((kind, name)) = host(&item.address) else {
             if self.found_count >= config.name_addresses_max {
-                return Err(NameError::TooManyAddresses);
+                return Err(outcome.refuse(Limit::NameAddresses, config.name_addresses_max));
             }
             self.found_count += 1;
             outcome.found.push((item.address, item.origin));
@@ -160,7 +173,9 @@ impl Names {
         };
         let query = match kind {
             _ if name.is_empty() || name.len() > NAME_LEN_MAX => return Err(NameError::NotAName),
-            Kind::Txt if item.depth >= config.name_depth_max => return Err(NameError::TooDeep),
+            Kind::Txt if item.depth >= config.name_depth_max => {
+                return Err(outcome.refuse(Limit::NameDepth, config.name_depth_max));
+            }
             Kind::Txt => Query::Txt {
                 name: format!("_dnsaddr.{name}"),
             },
@@ -171,7 +186,7 @@ impl Names {
         }
         if !self.asked.contains_key(&query) {
             if self.asked.len() >= config.name_lookups_max {
-                return Err(NameError::TooManyLookups);
+                return Err(outcome.refuse(Limit::NameLookups, config.name_lookups_max));
             }
             let nobody = Question::Pending(Vec::new());
             self.asked.insert(query.clone(), nobody);
@@ -179,7 +194,9 @@ impl Names {
         }
         self.followed.insert(item.address.clone());
         match self.asked.get_mut(&query) {
-            Some(Question::Answered(answer)) => apply(&item, answer, peer, config),
+            Some(Question::Answered(answer)) => {
+                apply(&item, answer, peer, config, &mut outcome.limited)
+            }
             Some(Question::Pending(waiting)) => {
                 waiting.push(item);
                 Ok(Vec::new())
@@ -190,6 +207,12 @@ impl Names {
 }
 
 impl Outcome {
+    fn refuse(&mut self, limit: Limit, max: usize) -> NameError {
+        self.limited.push(limit);
+        let max = max as u64;
+        LimitReached { limit, max }.into()
+    }
+
     /// An address may lead to many names that fail alike; that is said once.
     fn fail(&mut self, origin: Origin, error: NameError) {
         let same =
@@ -206,6 +229,7 @@ fn apply(
     answer: &Result<Answer, NameError>,
     peer: Option<PeerId>,
     config: &Config,
+    limited: &mut Vec<Limit>,
 ) -> Result<Vec<Item>, NameError> {
     let addresses = match (host(&item.address), answer) {
         (_, Err(error)) => return Err(error.clone()),
@@ -220,7 +244,7 @@ fn apply(
             ips.map(|ip| with_ip(&item.address, (*ip).into())).collect()
         }
         (Some((Kind::Txt, _)), Ok(Answer::Txt(texts))) => {
-            records(&item.address, texts, peer, config)?
+            records(&item.address, texts, peer, config, limited)?
         }
         _ => Vec::new(),
     };
@@ -241,6 +265,7 @@ fn records(
     texts: &[String],
     peer: Option<PeerId>,
     config: &Config,
+    limited: &mut Vec<Limit>,
 ) -> Result<Vec<Multiaddr>, NameError> {
     let suffix: Vec<_> = asked.iter().skip(1).collect();
     let read = |text: &String| {
@@ -258,8 +283,15 @@ fn records(
         others |= !wanted;
         wanted
     };
-    let wanted = texts.iter().filter_map(read).filter(wanted);
-    let wanted: Vec<_> = wanted.take(config.name_records_max).collect();
+    let mut all = texts.iter().filter_map(read).filter(wanted);
+    let wanted: Vec<_> = all.by_ref().take(config.name_records_max).collect();
+    if all.next().is_some() {
+        limited.push(Limit::NameRecords);
+    }
+    drop(all);
+    let long = |text: &&String| text.len() > config.name_record_bytes_max;
+    let long = texts.iter().filter(long).map(|_| Limit::NameRecordBytes);
+    limited.extend(long);
     match wanted.is_empty() && others {
         true => Err(NameError::OtherPeers),
         false => Ok(wanted),

@@ -16,6 +16,7 @@ use multiaddr::Multiaddr;
 use crate::{
     addresses::{scope, split_peer},
     config::{Config, Counters},
+    limits::Limit,
 };
 
 /// What we know of peers.
@@ -105,6 +106,11 @@ impl PeerStore {
     /// Peers known.
     pub fn peers_count(&self) -> usize {
         self.peers.len()
+    }
+
+    /// Peers and bytes that count against the limits.
+    pub(crate) fn used(&self) -> (usize, usize) {
+        (self.recent.len(), self.bytes)
     }
 
     pub(crate) fn add(
@@ -258,15 +264,21 @@ impl PeerStore {
             self.expiry.insert((expires, peer));
         }
         self.peers.insert(peer, entry);
-        while self.recent.len() > self.config.peers_max || self.bytes > self.config.peers_bytes_max
-        {
+        loop {
+            let limit = match (self.recent.len(), self.bytes) {
+                (count, _) if count > self.config.peers_max => Limit::Peers,
+                (_, bytes) if bytes > self.config.peers_bytes_max => Limit::PeersBytes,
+                _ => break,
+            };
             let Some((_, peer)) = self.recent.first_key_value() else {
                 return;
             };
             let peer = *peer;
             self.remove(&peer);
-            counters.peers_evicted += 1;
+            counters.limits.count(limit);
         }
+        counters.limits.saw(Limit::Peers, self.recent.len());
+        counters.limits.saw(Limit::PeersBytes, self.bytes);
     }
 
     fn remove(&mut self, peer: &PeerId) -> Option<Entry> {
@@ -303,15 +315,19 @@ impl Entry {
             expires,
             proof,
         };
-        let max = match self.connected {
-            true => config.addresses_connected_max,
-            false => config.addresses_max,
+        let (limit, max) = match self.connected {
+            true => (
+                Limit::PeerAddressesConnected,
+                config.addresses_connected_max,
+            ),
+            false => (Limit::PeerAddresses, config.addresses_max),
         };
-        if self.addresses.len() < max {
+        let limits = &mut counters.limits;
+        if limits.check(limit, self.addresses.len(), max).is_ok() {
             self.addresses.push(new);
+            limits.saw(limit, self.addresses.len());
             return;
         }
-        counters.addresses_dropped += 1;
         let weakest = self
             .addresses
             .iter_mut()

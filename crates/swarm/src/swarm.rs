@@ -17,6 +17,7 @@ use crate::{
         Action, AttemptId, CloseReason, ConnectionId, DialOptions, Direction, Event, Notice,
         Origin, PendingId, WaiterId,
     },
+    limits::{Limit, LimitReached},
     listeners::Listeners,
     names,
     peer_store::PeerStore,
@@ -108,6 +109,7 @@ impl Swarm {
             Event::Disconnect { peer } => self.disconnect(now, &peer),
             Event::Shutdown => self.shut_down(now),
         }
+        self.out.tell_limits(now);
     }
 
     /// Does what is due at `now`.
@@ -134,6 +136,7 @@ impl Swarm {
             }
         }
         self.peer_store.handle_timeout(now, &mut self.out.counters);
+        self.out.tell_limits(now);
     }
 
     /// When [`Self::handle_timeout`] is to be called next; `None`: only after the next event.
@@ -152,11 +155,14 @@ impl Swarm {
     ///
     /// # Errors
     /// Which limit is reached.
-    pub fn admit(&mut self, _now: Instant, remote: &Multiaddr) -> Result<PendingId, Refused> {
+    pub fn admit(&mut self, now: Instant, remote: &Multiaddr) -> Result<PendingId, Refused> {
         if self.closed {
             return Err(Refused::Closed);
         }
-        self.connections.admit(&mut self.out.counters, remote)
+        let limits = &mut self.out.counters.limits;
+        let admitted = self.connections.admit(now, limits, remote);
+        self.out.tell_limits(now);
+        admitted
     }
 
     /// What we know of peers.
@@ -308,7 +314,7 @@ impl Swarm {
         if let Some((dial, _)) = dialed {
             let own = self.dialer.forces_new(dial);
             let result = if own { added.then_some(id) } else { best };
-            let result = result.ok_or(DialError::TooManyConnections);
+            let result = result.ok_or_else(|| self.peer_full());
             self.dialer.finish(dial, &result, &mut self.out);
         }
         if let Some(best) = best {
@@ -341,6 +347,13 @@ impl Swarm {
             Origin::Pending(pending) => self.connections.fail_pending(pending),
         }
         Some(reason)
+    }
+
+    fn peer_full(&self) -> DialError {
+        DialError::LimitReached(LimitReached {
+            limit: Limit::ConnectionsPerPeer,
+            max: self.config.connections_per_peer_max as u64,
+        })
     }
 
     fn connection_closed(&mut self, now: Instant, connection: ConnectionId) {
@@ -465,6 +478,8 @@ const fn ourselves<'a>(listeners: &'a Listeners, transports: &'a Transports) -> 
         transports,
     }
 }
+
+mod usage;
 
 #[cfg(test)]
 mod tests;

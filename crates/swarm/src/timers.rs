@@ -24,6 +24,13 @@ impl Outbox {
         self.actions.push_back(action);
     }
 
+    /// Tells which limits have refused something.
+    pub(crate) fn tell_limits(&mut self, now: Instant) {
+        for notice in self.counters.limits.news(now) {
+            self.notice(notice);
+        }
+    }
+
     pub(crate) fn notice(&mut self, notice: Notice) {
         self.push(Action::Notice(notice));
     }

@@ -78,12 +78,12 @@ fn an_address_is_carried_by_one_of_six_things() {
 #[test]
 fn networks_are_those_of_the_ip_whatever_it_carries() {
     for rest in ["tcp/1", "udp/1/quic-v1", "tcp/1/ws", "tcp/1/tls/ws"] {
-        let v4 = subnets(&parse(&format!("/ip4/1.2.3.4/{rest}")));
+        let v4 = subnets(&parse(&format!("/ip4/1.2.3.4/{rest}")), true);
         assert_eq!(v4, [Some(Subnet::V4([1, 2, 3, 4].into())), None]);
-        let v6 = subnets(&parse(&format!("/ip6/2001:db8::1/{rest}")));
+        let v6 = subnets(&parse(&format!("/ip6/2001:db8::1/{rest}")), true);
         assert!(v6.iter().all(Option::is_some));
     }
-    assert_eq!(subnets(&parse("/unix/%2Ftmp%2Fa")), [None, None]);
+    assert_eq!(subnets(&parse("/unix/%2Ftmp%2Fa"), true), [None, None]);
 }
 
 #[test]

@@ -77,6 +77,10 @@ impl Zone {
     }
 }
 
+fn reached(limit: Limit, max: u64) -> NameError {
+    LimitReached { limit, max }.into()
+}
+
 fn peer(n: u8) -> PeerId {
     let key = libp2p_identity::Keypair::ed25519_from_bytes([n; 32]).unwrap();
     key.public().to_peer_id()
@@ -229,7 +233,7 @@ fn four_names_may_lead_to_each_other_and_a_fifth_not() {
         (run.found.len(), run.asked.len(), run.failed)
     };
     assert_eq!(chain(4), (1, 4, Vec::new()));
-    let too_deep = ("/dnsaddr/n1.org".to_owned(), NameError::TooDeep);
+    let too_deep = ("/dnsaddr/n1.org".to_owned(), reached(Limit::NameDepth, 4));
     assert_eq!(chain(5), (0, 4, vec![too_deep.clone()]));
     assert_eq!(chain(1000), (0, 4, vec![too_deep]));
 }
@@ -257,7 +261,10 @@ fn a_fan_out_is_cut_at_sixteen_records_and_thirty_two_lookups() {
     let run = zone.follow(&["/dnsaddr/root.org"], None);
     assert_eq!(run.asked.len(), 32);
     let root = "/dnsaddr/root.org".to_owned();
-    assert!(run.failed.contains(&(root, NameError::TooManyLookups)));
+    assert!(
+        run.failed
+            .contains(&(root, reached(Limit::NameLookups, 32)))
+    );
     assert!(
         run.failed.len() < 4,
         "one line for each reason: {:?}",
@@ -282,7 +289,10 @@ fn a_hundred_addresses_are_taken_and_not_one_more() {
         (run.found.len(), run.failed)
     };
     assert_eq!(ips(100), (100, Vec::new()));
-    let told = ("/dns4/a.org/tcp/1".to_owned(), NameError::TooManyAddresses);
+    let told = (
+        "/dns4/a.org/tcp/1".to_owned(),
+        reached(Limit::NameAddresses, 100),
+    );
     assert_eq!(ips(101), (100, vec![told.clone()]));
     assert_eq!(ips(255), (100, vec![told]));
     // Over all names of a dial, too.

@@ -131,12 +131,17 @@ fn a_connected_peer_is_kept_and_remembered_for_a_while_afterwards() {
 fn a_connected_peer_has_64_addresses_and_another_one_32() {
     let mut s = Setup::new(Config::default());
     s.add(1, 0..32, MINUTE);
-    assert_eq!(s.counters.addresses_dropped, 0);
+    let refused = |s: &Setup, limit| s.counters.limits.refused(limit);
+    assert_eq!(refused(&s, Limit::PeerAddresses), 0);
     s.add(1, [32], MINUTE);
-    assert_eq!((s.known(1).len(), s.counters.addresses_dropped), (32, 1));
+    assert_eq!(
+        (s.known(1).len(), refused(&s, Limit::PeerAddresses)),
+        (32, 1)
+    );
     s.connect(1, None);
     s.add(1, 32..65, MINUTE);
-    assert_eq!((s.known(1).len(), s.counters.addresses_dropped), (64, 2));
+    let refused = refused(&s, Limit::PeerAddressesConnected);
+    assert_eq!((s.known(1).len(), refused), (64, 1));
     s.disconnect(1);
     assert_eq!(s.known(1).len(), 32);
 }
@@ -173,10 +178,16 @@ fn the_peers_not_used_for_longest_are_forgotten_first() {
     for n in 1..=3 {
         s.add(n, [1], MINUTE);
     }
-    assert_eq!(s.counters.peers_evicted, 0);
+    assert_eq!(s.counters.limits.refused(Limit::Peers), 0);
     s.store.touch(s.now, peer(1), &mut s.counters);
     s.add(4, [1], MINUTE);
-    assert_eq!((s.store.peers_count(), s.counters.peers_evicted), (3, 1));
+    assert_eq!(
+        (
+            s.store.peers_count(),
+            s.counters.limits.refused(Limit::Peers)
+        ),
+        (3, 1)
+    );
     assert!(s.known(2).is_empty());
     assert!(!s.known(1).is_empty());
     // After release there is room again.
@@ -185,7 +196,7 @@ fn the_peers_not_used_for_longest_are_forgotten_first() {
     for n in 1..=3 {
         s.add(n, [1], MINUTE);
     }
-    assert_eq!(s.counters.peers_evicted, 1);
+    assert_eq!(s.counters.limits.refused(Limit::Peers), 1);
 }
 
 #[test]
@@ -223,7 +234,7 @@ fn the_memory_of_all_peers_is_bounded() {
         s.disconnect(n);
     }
     assert!(s.store.bytes <= 100_000);
-    assert_eq!(s.counters.peers_evicted, 2);
+    assert_eq!(s.counters.limits.refused(Limit::PeersBytes), 2);
     assert_eq!(s.store.protocols(&peer(3)).len(), 256);
 }
 

@@ -73,11 +73,20 @@ fn a_forced_dial_keeps_to_the_limit_of_connections() {
     let gone = closes(&actions);
     assert_eq!(gone.len(), 1);
     let expected = match gone[0].0 == connection {
-        true => Err(DialError::TooManyConnections),
+        true => Err(DialError::LimitReached(LimitReached {
+            limit: Limit::ConnectionsPerPeer,
+            max: 1,
+        })),
         false => Ok(connection),
     };
     assert_eq!(resolved(&actions)[0].1, expected);
-    assert_eq!(node.swarm.counters().closed_per_peer, 1);
+    assert_eq!(
+        node.swarm
+            .counters()
+            .limits
+            .refused(Limit::ConnectionsPerPeer),
+        1
+    );
 }
 
 #[test]
@@ -385,5 +394,8 @@ fn an_error_names_each_address_on_a_line_of_its_own_and_counts_those_beyond_the_
     assert_eq!(lines.len(), 18, "{text}");
     assert_eq!(lines[0], format!("could not reach peer {}:", peer(2)));
     assert!(lines.contains(&"  /ip4/9.9.9.9/tcp/16: connection refused"));
-    assert_eq!(lines[17], "  4 more: not tried: too many addresses");
+    assert_eq!(
+        lines[17],
+        "  4 more: not tried: at most 16 addresses of one dial (limit dial_addresses)"
+    );
 }

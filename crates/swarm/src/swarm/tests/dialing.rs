@@ -221,14 +221,22 @@ fn at_most_8_addresses_are_in_flight_and_16_are_tried() {
         panic!("{last:?}");
     };
     assert_eq!(attempts.len(), 17);
-    let not_tried = (address(&addresses[16]), Skip::TooManyAddresses.into());
+    let (limit, max) = (Limit::DialAddresses, 16);
+    let beyond = Skip::LimitReached(LimitReached { limit, max });
+    let not_tried = (address(&addresses[16]), beyond.into());
     assert!(attempts.contains(&not_tried));
-    assert_eq!(node.swarm.counters().addresses_not_dialed, 1);
+    assert_eq!(
+        node.swarm.counters().limits.refused(Limit::DialAddresses),
+        1
+    );
     node.assert_empty();
     // After release there are sixteen again.
     let (_, actions) = node.connect(peer(2), &strs(&addresses[..16]));
     assert_eq!(dials(&actions).len(), 1);
-    assert_eq!(node.swarm.counters().addresses_not_dialed, 1);
+    assert_eq!(
+        node.swarm.counters().limits.refused(Limit::DialAddresses),
+        1
+    );
 }
 
 #[test]

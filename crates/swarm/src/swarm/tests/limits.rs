@@ -1,31 +1,15 @@
-//! Every limit at N, at N + 1 and after release, with its error and its counter.
+//! What the limits count: which networks are one, what joins and what is exempt. That each of them holds is in
+//! `registry.rs`.
 
 use super::*;
 
-const A: &str = "/ip4/1.1.1.1/tcp/1";
+use crate::limits::{Limit, LimitReached, Limits};
 
-#[test]
-fn pending_inbound_connections_are_limited() {
-    let mut node = Node::new(Config {
-        pending_inbound_max: 2,
-        ..Config::default()
-    });
-    let first = node.admit("/ip4/1.0.0.1/tcp/1").unwrap();
-    let second = node.admit("/ip4/1.0.0.2/tcp/1").unwrap();
-    let error = node.admit("/ip4/1.0.0.3/tcp/1").unwrap_err();
-    assert_eq!(error, Refused::PendingMax { max: 2 });
-    assert_eq!(
-        error.to_string(),
-        "2 inbound connections are being upgraded"
-    );
-    assert_eq!(node.swarm.counters().refused_pending, 1);
-    node.event(Event::PendingFailed { pending: first });
-    node.event(Event::PendingFailed { pending: first });
-    node.admit("/ip4/1.0.0.3/tcp/1").unwrap();
-    assert!(node.admit("/ip4/1.0.0.4/tcp/1").is_err());
-    node.established(peer(2), "/ip4/1.0.0.2/tcp/1", Origin::Pending(second));
-    node.admit("/ip4/1.0.0.4/tcp/1").unwrap();
+const fn refused(limit: Limit, max: u64) -> Refused {
+    Refused::LimitReached(LimitReached { limit, max })
 }
+
+const A: &str = "/ip4/1.1.1.1/tcp/1";
 
 #[test]
 fn inbound_connections_are_limited_with_those_in_their_upgrade() {
@@ -36,8 +20,11 @@ fn inbound_connections_are_limited_with_those_in_their_upgrade() {
     let (open, _) = node.inbound(peer(2), "/ip4/1.0.0.1/tcp/1");
     let pending = node.admit("/ip4/1.0.0.2/tcp/1").unwrap();
     let error = node.admit("/ip4/1.0.0.3/tcp/1").unwrap_err();
-    assert_eq!(error, Refused::InboundMax { max: 2 });
-    assert_eq!(node.swarm.counters().refused_inbound, 1);
+    assert_eq!(error, refused(Limit::ConnectionsInbound, 2));
+    assert_eq!(
+        error.to_string(),
+        "at most 2 inbound connections, with those in their upgrade (limit connections_inbound)"
+    );
     node.closed(open);
     let (_, actions) = node.established(peer(3), "/ip4/1.0.0.2/tcp/1", Origin::Pending(pending));
     assert!(closes(&actions).is_empty());
@@ -59,8 +46,7 @@ fn connections_of_one_ip_are_limited_from_admission_to_their_end() {
         let pending = node.admit(at).unwrap();
         let (open, _) = node.inbound(peer(2), at);
         let error = node.admit(at).unwrap_err();
-        assert_eq!(error, Refused::SubnetMax { max: 2 }, "{at}");
-        assert_eq!(node.swarm.counters().refused_subnet, 1);
+        assert_eq!(error, refused(Limit::ConnectionsPerIp, 2), "{at}");
         node.admit("/ip4/1.0.0.2/tcp/1").unwrap();
         node.event(Event::PendingFailed { pending });
         let again = node.admit(at).unwrap();
@@ -93,44 +79,91 @@ fn an_ipv6_network_is_limited_as_one_however_many_addresses_it_has() {
     node.admit("/ip6/2001:db8:1:1::1/tcp/1").unwrap();
     let second = node.admit("/ip6/2001:db8:1:2::1/tcp/1").unwrap();
     let error = node.admit("/ip6/2001:db8:1:3::1/tcp/1").unwrap_err();
-    assert_eq!(error, Refused::SubnetMax { max: 2 }, "one /56");
+    assert_eq!(error, refused(Limit::ConnectionsPerIp, 2), "one /56");
     node.admit("/ip6/2001:db8:1:101::1/tcp/1").unwrap();
     let error = node.admit("/ip6/2001:db8:1:201::1/tcp/1").unwrap_err();
-    assert_eq!(error, Refused::SubnetMax { max: 3 }, "one /48");
+    assert_eq!(error, refused(Limit::ConnectionsPerSite, 3), "one /48");
     node.event(Event::PendingFailed { pending: second });
     node.admit("/ip6/2001:db8:1:201::1/tcp/1").unwrap();
 }
 
 #[test]
-fn loopback_and_memory_are_exempt_from_the_limit_per_ip() {
-    let mut node = Node::new(Config {
-        connections_per_ip_max: 1,
-        ..Config::default()
-    });
-    for at in ["/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/1", "/memory/7"] {
-        for _ in 0..3 {
+fn loopback_is_exempt_from_the_limits_per_ip_unless_it_is_asked_for_and_memory_always() {
+    for loopback_exempt in [true, false] {
+        let mut node = Node::new(Config {
+            connections_per_ip_max: 1,
+            connection_burst_per_ip: 1,
+            loopback_exempt,
+            ..Config::default()
+        });
+        for at in ["/ip4/127.0.0.1/tcp/1", "/ip6/::1/tcp/1", "/memory/7"] {
             node.admit(at).unwrap();
+            let again = node.admit(at);
+            assert_eq!(again.is_ok(), loopback_exempt || at == "/memory/7", "{at}");
         }
     }
 }
 
 #[test]
-fn connections_to_one_peer_are_limited() {
+fn who_comes_too_fast_gets_one_more_place_every_five_seconds() {
     let mut node = Node::new(Config::default());
-    let mut open = Vec::new();
-    for _ in 0..4 {
-        let (connection, actions) = node.inbound(peer(2), "/ip4/1.0.0.1/tcp/1");
-        assert!(closes(&actions).is_empty());
-        open.push(connection);
+    let come = |node: &mut Node| {
+        let pending = node.admit("/ip4/1.0.0.1/tcp/1");
+        pending.map(|pending| node.event(Event::PendingFailed { pending }))
+    };
+    for _ in 0..16 {
+        come(&mut node).unwrap();
     }
-    let (fifth, actions) = node.inbound(peer(2), "/ip4/1.0.0.1/tcp/1");
-    assert_eq!(closes(&actions), [(fifth, CloseReason::LimitExceeded)]);
-    assert_eq!(node.swarm.counters().closed_per_peer, 1);
-    assert!(node.closed(fifth).is_empty());
-    assert!(closes(&node.inbound(peer(3), "/ip4/1.0.0.1/tcp/1").1).is_empty());
-    node.closed(open[0]);
-    let (_, actions) = node.inbound(peer(2), "/ip4/1.0.0.1/tcp/1");
-    assert!(closes(&actions).is_empty());
+    let too_fast = Err(refused(Limit::ConnectionRatePerIp, 16));
+    assert_eq!(come(&mut node).map(|_| ()), too_fast);
+    node.admit("/ip4/1.0.0.2/tcp/1").unwrap();
+    node.pass(seconds(4));
+    assert_eq!(come(&mut node).map(|_| ()), too_fast);
+    node.pass(seconds(1));
+    come(&mut node).unwrap();
+    assert_eq!(come(&mut node).map(|_| ()), too_fast);
+    node.pass(seconds(80));
+    for _ in 0..16 {
+        come(&mut node).unwrap();
+    }
+    assert_eq!(come(&mut node).map(|_| ()), too_fast);
+}
+
+#[test]
+fn a_limit_is_told_once_a_second() {
+    let mut node = Node::new(Config {
+        pending_inbound_max: 0,
+        ..Config::default()
+    });
+    let mut told = 0;
+    for _ in 0..100 {
+        node.admit("/ip4/1.0.0.1/tcp/1").unwrap_err();
+        told += notices(&node.drain()).len();
+        node.pass(millis(25));
+    }
+    assert_eq!(told, 3);
+}
+
+#[test]
+fn the_limits_are_shown_as_a_table() {
+    let mut node = Node::new(Config {
+        connections_inbound_max: 1,
+        ..Config::default()
+    });
+    node.inbound(peer(2), "/ip4/1.0.0.1/tcp/1");
+    node.admit("/ip4/1.0.0.1/tcp/1").unwrap_err();
+    let table = Limits::new(node.swarm.limits(node.now)).to_string();
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "limit                          level            used        max       peak   refused",
+            "connections_inbound            global              1          1          1         1 <- at its limit",
+        ]
+    );
+    assert!(table.contains(
+        "peers_bytes                    global            0 B     64 MiB        0 B         0"
+    ));
 }
 
 #[test]
@@ -156,8 +189,7 @@ fn dials_are_limited() {
     let (first, _) = node.connect(peer(2), &[A]);
     node.connect(peer(3), &[A]);
     let (_, actions) = node.connect(peer(4), &[A]);
-    assert_eq!(failure(&actions), DialError::TooManyDials);
-    assert_eq!(node.swarm.counters().refused_dials, 1);
+    assert!(matches!(failure(&actions), DialError::LimitReached(_)));
     assert!(
         node.connect(peer(3), &[A]).1.is_empty(),
         "joining is not a dial"
@@ -176,8 +208,7 @@ fn outbound_connections_are_limited_with_the_running_dials() {
     let (open, _) = node.dialed(dials(&actions)[0].0, peer(2));
     node.connect(peer(3), &[A]);
     let (_, actions) = node.connect(peer(4), &[A]);
-    assert_eq!(failure(&actions), DialError::TooManyConnections);
-    assert_eq!(node.swarm.counters().refused_outbound, 1);
+    assert!(matches!(failure(&actions), DialError::LimitReached(_)));
     node.inbound(peer(5), "/ip4/1.0.0.1/tcp/1");
     node.closed(open);
     assert_eq!(dials(&node.connect(peer(4), &[A]).1).len(), 1);
@@ -192,7 +223,8 @@ fn a_flood_of_inbound_connections_leaves_nothing_behind() {
         admitted.extend(node.admit(&at));
     }
     assert_eq!(admitted.len(), Config::default().pending_inbound_max);
-    assert_eq!(node.swarm.counters().refused_pending, 10_000 - 128);
+    let limits = &node.swarm.counters().limits;
+    assert_eq!(limits.refused(Limit::ConnectionsPending), 10_000 - 128);
     for pending in admitted {
         node.event(Event::PendingFailed { pending });
     }

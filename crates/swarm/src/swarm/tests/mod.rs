@@ -7,6 +7,7 @@ mod identity;
 mod limits;
 mod lookups;
 mod random;
+mod registry;
 
 use std::time::Duration;
 
