@@ -2,7 +2,7 @@
 //! oldest, and is told how many.
 
 use carrick_session::Code;
-use carrick_swarm::{CloseReason, ConnectionId, DialError, Direction};
+use carrick_swarm::{CloseReason, ConnectionId, DialError, Direction, Limit};
 use carrick_wire::{Multiaddr, PeerId};
 use tokio::sync::broadcast;
 
@@ -71,6 +71,12 @@ pub enum NodeEvent {
         peer: Option<PeerId>,
         /// Every address tried and why it failed.
         error: DialError,
+    },
+    /// A limit has refused something; told once a second at most for each. [`Node::limits`](crate::Node::limits) has the
+    /// details.
+    LimitReached {
+        /// Which one.
+        limit: Limit,
     },
     /// This receiver was too slow and has missed events, right here. What holds now can be asked: see
     /// [`Node::peers`](crate::Node::peers), [`Node::addresses`](crate::Node::addresses).

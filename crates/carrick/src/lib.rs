@@ -67,6 +67,7 @@ mod identify;
 mod inbound;
 mod incoming;
 mod info;
+mod limits;
 mod message;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -93,7 +94,10 @@ mod workers;
 
 pub use builder::{Builder, Muxer, Security};
 pub use carrick_session::{Code, Summary};
-pub use carrick_swarm::{CloseReason, ConnectionId, DialOptions, Direction};
+pub use carrick_swarm::{
+    CloseReason, ConnectionId, DialOptions, Direction, Level, Limit, LimitReached, Limits, Unit,
+    Usage,
+};
 pub use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
 pub use config::Config;
 pub use error::{

@@ -48,7 +48,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Node {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     _alive: Arc<Alive>,
 }
 

@@ -192,6 +192,7 @@ impl Control {
                     reason,
                 });
             }
+            Notice::LimitReached { limit } => self.tell(NodeEvent::LimitReached { limit }),
             Notice::Disconnected { peer } => self.tell(NodeEvent::Disconnected { peer }),
             Notice::Identified {
                 peer, connection, ..

@@ -25,7 +25,10 @@ impl Control {
     pub(super) fn accepted(&mut self, arrival: Arrival, remote: Multiaddr) {
         let pending = match self.swarm.admit(Instant::now(), &remote) {
             Ok(pending) => pending,
-            Err(refused) => return debug!(%remote, %refused, "an inbound connection was refused"),
+            Err(refused) => {
+                debug!(%remote, %refused, "an inbound connection was refused");
+                return self.act();
+            }
         };
         let (node, begun) = (self.node.clone(), Instant::now());
         self.tasks.spawn(async move {

@@ -185,15 +185,14 @@ fn scenario(limit: Limit) -> Option<Scenario> {
         | Limit::ConnectionRatePerIp
         | Limit::ConnectionRatePerSite
         | Limit::ConnectionRateSubnets => of_connections(limit),
-        Limit::Dials
-        | Limit::DialAddresses
-        | Limit::DialAttempts
-        | Limit::DialBackoffs
-        | Limit::NameDepth
+        Limit::Dials | Limit::DialAddresses | Limit::DialAttempts | Limit::DialBackoffs => {
+            of_dials(limit)
+        }
+        Limit::NameDepth
         | Limit::NameLookups
         | Limit::NameRecords
         | Limit::NameRecordBytes
-        | Limit::NameAddresses => of_dials(limit),
+        | Limit::NameAddresses => of_names(limit),
         Limit::Peers | Limit::PeersBytes | Limit::PeerAddresses | Limit::PeerAddressesConnected => {
             of_peers(limit)
         }
@@ -301,7 +300,7 @@ fn of_dials(limit: Limit) -> Scenario {
             },
             ..TWICE
         },
-        Limit::DialBackoffs => Scenario {
+        _ => Scenario {
             set: |config, max| config.backoffs_max = max,
             kind: Kind::GivesWay,
             take: |world, n| {
@@ -317,6 +316,11 @@ fn of_dials(limit: Limit) -> Scenario {
             },
             ..TWICE
         },
+    }
+}
+
+fn of_names(limit: Limit) -> Scenario {
+    match limit {
         Limit::NameDepth => Scenario {
             set: |config, max| config.name_depth_max = max,
             kind: Kind::RefusesAtOnce,
