@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::event::Notice;
-
 /// One row for each limit: its name, level, unit, and what it bounds, as errors say it.
 macro_rules! limits {
     ($($limit:ident: $name:literal, $level:ident, $unit:ident, $what:literal;)*) => {
@@ -273,7 +271,7 @@ impl Ledger {
     }
 
     /// The limits that have refused since they were last told, each once a second at most.
-    pub(crate) fn news(&mut self, now: Instant) -> impl Iterator<Item = Notice> + use<> {
+    pub(crate) fn news(&mut self, now: Instant) -> impl Iterator<Item = Limit> + use<> {
         let mut told = Vec::new();
         while self.news != 0 {
             let limit = Limit::ALL[self.news.trailing_zeros() as usize];
@@ -281,7 +279,7 @@ impl Ledger {
             let last = &mut self.seen[limit as usize].told;
             if last.is_none_or(|last| now.saturating_duration_since(last) >= TELL_INTERVAL) {
                 *last = Some(now);
-                told.push(Notice::LimitReached { limit });
+                told.push(limit);
             }
         }
         told.into_iter()

@@ -26,8 +26,8 @@ impl Outbox {
 
     /// Tells which limits have refused something.
     pub(crate) fn tell_limits(&mut self, now: Instant) {
-        for notice in self.counters.limits.news(now) {
-            self.notice(notice);
+        for limit in self.counters.limits.news(now) {
+            self.notice(Notice::LimitReached { limit });
         }
     }
 
