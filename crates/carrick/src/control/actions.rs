@@ -231,6 +231,7 @@ impl Control {
             | Notice::Listening { .. }
             | Notice::ListenerClosed { .. }
             | Notice::DialFailed { .. }
+            | Notice::LimitReached { .. }
             | Notice::ExternalAddress { .. } => {}
         }
     }
