@@ -19,9 +19,9 @@ const SCALES: [usize; 4] = [1, 100, 1_000, 10_000];
 /// Count the instructions of the hot paths.
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
-    /// Only the cases whose name has this in it.
-    #[arg(long)]
-    only: Option<String>,
+    /// Only the cases whose name has one of these in it.
+    #[arg(long, value_delimiter = ',', value_name = "WORDS")]
+    only: Vec<String>,
     /// One JSON object instead of the tables.
     #[arg(long)]
     json: bool,
@@ -42,10 +42,8 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     steps.run("build counts/", quiet(&mut cargo(&build)))?;
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
     let callgrind = Callgrind::new(Path::new(&target).join("release/counts"))?;
-    let (environment, mut cases) = callgrind.list()?;
-    if let Some(only) = &args.only {
-        cases.retain(|case| case.name.contains(only));
-    }
+    let (environment, cases) = callgrind.list()?;
+    let cases = chosen(cases, &args.only)?;
     if args.annotate {
         return annotate(&callgrind, &cases);
     }
@@ -74,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let text = std::fs::read_to_string(BASELINE).unwrap_or_default();
     let baseline: Baseline = text.parse().map_err(|why| format!("{BASELINE}: {why}"))?;
     let report = Report {
-        drift: Drift::new(&baseline, &environment, &paths, args.only.is_none()),
+        drift: Drift::new(&baseline, &environment, &paths, args.only.is_empty()),
         slopes,
         repeated: args.repeat > 1,
     };
@@ -84,6 +82,22 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         print!("{}", report.table());
     }
     report.verdict()
+}
+
+/// The cases that `only` leaves. A word that fits none is an error: counting nothing would look like success.
+fn chosen(mut cases: Vec<Case>, only: &[String]) -> Result<Vec<Case>, String> {
+    for word in only {
+        if !cases.iter().any(|case| case.name.contains(word.as_str())) {
+            let known: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
+            return Err(format!(
+                "no path has `{word}` in its name; there are: {}",
+                known.join(", ")
+            ));
+        }
+    }
+    let fits = |case: &Case| only.iter().any(|word| case.name.contains(word.as_str()));
+    cases.retain(|case| only.is_empty() || fits(case));
+    Ok(cases)
 }
 
 /// One job for each row of a table, or each cell of the second one.
@@ -102,3 +116,6 @@ fn annotate(callgrind: &Callgrind, cases: &[Case]) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,7 @@ impl Kind {
 pub(super) struct Case {
     pub(super) kind: Kind,
     pub(super) name: String,
-    times: u64,
+    pub(super) times: u64,
 }
 
 /// One number to be found.
