@@ -42,13 +42,14 @@ from libp2p.stream_muxer.mplex.mplex import MPLEX_PROTOCOL_ID, Mplex
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.quic.exceptions import QUICStreamClosedError
-from libp2p.transport.quic.stream import QUICStream
+from libp2p.transport.quic.stream import QUICStream, StreamState
 from libp2p.utils.varint import read_length_prefixed_protobuf
 from multiaddr import Multiaddr
 
 KIB = 1024
-CHECK_S = 10
-PROGRAM_S = 60
+# Bounds for what hangs, not for what is slow: a busy machine must not meet them.
+CHECK_S = 30
+PROGRAM_S = 180
 MUXERS = {"yamux": {YAMUX_PROTOCOL_ID: Yamux}, "mplex": {MPLEX_PROTOCOL_ID: Mplex}}
 PATTERN = bytes(i % 251 for i in range(64 * KIB))
 INDISTINCT = "the other side's stack cannot tell a reset from an end"
@@ -112,6 +113,29 @@ def expect(condition, message):
         raise RuntimeError(message)
 
 
+hasty_read = QUICStream.read
+
+
+async def patient_read(self, n=None):
+    """QUICStream.read of py-libp2p 0.8.1 without its two races, which would spoil every check that reads an end.
+
+    It looks for bytes, then waits for a lock, and then looks for the end: bytes and an end that come together meanwhile are
+    told as the end alone. And handle_stop_sending marks a stream that we opened as closed both ways.
+    """
+    while True:
+        try:
+            return await hasty_read(self, n)
+        except (EOFError, QUICStreamClosedError):
+            stopped = self._state is StreamState.CLOSED and not self._read_closed and not self._close_event.is_set()
+            if stopped:
+                self._state = StreamState.WRITE_CLOSED
+            elif not self._receive_buffer:
+                raise
+
+
+QUICStream.read = patient_read
+
+
 async def was_reset(stream):
     """Whether the muxer saw a reset: the read of a reset yamux stream may end in StreamEOF."""
     muxed = stream.muxed_stream
@@ -120,7 +144,7 @@ async def was_reset(stream):
     if not hasattr(muxed, "event_reset"):
         return muxed.reset_received
     # mplex ends the read first and says afterwards whether it was a reset.
-    with trio.move_on_after(5):
+    with trio.move_on_after(CHECK_S / 2):
         await muxed.event_remote_closed.wait()
     return muxed.event_reset.is_set()
 

@@ -34,9 +34,10 @@ const NAMES: [&str; 12] = [
     "connections",
     "bulk",
 ];
-const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bounds for what hangs, not for what is slow: a busy machine must not meet them.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// For all but the checks with a deadline of their own.
-const PROGRAM_TIMEOUT: Duration = Duration::from_secs(60);
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(180);
 const CONNECTIONS: usize = 100;
 const PIECE: usize = 64 << 10;
 

@@ -89,7 +89,7 @@ impl Outcomes {
     async fn last(&self) -> String {
         let receiver = self.0.lock().expect("no holder panics").take();
         match receiver {
-            Some(receiver) => match timeout(Duration::from_secs(5), receiver).await {
+            Some(receiver) => match timeout(Duration::from_secs(15), receiver).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) | Err(_) => "unfinished".to_owned(),
             },
