@@ -35,6 +35,18 @@ pub(super) struct Outcome {
     pub(super) took: Duration,
     /// The last stderr lines of a cell in which something failed.
     pub(super) log: Vec<String>,
+    /// The checks that passed, but not at once.
+    pub(super) late: Vec<Late>,
+}
+
+/// A check that a foreign stack's defect spoiled before it passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Late {
+    pub(super) check: String,
+    /// Which try passed; the first is 1.
+    pub(super) tries: usize,
+    /// The defect, and what the last try before said.
+    pub(super) why: String,
 }
 
 impl fmt::Display for Cell {
@@ -62,7 +74,10 @@ impl Cell {
         let start = Instant::now();
         let (mut verdicts, log) = self.verdicts().unwrap_or_else(|ended_early| ended_early);
         for (check, verdict) in &mut verdicts {
-            if let (Verdict::Failed(why), Some(defect)) = (&*verdict, defects::known(self, check)) {
+            let defect = defects::known(self, check);
+            if let (Verdict::Failed(why), Some(defect)) = (&*verdict, defect)
+                && defect.explains(why)
+            {
                 *verdict = Verdict::Skipped(format!("{} ({why})", defect.what));
             }
         }
@@ -70,7 +85,27 @@ impl Cell {
             verdicts,
             took: start.elapsed(),
             log,
+            late: vec![],
         }
+    }
+
+    /// As `run`, and what a defect spoiled is tried again alone: some spoil a check only now and then.
+    pub(super) fn run_patiently(&self) -> Outcome {
+        let mut outcome = self.run();
+        for tries in 2..=TRIES_MAX {
+            let spoiled = |check: &&str| outcome.spoiled(self, check).is_some();
+            let checks: Vec<_> = self.checks.iter().copied().filter(spoiled).collect();
+            if checks.is_empty() {
+                break;
+            }
+            eprintln!("xtask: {self}: {} (tried again)", outcome.summary());
+            let again = Self {
+                checks,
+                ..self.clone()
+            };
+            outcome.take_over(again.run(), tries);
+        }
+        outcome
     }
 
     fn verdicts(&self) -> Result<Verdicts, Verdicts> {
@@ -138,10 +173,10 @@ impl Cell {
         Ok((verdicts, lines.collect()))
     }
 
-    /// Programs stop themselves after a minute, and what the long checks may take; this is for those that do not.
+    /// Programs stop themselves after three minutes, and what the long checks may take; this is for those that do not.
     fn patience(&self) -> Duration {
         let has = |check| self.checks.contains(&check);
-        let connections = Duration::from_secs(if has("connections") { 20 } else { 0 });
+        let connections = Duration::from_secs(if has("connections") { 60 } else { 0 });
         let bulk = Duration::from_secs(if has("bulk") {
             self.bulk_bytes >> 20
         } else {
@@ -158,6 +193,34 @@ impl Outcome {
         find(check)
             .or_else(|| find(START))
             .map(|(_, verdict)| verdict)
+    }
+
+    /// The words of a check that failed in the way of a known defect.
+    pub(super) fn spoiled(&self, cell: &Cell, check: &str) -> Option<&str> {
+        let defect = defects::known(cell, check)?;
+        match self.verdict(check)? {
+            Verdict::Skipped(reason) if reason.starts_with(defect.what) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// What another try says of some of the checks. One that fails there in another way has failed.
+    pub(super) fn take_over(&mut self, again: Self, tries: usize) {
+        for (check, verdict) in again.verdicts {
+            let known = self.verdicts.iter_mut().find(|(name, _)| *name == check);
+            match (known, &verdict) {
+                (Some((_, before)), Verdict::Passed(_)) => {
+                    if let Verdict::Skipped(why) = std::mem::replace(before, verdict) {
+                        self.late.push(Late { check, tries, why });
+                    }
+                }
+                (Some((_, before)), _) => *before = verdict,
+                // The exit code or the start.
+                (None, _) => self.verdicts.push((check, verdict)),
+            }
+        }
+        self.took += again.took;
+        self.log.extend(again.log);
     }
 
     pub(super) fn all_passed(&self) -> bool {
@@ -214,9 +277,13 @@ const END: &str = "end";
 /// A program's exit code when its stack lacks the muxer or the security asked for.
 const NO_SUCH: i32 = 3;
 /// Within this a listener says where it listens; a cold interpreter on a busy machine takes seconds.
-const LISTENER_MAX: Duration = Duration::from_secs(30);
-/// A minute and some.
-const DIALER_MAX: Duration = Duration::from_secs(75);
+const LISTENER_MAX: Duration = Duration::from_secs(60);
+/// A program that closed its stdout has ended within this.
+const ENDED_MAX: Duration = Duration::from_secs(10);
+/// Three minutes and some.
+const DIALER_MAX: Duration = Duration::from_secs(210);
+/// How often a check that a known defect spoils is tried.
+const TRIES_MAX: usize = 3;
 
 fn single(name: &str, verdict: Verdict) -> Verdicts {
     (vec![(name.to_owned(), verdict)], vec![])
@@ -237,7 +304,7 @@ fn address(listener: &mut Process, name: &str) -> Result<String, Verdicts> {
         }
     };
     let code = listener
-        .ended(Instant::now() + Duration::from_secs(1))
+        .ended(Instant::now() + ENDED_MAX)
         .and_then(|status| status.code());
     let words = listener.last_words();
     if code == Some(NO_SUCH) {

@@ -1,7 +1,7 @@
 //! What a run of the matrix says: a table or JSON lines, and whether it is good.
 
-use super::Row;
-use super::cell::Verdict;
+use super::cell::{Late, Verdict};
+use super::{CONTROL_RUNS_MAX, Proof, Row};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ pub(super) fn table(rows: &[Row], missing: &[String]) -> String {
     }
     text += &section("Not offered", &not_offered(rows));
     text += &section("Fewer", &fewer(rows));
+    text += &section("Passed late", &late(rows));
     text += &section("Skipped", &skips(rows));
     text += &section("Failed", &failures(rows));
     text += &section("Left out", missing);
@@ -176,14 +177,22 @@ pub(super) fn json(rows: &[Row], missing: &[String]) -> String {
             });
             match verdict {
                 Verdict::Passed(detail) => {
-                    (line["ok"], line["detail"]) = (true.into(), detail.as_str().into())
+                    (line["ok"], line["detail"]) = (true.into(), detail.as_str().into());
+                    if let Some(late) = outcome.late.iter().find(|late| late.check == *check) {
+                        (line["tries"], line["before"]) =
+                            (late.tries.into(), late.why.as_str().into());
+                    }
                 }
                 Verdict::Failed(detail) => {
                     (line["ok"], line["detail"]) = (false.into(), detail.as_str().into())
                 }
                 Verdict::Skipped(reason) => {
-                    (line["skip"], line["proven"]) =
-                        (reason.as_str().into(), (row.proof(check).is_some()).into());
+                    let proof = row.proof(check);
+                    let shown = matches!(proof, Some(Proof::Shown(_)));
+                    (line["skip"], line["proven"]) = (reason.as_str().into(), shown.into());
+                    if let Some(Proof::Known(defect)) = proof {
+                        line["known"] = defect.place.to_string().into();
+                    }
                 }
             }
             text += &format!("{line}\n");
@@ -195,7 +204,7 @@ pub(super) fn json(rows: &[Row], missing: &[String]) -> String {
     text
 }
 
-/// An error unless all that ran passed, or was skipped with proof.
+/// An error unless all that ran passed, or was skipped with proof, or for a defect whose place in the source is known.
 pub(super) fn judge(rows: &[Row]) -> Result<(), String> {
     let (mut failed, mut unproven) = (0, 0);
     for row in rows {
@@ -247,10 +256,10 @@ fn skips(rows: &[Row]) -> Vec<String> {
             };
             // What stands in parentheses differs from run to run.
             let reason = reason.split(" (").next().unwrap_or_default();
-            let proven = if row.proof(check).is_none() {
-                ""
-            } else {
-                "proven"
+            let proven = match row.proof(check) {
+                Some(Proof::Shown(_)) => "proven",
+                Some(Proof::Known(_)) => "known",
+                None => "",
             };
             let group = format!("{check} {reason} {proven} {}", slow(row));
             match groups.iter_mut().find(|(known, ..)| *known == group) {
@@ -267,6 +276,20 @@ fn skips(rows: &[Row]) -> Vec<String> {
         _ => format!("{line}; and {more} more like it"),
     };
     groups.into_iter().map(line).collect()
+}
+
+/// What a defect spoiled once or twice, and not again.
+fn late(rows: &[Row]) -> Vec<String> {
+    let mut lines = vec![];
+    for row in rows {
+        for Late { check, tries, why } in &row.outcome.late {
+            lines.push(format!(
+                "{} {check}: at try {tries}; before: {why}",
+                row.cell
+            ));
+        }
+    }
+    lines
 }
 
 fn failures(rows: &[Row]) -> Vec<String> {
@@ -291,13 +314,17 @@ fn proof(row: &Row, check: &str) -> String {
     let name = row.cell.foreign().map_or("carrick", |peer| peer.name);
     match row.proof(check) {
         // In parentheses stands how it failed there, for the same reason.
-        Some(Verdict::Skipped(reason)) => match reason.split_once(" (") {
+        Some(Proof::Shown(Verdict::Skipped(reason))) => match reason.split_once(" (") {
             Some((_, why)) => format!("proven: {name} against itself also fails ({why}"),
             None => format!("proven: {name} against itself also skips it ({reason})"),
         },
-        Some(Verdict::Failed(why) | Verdict::Passed(why)) => {
+        Some(Proof::Shown(Verdict::Failed(why) | Verdict::Passed(why))) => {
             format!("proven: {name} against itself also fails ({why})")
         }
+        Some(Proof::Known(defect)) => format!(
+            "NOT SHOWN THIS TIME: {name} against itself passed {CONTROL_RUNS_MAX} times; known from {}",
+            defect.place
+        ),
         None if row.control.is_some() => format!("NOT PROVEN: {name} against itself passes"),
         None => "NOT PROVEN: Carrick must not skip a check against itself".to_owned(),
     }

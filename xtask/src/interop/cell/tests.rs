@@ -2,6 +2,7 @@
 
 use super::super::matrix::{CHECKS, Inside};
 use super::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A peer that listens as the first script says and dials as the second says.
 fn peer(name: &'static str, listen: &str, dial: &str) -> Peer {
@@ -10,13 +11,13 @@ fn peer(name: &'static str, listen: &str, dial: &str) -> Peer {
 }
 
 fn run(listen: &str, dial: &str) -> Outcome {
-    let (listener, dialer) = (
-        peer("go", listen, "exit 9"),
-        peer("carrick", "exit 9", dial),
-    );
+    cell("go", listen, dial).run()
+}
+
+fn cell(name: &'static str, listen: &str, dial: &str) -> Cell {
     Cell {
-        dialer,
-        listener,
+        dialer: peer("carrick", "exit 9", dial),
+        listener: peer(name, listen, "exit 9"),
         stack: Stack {
             transport: "tcp",
             inside: Some(Inside {
@@ -29,7 +30,25 @@ fn run(listen: &str, dial: &str) -> Outcome {
         checks: BASIC.to_vec(),
         bulk_bytes: 7,
     }
-    .run()
+}
+
+/// A listener of this name, and a dialer that fails the check with these words the first so many times, and then passes.
+fn run_spoiled(name: &'static str, check: &'static str, why: &str, times: usize) -> Outcome {
+    static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let tries = format!("carrick-tries-{}-{number}", std::process::id());
+    let tries = std::env::temp_dir().join(tries);
+    let path = tries.display();
+    let dial = format!(
+        r#"echo try >> {path}; if [ $(wc -l < {path}) -gt {times} ];
+        then echo '{{"check":"{check}","ok":true,"detail":"d"}}';
+        else echo '{{"check":"{check}","ok":false,"detail":"{why}"}}'; exit 1; fi"#
+    );
+    let mut cell = cell(name, LISTEN, &dial);
+    cell.checks = vec![check];
+    let outcome = cell.run_patiently();
+    std::fs::remove_file(tries).unwrap();
+    outcome
 }
 
 const BASIC: &[&str] = CHECKS.split_at(10).0;
@@ -149,4 +168,42 @@ fn a_listener_that_ends_without_an_address_fails_the_cell() {
     let outcome = run("echo broken >&2; exit 1", "");
     assert_eq!(outcome.summary(), "✘  0 of 1 passed, FAILED: start");
     assert_eq!(outcome.log, ["broken"]);
+}
+
+const DROPPED: &str = "1 of 100 streams failed, the first: reset";
+
+#[test]
+fn a_check_that_a_known_defect_spoils_may_pass_at_a_later_try() {
+    for spoiled in [1, 2] {
+        let outcome = run_spoiled("rust", "concurrent", DROPPED, spoiled);
+        assert!(outcome.all_passed(), "{outcome:?}");
+        let [late] = outcome.late.as_slice() else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(
+            (late.check.as_str(), late.tries),
+            ("concurrent", spoiled + 1)
+        );
+        assert!(late.why.contains("libp2p-stream drops"), "{}", late.why);
+    }
+}
+
+#[test]
+fn a_check_that_a_known_defect_spoils_each_time_is_skipped() {
+    let outcome = run_spoiled("rust", "concurrent", DROPPED, TRIES_MAX);
+    assert_eq!(outcome.summary(), "○  0 of 1 passed, skipped: concurrent");
+    assert!(outcome.late.is_empty());
+}
+
+#[test]
+fn a_failure_that_no_known_defect_explains_is_not_tried_again() {
+    for (name, check, why) in [
+        ("go", "concurrent", DROPPED),
+        ("rust", "echo", DROPPED),
+        ("rust", "concurrent", "timed out after 30 s"),
+    ] {
+        let outcome = run_spoiled(name, check, why, 1);
+        let failed = format!("✘  0 of 1 passed, FAILED: {check}");
+        assert_eq!(outcome.summary(), failed, "{name} {why}");
+    }
 }

@@ -29,8 +29,24 @@ fn a_listeners_defect_excuses_no_dialer() {
 
 #[test]
 fn a_defect_of_one_transport_excuses_no_other() {
-    for (dialer, listener) in [("py", "carrick"), ("carrick", "py")] {
-        assert!(known(&cell(dialer, listener, "quic-v1"), "half-close").is_some());
-        assert!(known(&cell(dialer, listener, "tcp"), "half-close").is_none());
+    assert!(known(&cell("carrick", "rust", "quic-v1"), "reset").is_some());
+    assert!(known(&cell("carrick", "rust", "tcp"), "reset").is_none());
+}
+
+/// Whoever takes another version of a package looks there whether the defect is still in it.
+#[test]
+fn each_defect_is_in_the_version_that_the_peer_is_built_with() {
+    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../interop/rust/Cargo.lock");
+    let lock = std::fs::read_to_string(lock).unwrap();
+    for Defect {
+        listener, place, ..
+    } in &DEFECTS
+    {
+        assert_eq!(*listener, "rust", "the lock file of another stack");
+        let Place {
+            package, version, ..
+        } = place;
+        let line = format!("name = \"{package}\"\nversion = \"{version}\"\n");
+        assert!(lock.contains(&line), "another version than {place}");
     }
 }
