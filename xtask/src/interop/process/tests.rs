@@ -34,7 +34,7 @@ fn a_silent_process_is_late_and_ends_when_its_stdin_does() {
 
 #[test]
 fn what_ignores_the_end_of_stdin_is_killed_with_its_children() {
-    let process = shell("sleep 1000 & echo $!; wait");
+    let mut process = shell("sleep 1000 & echo $!; wait");
     let Line::Text(child) = process.line(soon()) else {
         panic!("no pid")
     };
@@ -43,6 +43,10 @@ fn what_ignores_the_end_of_stdin_is_killed_with_its_children() {
         format!("/proc/{child}/exe"),
     );
     assert!(Path::new(&parent).exists() && Path::new(&child).exists());
+    let lines = std::mem::replace(&mut process.lines, sync_channel(0).1);
     drop(process);
-    assert!(!Path::new(&parent).exists() && !Path::new(&child).exists());
+    assert!(!Path::new(&parent).exists());
+    // Whoever may still write to its stdout has ended, too; a killed child takes a moment.
+    let end = lines.recv_timeout(left(soon()));
+    assert_eq!(end, Err(RecvTimeoutError::Disconnected));
 }
