@@ -18,6 +18,7 @@ use crate::{
     proofs::RecentProofs,
     resolve::{Resolver, SystemResolver},
     router::{Outcome, Router},
+    store::{Saver, Store},
     target::parse_protocol,
     transport::{
         MemoryTransport, ReusingTcp, SharedTransport, TcpTransport, Transport, WebSocketTransport,
@@ -121,6 +122,7 @@ pub struct Builder {
     handlers: Vec<Register>,
     swarm_key: Option<SwarmKey>,
     reuse_port: bool,
+    store: Option<Arc<dyn Store>>,
 }
 
 impl Builder {
@@ -140,6 +142,7 @@ impl Builder {
             handlers: Vec::new(),
             swarm_key: None,
             reuse_port: false,
+            store: None,
         }
     }
 
@@ -246,17 +249,23 @@ impl Builder {
         self
     }
 
+    /// Keeps what is known of peers in this store, and knows it again in the next run; by default it is forgotten. Changes
+    /// are handed over at most once in [`save_interval`](carrick_swarm::Config::save_interval).
+    pub fn store_with(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
     /// Makes the node and binds its listeners, within the current tokio runtime.
     ///
     /// # Errors
     /// A listener cannot be bound, a handler cannot be registered, or the identity cannot sign; or the environment has
     /// `LIBP2P_FORCE_PNET=1` and there is no [`private_network`](Self::private_network).
     pub async fn spawn(mut self) -> Result<Node, ListenError> {
-        if self.swarm_key.is_none() && pnet::is_forced() {
-            return Err(ListenError::NoSwarmKey);
-        }
-        if self.swarm_key.is_some() && self.share_port {
-            return Err(ListenError::PrivateSharedPort);
+        match self.swarm_key {
+            None if pnet::is_forced() => return Err(ListenError::NoSwarmKey),
+            Some(_) if self.share_port => return Err(ListenError::PrivateSharedPort),
+            _ => {}
         }
         let router = Router::new();
         self.handlers
@@ -307,9 +316,12 @@ impl Builder {
         };
         let inner = Arc::new(Core::new(parts));
         let core = inner.clone();
-        let control = async move { Control::new(core, messages, events).run().await };
+        let store = self.store.clone();
+        let saver = store.map(|store| Saver::new(store, &inner.runtime()));
+        let control = async move { Control::new(core, messages, events, saver).run().await };
         inner.runtime().spawn(control);
         let node = Node::new(inner);
+        node.restore(self.store).await?;
         for address in self.listen {
             node.listen(address).await?;
         }
@@ -365,6 +377,31 @@ impl Builder {
     ) -> Result<Self, crate::transport::CertificateError> {
         self.websocket = self.websocket.with_root(path)?;
         Ok(self)
+    }
+}
+
+#[cfg(feature = "store")]
+impl Builder {
+    /// Keeps what is known of peers in a file in this directory, and knows it again in the next run: addresses, protocols,
+    /// keys, and what the user keeps of them. A program that is killed loses about the last second. Blocks while the file
+    /// is opened.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = std::env::temp_dir().join(format!("carrick-doc-{}", std::process::id()));
+    /// let node = carrick::Node::builder().store(&dir)?.spawn().await?;
+    /// # node.close().await;
+    /// # std::fs::remove_dir_all(dir)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`StoreError`](crate::StoreError): the directory cannot be written to, another process has the store open, or
+    /// the file is not a store that this version reads.
+    pub fn store(self, directory: impl AsRef<std::path::Path>) -> Result<Self, crate::StoreError> {
+        Ok(self.store_with(crate::FileStore::open(directory)?))
     }
 }
 

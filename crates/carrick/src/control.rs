@@ -27,12 +27,14 @@ use crate::{
     core::Core,
     dial, identify,
     message::{Ask, Message},
+    store::Saver,
     target::Target,
 };
 
 mod actions;
 mod links;
 mod listening;
+mod saving;
 
 /// Messages that wait for the control task.
 pub(crate) const MESSAGES_MAX: usize = 1024;
@@ -62,6 +64,7 @@ pub(crate) struct Control {
     hurried: mpsc::Receiver<ConnectionId>,
     hurry: mpsc::Sender<ConnectionId>,
     alarm: Alarm,
+    saver: Option<Saver>,
 }
 
 impl Control {
@@ -69,6 +72,7 @@ impl Control {
         node: Arc<Core>,
         messages: mpsc::Receiver<Message>,
         events: broadcast::Sender<NodeEvent>,
+        saver: Option<Saver>,
     ) -> Self {
         let (hurry, hurried) = mpsc::channel(HURRIED_MAX);
         let mut swarm = Swarm::new(node.config.swarm.clone(), node.id);
@@ -91,6 +95,7 @@ impl Control {
             hurried,
             hurry,
             alarm: Alarm::new(),
+            saver,
         }
     }
 
@@ -274,6 +279,7 @@ impl Control {
         };
         // The readers have a deadline of their own to end; this one is for a bug in it.
         let _ = timeout(2 * connection::CLOSE_TIMEOUT, gone).await;
+        self.save_all().await;
         self.node.quic.close().await;
         for shared in self.connections.values() {
             shared.set_gone();

@@ -205,6 +205,9 @@ pub enum ListenError {
     /// The identity's private key cannot sign.
     #[error("the identity key cannot be used to sign")]
     Identity,
+    /// What an earlier run has stored cannot be used.
+    #[error(transparent)]
+    Store(#[from] crate::StoreError),
     /// The node was closed.
     #[error("the node is closed")]
     Closed,

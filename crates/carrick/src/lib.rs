@@ -36,6 +36,7 @@
 //! | `aws-lc` | handshakes compute in Rust, which is slower, and no large C library is built; `tls` and `websocket` bring it along |
 //! | `dns` | names are looked up by the system's functions, which know no `/dnsaddr` |
 //! | `metrics` | no `Node::metrics`: nothing is counted for Prometheus |
+//! | `store` | nothing is kept in a file, unless by a [`Store`] of yours |
 //! | `pnet` | no private networks |
 //! | `rsa`, `ecdsa`, `secp256k1` | no peers, and no identities, with keys of this type |
 //! | `futures-io` | `Stream` has tokio's `AsyncRead` and `AsyncWrite` alone, not those of the futures crates |
@@ -77,6 +78,7 @@ mod metrics;
 mod node;
 mod open;
 mod packets;
+mod peer_metadata;
 pub mod perf;
 mod ping;
 #[cfg(feature = "pnet")]
@@ -87,6 +89,7 @@ mod pnet;
 mod proofs;
 pub mod resolve;
 mod router;
+mod store;
 mod stream;
 mod target;
 pub mod transport;
@@ -95,8 +98,8 @@ mod workers;
 pub use builder::{Builder, Muxer, Security};
 pub use carrick_session::{Code, Summary};
 pub use carrick_swarm::{
-    CloseReason, ConnectionId, DialOptions, Direction, Level, Limit, LimitReached, Limits, Unit,
-    Usage,
+    CloseReason, ConnectionId, DialOptions, Direction, KnownAddress, Level, Limit, LimitReached,
+    Limits, MetadataError, PeerMetadata, Source, Unit, Usage,
 };
 pub use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
 pub use config::Config;
@@ -113,5 +116,8 @@ pub use packets::{NoPackets, PacketStats, Packets, PacketsError, PacketsOptions}
 #[cfg(feature = "pnet")]
 pub use pnet::{SwarmKey, SwarmKeyError};
 pub use router::Outcome;
+#[cfg(feature = "store")]
+pub use store::FileStore;
+pub use store::{Change, Store, StoreError};
 pub use stream::Stream;
 pub use target::{IntoAddress, IntoProtocols, IntoTarget, Target};

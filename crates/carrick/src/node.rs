@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use carrick_swarm::{DialError, DialOptions, Event};
+use carrick_swarm::{DialError, DialOptions};
 use carrick_wire::{Multiaddr, PeerId, Protocol};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
@@ -308,28 +308,6 @@ impl Node {
         self.dial(target).await?.ping().await
     }
 
-    /// Remembers where a peer may be found, for an hour, so that it can be dialed by its id alone.
-    ///
-    /// # Errors
-    /// No peer is named, or two are.
-    pub async fn add_addresses(&self, target: impl IntoTarget) -> Result<(), OpenError> {
-        let target = target.into_target()?;
-        let peer = target.peer.ok_or(crate::TargetError::Empty)?;
-        let addresses = target.addresses;
-        let ttl = ADDRESS_TTL;
-        let learnt = Event::Addresses {
-            peer,
-            addresses,
-            ttl,
-        };
-        // A closed node has nothing to remember.
-        let _ = self
-            .core
-            .with_swarm(|swarm, now| swarm.handle_event(now, learnt))
-            .await;
-        Ok(())
-    }
-
     /// What the connected peer says of itself, once it has.
     pub fn peer(&self, peer: &PeerId) -> Option<Arc<Info>> {
         self.core.connected(peer)?.info()
@@ -362,8 +340,6 @@ impl Node {
     }
 }
 
-/// How long an address that a user gave is remembered.
-const ADDRESS_TTL: Duration = Duration::from_secs(3600);
 /// How often opening starts again because its connection has ended meanwhile.
 const RETRIES_MAX: usize = 3;
 

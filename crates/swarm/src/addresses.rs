@@ -32,6 +32,12 @@ pub(crate) fn is_unspecified(address: &Multiaddr) -> bool {
     ip(address).is_some_and(|ip| ip.is_unspecified())
 }
 
+/// Whether the address stands for no host in particular: a listener's wildcard, or a group of hosts.
+pub(crate) fn is_nobody(address: &Multiaddr) -> bool {
+    let broadcast = |ip| matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    ip(address).is_some_and(|ip| ip.is_unspecified() || ip.is_multicast() || broadcast(ip))
+}
+
 /// Whether the address means something on one network only, and does not say on which.
 pub(crate) fn lacks_zone(address: &Multiaddr) -> bool {
     let zoned = matches!(address.iter().next(), Some(Protocol::Ip6zone(_)));
@@ -42,17 +48,45 @@ fn ip_scope(ip: IpAddr) -> Scope {
     let private = match ip {
         // Dialing the unspecified address reaches this machine.
         _ if ip.is_loopback() || ip.is_unspecified() => return Scope::Loopback,
-        IpAddr::V4(ip) => {
-            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            ip.is_private() || ip.is_link_local() || shared
-        }
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+        IpAddr::V4(ip) => is_private_v4(ip),
+        IpAddr::V6(ip) => match embedded(ip) {
+            Some(ip) => ip_scope(ip.into()) < Scope::Public,
+            None => is_private_v6(ip),
+        },
     };
     if private {
         Scope::Private
     } else {
         Scope::Public
     }
+}
+
+/// What is not of the world (the registry of special addresses, RFC 6890), and what is not one host.
+fn is_private_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let special = matches!(
+        (a, b, c),
+        (0 | 240.., ..) | (192, 0, 0) | (100, 64..128, _) | (198, 18 | 19, _)
+    );
+    special || ip.is_private() || ip.is_link_local() || ip.is_loopback() || ip.is_multicast()
+}
+
+fn is_private_v6(ip: Ipv6Addr) -> bool {
+    let [a, b, c, ..] = ip.segments();
+    // Once site-local; discarded (RFC 6666); translated for one network alone (RFC 8215).
+    let special = a & 0xffc0 == 0xfec0 || (a, b) == (0x100, 0) || (a, b, c) == (0x64, 0xff9b, 1);
+    special || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_multicast()
+}
+
+/// The IPv4 address that a translator or a tunnel makes of it: NAT64 (RFC 6052), 6to4, and ::1.2.3.4.
+fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let bits = ip.to_bits();
+    let v4 = match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0, 0, ..] => bits,
+        [0x2002, ..] => bits >> 80,
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(v4 as u32))
 }
 
 /// The address's IP; a mapped IPv4 address is the IPv4 address.

@@ -92,10 +92,21 @@ pub struct Config {
     pub addresses_connected_max: usize,
     /// Addresses remembered of a peer that is not connected.
     pub addresses_max: usize,
-    /// How long addresses learnt from the peer itself are believed.
+    /// How long addresses learnt from the peer itself are believed, and those learnt from others at most. As long a
+    /// signed record's number refuses older records.
     pub address_ttl: Duration,
     /// How long a peer is remembered, at least, after its last connection has closed.
     pub disconnected_ttl: Duration,
+    /// Whether what is learnt from peers in the world may lead to private networks and to this machine. Off, such addresses
+    /// are neither remembered nor dialed, also when a name leads to them, since whoever tells them could have us knock at
+    /// doors that it cannot reach itself. What a user gives is dialed in any case.
+    pub allow_private: bool,
+    /// Values that the user may keep of one peer.
+    pub metadata_values_max: usize,
+    /// Bytes of them all and their names, of one peer.
+    pub metadata_bytes_max: usize,
+    /// With a store, how often changes are handed to it at most; when the program is killed, about as much is lost.
+    pub save_interval: Duration,
     /// Whether TCP dials leave from a port that we listen on, so that those whom we dial count as observers, too.
     pub tcp_port_reused: bool,
     /// Observers, each in another IPv4 address or IPv6 /56 network, until an address is believed ours.
@@ -148,6 +159,10 @@ impl Default for Config {
             addresses_max: 32,
             address_ttl: Duration::from_secs(60 * 60),
             disconnected_ttl: Duration::from_secs(15 * 60),
+            allow_private: false,
+            metadata_values_max: 16,
+            metadata_bytes_max: 4096,
+            save_interval: Duration::from_secs(1),
             tcp_port_reused: false,
             observers_min: 4,
         }
@@ -176,4 +191,8 @@ pub struct Counters {
     pub records_refused: u64,
     /// Addresses of peers not remembered: too long, or none.
     pub addresses_dropped: u64,
+    /// Addresses not remembered, or not dialed: they lead to where only we are, or to nobody.
+    pub addresses_private: u64,
+    /// Records of an earlier run that were not understood, or were too large.
+    pub stored_refused: u64,
 }

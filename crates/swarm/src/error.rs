@@ -123,6 +123,10 @@ pub enum Skip {
     /// A link-local IPv6 address without `/ip6zone`.
     #[error("a link-local address needs its zone, as in /ip6zone/eth0/ip6/fe80::1")]
     NoZone,
+    /// A peer in the world has told it, and it leads into a private network or to this machine:
+    /// [`crate::Config::allow_private`].
+    #[error("a peer in the world has told this private address")]
+    PrivateFromPublic,
     /// Public UDP has not worked lately: [`crate::Config::black_hole_window`].
     #[error("UDP seems not to get out of this network")]
     UdpBlackHole,

@@ -10,6 +10,7 @@ use multiaddr::Multiaddr;
 use crate::{
     error::{AttemptError, DialError},
     limits::Limit,
+    peer_store::Source,
 };
 
 macro_rules! id {
@@ -204,6 +205,11 @@ pub enum Event {
         addresses: Vec<Multiaddr>,
         /// How long to believe it.
         ttl: Duration,
+        /// Who says so.
+        source: Source,
+        /// Where we have met the one who says so, for what is neither the user's word nor our own experience: nobody leads
+        /// us to what is nearer than he is, see [`crate::Config::allow_private`]. `None`: somewhere in the world.
+        from: Option<Multiaddr>,
     },
     /// We listen on this address, as others may dial it: no port 0; better expanded than unspecified.
     Listening {
@@ -291,6 +297,9 @@ pub enum Action {
         /// `None`: the peer is not connected.
         connection: Option<ConnectionId>,
     },
+    /// What is to outlive the program has changed: hand [`crate::Swarm::take_changes`] to the store, or leave it be while
+    /// the store is busy: this comes again.
+    Save,
     /// Tell the app.
     Notice(Notice),
 }

@@ -32,5 +32,5 @@ pub use event::{
     LookupId, Notice, Origin, PendingId, Query, WaiterId,
 };
 pub use limits::{Ledger, Level, Limit, LimitReached, Limits, Unit, Usage};
-pub use peer_store::PeerStore;
-pub use swarm::Swarm;
+pub use peer_store::{KnownAddress, MetadataError, PeerMetadata, PeerStore, Source};
+pub use swarm::{Change, Swarm};

@@ -19,6 +19,7 @@ use crate::{
     error::NameError,
     event::{Answer, Family, Query},
     limits::{Limit, LimitReached},
+    peer_store::{Source, Told},
 };
 
 /// The names of one dial.
@@ -45,6 +46,34 @@ pub(crate) struct Origin {
     pub(crate) address: Multiaddr,
     /// By the caller, rather than known or learnt.
     pub(crate) given: bool,
+    /// Who has told it.
+    pub(crate) told: Told,
+}
+
+impl Origin {
+    /// By the caller.
+    pub(crate) const fn given(address: Multiaddr) -> Self {
+        let told = Told::surely(Source::User);
+        Self {
+            address,
+            given: true,
+            told,
+        }
+    }
+
+    /// From the peer store.
+    pub(crate) const fn known(address: Multiaddr, told: Told) -> Self {
+        Self {
+            address,
+            given: false,
+            told,
+        }
+    }
+
+    /// Whether nobody but a peer says that it leads where it should.
+    pub(crate) fn is_hearsay(&self) -> bool {
+        !self.given && self.told.source < Source::User
+    }
 }
 
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! The peer store: what we know of peers, in memory. What a connected peer tells stays while it is
-//! connected; the rest ends with its time, or with the least recently used peer when room is short.
+//! The peer store: what we know of peers. What a connected peer tells stays while it is connected; the
+//! rest ends with its time, or with the least recently used peer when room is short.
 //! Invariants: `recent` and `expiry` hold exactly the peers that are not connected; their count and
 //! their bytes are within the limits.
 
@@ -9,7 +9,7 @@ use std::{
 };
 
 use carrick_protocols::identify;
-use carrick_wire::{ProtocolId, peer_record::PeerRecord};
+use carrick_wire::ProtocolId;
 use libp2p_identity::{PeerId, PublicKey};
 use multiaddr::Multiaddr;
 
@@ -18,6 +18,14 @@ use crate::{
     config::{Config, Counters},
     limits::Limit,
 };
+pub(crate) use entry::Told;
+use entry::{Entry, Known};
+pub use metadata::{KnownAddress, MetadataError, PeerMetadata, Source};
+use saved::Unsaved;
+
+mod entry;
+mod metadata;
+mod saved;
 
 /// What we know of peers.
 #[derive(Debug)]
@@ -28,43 +36,11 @@ pub struct PeerStore {
     expiry: BTreeSet<(Instant, PeerId)>,
     tick: u64,
     bytes: usize,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    addresses: Vec<Known>,
-    protocols: Vec<ProtocolId>,
-    agent: Option<String>,
-    key: Option<PublicKey>,
-    seq: Option<u64>,
-    connected: bool,
-    // The rest is set when the entry is put back, see `update`.
-    remembered_until: Option<Instant>,
-    expires: Option<Instant>,
-    tick: u64,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Known {
-    address: Multiaddr,
-    expires: Instant,
-    proof: Proof,
-}
-
-/// Why an address is believed; a later one is never replaced by an earlier one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Proof {
-    /// Somebody said so.
-    Hearsay,
-    /// The peer's signed record says so.
-    Signed,
-    /// We have reached the peer there.
-    Reached,
+    unsaved: Unsaved,
 }
 
 impl PeerStore {
-    pub(crate) const fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         Self {
             config,
             peers: BTreeMap::new(),
@@ -72,20 +48,54 @@ impl PeerStore {
             expiry: BTreeSet::new(),
             tick: 0,
             bytes: 0,
+            unsaved: Unsaved::default(),
         }
     }
 
     /// Where the peer may be reached, without its id at the end; what is best proven first.
     pub fn addresses(&self, peer: &PeerId, now: Instant) -> Vec<Multiaddr> {
-        let Some(entry) = self.peers.get(peer) else {
-            return Vec::new();
+        let known = self.known(peer, now);
+        known.map(|(address, _)| address.clone()).collect()
+    }
+
+    /// As [`Self::addresses`], with who says so.
+    pub(crate) fn known(
+        &self,
+        peer: &PeerId,
+        now: Instant,
+    ) -> impl Iterator<Item = (&Multiaddr, Told)> {
+        let entry = self.peers.get(peer);
+        let known = entry.into_iter().flat_map(|entry| entry.alive(now));
+        let told = |known: &Known| Told {
+            source: known.source,
+            reach: known.reach,
         };
-        let known = entry.addresses.iter();
-        let mut known: Vec<_> = known
-            .filter(|k| entry.connected || k.expires > now)
-            .collect();
-        known.sort_by_key(|k| std::cmp::Reverse(k.proof));
-        known.into_iter().map(|k| k.address.clone()).collect()
+        let mut known: Vec<_> = known.map(|k| (&k.address, told(k))).collect();
+        known.sort_by_key(|(_, told)| std::cmp::Reverse(told.source));
+        known.into_iter()
+    }
+
+    /// All that is known of the peer; `None`: nothing.
+    pub fn metadata(&self, peer: &PeerId, now: Instant) -> Option<PeerMetadata> {
+        let entry = self.peers.get(peer)?;
+        let ttl = |known: &Known| known.expires.saturating_duration_since(now);
+        let known = entry.alive(now).map(|known| KnownAddress {
+            address: known.address.clone(),
+            source: known.source,
+            ttl: (!entry.connected).then(|| ttl(known)),
+        });
+        let mut addresses: Vec<_> = known.collect();
+        addresses.sort_by_key(|known| std::cmp::Reverse(known.source));
+        Some(PeerMetadata {
+            addresses,
+            protocols: entry.protocols.clone(),
+            agent: entry.agent.clone(),
+            key: entry.key.clone(),
+            rtt: entry.rtt_us.map(|us| Duration::from_micros(us.into())),
+            values: entry.values.clone(),
+            connected: entry.connected,
+            last_seen: entry.seen(now),
+        })
     }
 
     /// What the peer accepts; empty: unknown.
@@ -119,17 +129,46 @@ impl PeerStore {
         peer: PeerId,
         addresses: Vec<Multiaddr>,
         ttl: Duration,
+        told: Told,
         counters: &mut Counters,
     ) {
-        let expires = now + ttl.min(TTL_MAX);
         self.update(now, peer, counters, |entry, config, counters| {
+            // Others may not say for how long they are to be believed.
+            let max = match told.source {
+                Source::Discovery => config.address_ttl,
+                _ => TTL_MAX,
+            };
+            let expires = now + ttl.min(max);
             for address in addresses {
                 let (address, owner) = split_peer(address);
                 if owner.is_none_or(|owner| owner == peer) {
-                    entry.insert(config, counters, address, expires, Proof::Hearsay);
+                    entry.insert(config, counters, address, expires, told);
                 }
             }
         });
+    }
+
+    /// Sets a value that the user keeps of the peer, or takes it away.
+    pub(crate) fn set_value(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        name: String,
+        value: Option<Vec<u8>>,
+        counters: &mut Counters,
+    ) -> Result<(), MetadataError> {
+        let mut outcome = Ok(());
+        self.update(now, peer, counters, |entry, config, _| {
+            outcome = entry.set_value(config, name, value);
+        });
+        outcome
+    }
+
+    /// A ping or a connection tells how far the peer is. Not worth a record of its own.
+    pub(crate) fn measured(&mut self, peer: &PeerId, rtt: Duration) {
+        if let Some(entry) = self.peers.get_mut(peer) {
+            entry.measured(rtt);
+        }
     }
 
     /// The peer is connected; `reached`: the address we have dialed it at.
@@ -142,14 +181,11 @@ impl PeerStore {
     ) {
         self.update(now, peer, counters, |entry, config, counters| {
             entry.connected = true;
+            entry.seen = Some((now, Duration::ZERO));
             if let Some(address) = reached {
-                entry.insert(
-                    config,
-                    counters,
-                    address,
-                    now + config.address_ttl,
-                    Proof::Reached,
-                );
+                let expires = now + config.address_ttl;
+                let told = Told::surely(Source::Dialed);
+                entry.insert(config, counters, address, expires, told);
             }
         });
     }
@@ -158,13 +194,10 @@ impl PeerStore {
     pub(crate) fn disconnected(&mut self, now: Instant, peer: PeerId, counters: &mut Counters) {
         self.update(now, peer, counters, |entry, config, _| {
             entry.connected = false;
+            entry.seen = Some((now, Duration::ZERO));
             let until = now + config.disconnected_ttl;
             entry.remembered_until = Some(until);
-            // The last ones go: keep what is best proven, then what lasts longest.
-            entry
-                .addresses
-                .sort_by_key(|k| std::cmp::Reverse((k.proof, k.expires)));
-            entry.addresses.truncate(config.addresses_max);
+            entry.cut(config);
             for known in &mut entry.addresses {
                 known.expires = known.expires.max(until);
             }
@@ -196,9 +229,7 @@ impl PeerStore {
         is_push: bool,
         counters: &mut Counters,
     ) {
-        // Nobody reaches a loopback address from the world; dialing it would reach one of our own.
         let reach = scope(remote);
-        let reachable = |address: &&Multiaddr| scope(address) >= reach;
         self.update(now, peer, counters, |entry, config, counters| {
             if !is_push || !info.protocols.is_empty() {
                 entry.protocols.clone_from(&info.protocols);
@@ -207,10 +238,12 @@ impl PeerStore {
             entry.key = info.key.clone().or_else(|| entry.key.take());
             let expires = now + config.address_ttl;
             if let Some(record) = &info.signed_addresses {
-                entry.take_record(config, counters, record, expires, reachable);
-            } else if entry.seq.is_none() {
-                for address in info.listen_addresses.iter().filter(reachable) {
-                    entry.insert(config, counters, address.clone(), expires, Proof::Hearsay);
+                entry.take_record((now, expires), config, counters, record, reach);
+            } else if entry.seq(now).is_none() {
+                let source = Source::Identify;
+                for address in &info.listen_addresses {
+                    let told = Told { source, reach };
+                    entry.insert(config, counters, address.clone(), expires, told);
                 }
             }
         });
@@ -218,8 +251,8 @@ impl PeerStore {
 
     /// The peer is of use: others are forgotten before it.
     pub(crate) fn touch(&mut self, now: Instant, peer: PeerId, counters: &mut Counters) {
-        if self.peers.contains_key(&peer) {
-            self.update(now, peer, counters, |_, _, _| ());
+        if let Some(entry) = self.remove(&peer) {
+            self.put(now, peer, entry, counters);
         }
     }
 
@@ -235,7 +268,7 @@ impl PeerStore {
         }
     }
 
-    /// The one way to change an entry: takes it out, changes it, puts it back within the limits.
+    /// The one way to change an entry: takes it out, changes it, puts it back.
     fn update(
         &mut self,
         now: Instant,
@@ -245,15 +278,24 @@ impl PeerStore {
     ) {
         let mut entry = self.remove(&peer).unwrap_or_default();
         change(&mut entry, &self.config, counters);
+        self.unsaved.changed(peer, &entry);
+        self.put(now, peer, entry, counters);
+    }
+
+    /// Puts an entry back within the limits, if any of it is still to be believed.
+    fn put(&mut self, now: Instant, peer: PeerId, mut entry: Entry, counters: &mut Counters) {
         if !entry.connected {
             entry.addresses.retain(|known| known.expires > now);
             let ends = entry.addresses.iter().map(|known| known.expires);
+            // What the user keeps is kept until he takes it away, or room is short.
+            let kept = (!entry.values.is_empty()).then(|| now + TTL_MAX);
             let Some(expires) = ends
                 .chain(entry.remembered_until)
+                .chain(kept)
                 .max()
                 .filter(|at| *at > now)
             else {
-                return;
+                return self.unsaved.removed(peer, &entry);
             };
             entry.expires = Some(expires);
             entry.tick = self.tick;
@@ -274,7 +316,9 @@ impl PeerStore {
                 return;
             };
             let peer = *peer;
-            self.remove(&peer);
+            if let Some(entry) = self.remove(&peer) {
+                self.unsaved.removed(peer, &entry);
+            }
             counters.limits.count(limit);
         }
         counters.limits.saw(Limit::Peers, self.recent.len());
@@ -292,101 +336,8 @@ impl PeerStore {
     }
 }
 
-impl Entry {
-    fn insert(
-        &mut self,
-        config: &Config,
-        counters: &mut Counters,
-        address: Multiaddr,
-        expires: Instant,
-        proof: Proof,
-    ) {
-        if address.is_empty() || address.len() > ADDRESS_LEN_MAX {
-            counters.addresses_dropped += 1;
-            return;
-        }
-        if let Some(known) = self.addresses.iter_mut().find(|k| k.address == address) {
-            known.expires = known.expires.max(expires);
-            known.proof = known.proof.max(proof);
-            return;
-        }
-        let new = Known {
-            address,
-            expires,
-            proof,
-        };
-        let (limit, max) = match self.connected {
-            true => (
-                Limit::PeerAddressesConnected,
-                config.addresses_connected_max,
-            ),
-            false => (Limit::PeerAddresses, config.addresses_max),
-        };
-        let limits = &mut counters.limits;
-        if limits.check(limit, self.addresses.len(), max).is_ok() {
-            self.addresses.push(new);
-            limits.saw(limit, self.addresses.len());
-            return;
-        }
-        let weakest = self
-            .addresses
-            .iter_mut()
-            .min_by_key(|k| (k.proof, k.expires));
-        if let Some(weakest) = weakest
-            && (weakest.proof, weakest.expires) < (new.proof, new.expires)
-        {
-            *weakest = new;
-        }
-    }
-
-    /// A record replaces the ones before it and what others say, not what we have seen ourselves.
-    fn take_record(
-        &mut self,
-        config: &Config,
-        counters: &mut Counters,
-        record: &PeerRecord,
-        expires: Instant,
-        reachable: impl Fn(&&Multiaddr) -> bool,
-    ) {
-        if self.seq.is_some_and(|seq| record.seq < seq) {
-            counters.records_refused += 1;
-            return;
-        }
-        if self.seq != Some(record.seq) {
-            self.addresses.retain(|known| known.proof == Proof::Reached);
-            self.seq = Some(record.seq);
-        }
-        for address in record.addresses.iter().filter(reachable) {
-            self.insert(config, counters, address.clone(), expires, Proof::Signed);
-        }
-    }
-
-    fn count_bytes(&self) -> usize {
-        let addresses = self
-            .addresses
-            .iter()
-            .map(|k| k.address.len() + ITEM_OVERHEAD);
-        let protocols = self
-            .protocols
-            .iter()
-            .map(|p| p.as_str().len() + ITEM_OVERHEAD);
-        let agent = self.agent.as_ref().map_or(0, String::len);
-        let key = self
-            .key
-            .as_ref()
-            .map_or(0, |key| key.encode_protobuf().len());
-        ENTRY_OVERHEAD + addresses.sum::<usize>() + protocols.sum::<usize>() + agent + key
-    }
-}
-
-/// Longest address that is remembered, in bytes.
-const ADDRESS_LEN_MAX: usize = 512;
-/// Longest that an address is believed: ten years, which no clock overflows.
+/// Longest that anything is believed: ten years, which no clock overflows.
 const TTL_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// What an address or a protocol costs besides its bytes, about.
-const ITEM_OVERHEAD: usize = 64;
-/// What a peer costs besides its lists, about.
-const ENTRY_OVERHEAD: usize = 512;
 
 #[cfg(test)]
 mod tests;

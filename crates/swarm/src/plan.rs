@@ -7,7 +7,7 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use crate::{
-    addresses::{is_unspecified, lacks_zone, split_peer},
+    addresses::{is_nobody, is_unspecified, lacks_zone, scope, split_peer},
     error::{AttemptError, Skip},
     listeners::Listeners,
     names::{Origin, is_name, sample},
@@ -47,6 +47,7 @@ pub(crate) struct Plan {
 pub(crate) struct Ourselves<'a> {
     pub(crate) listeners: &'a Listeners,
     pub(crate) transports: &'a Transports,
+    pub(crate) allow_private: bool,
 }
 
 /// Tells what the shell can dial; without it, everything.
@@ -69,7 +70,7 @@ impl Plan {
             {
                 let error = AttemptError::WrongPeer { expected, found };
                 plan.rejected.push((whole, error));
-            } else if let Some(error) = ourselves.rejects(&address) {
+            } else if let Some(error) = ourselves.rejects(&address, &origin) {
                 plan.rejected.push((address, error));
             } else if is_name(&address) {
                 plan.names.push(origin);
@@ -91,7 +92,10 @@ impl Plan {
 }
 
 impl Ourselves<'_> {
-    fn rejects(self, address: &Multiaddr) -> Option<AttemptError> {
+    fn rejects(self, address: &Multiaddr, origin: &Origin) -> Option<AttemptError> {
+        // Of a name it is asked again, of what the name leads to.
+        let hearsay = origin.is_hearsay();
+        let nearer = scope(address) < origin.told.reach && !self.allow_private;
         let dialable = match is_name(address) {
             true => sample(address).is_none_or(|sample| self.transports.dials(&sample)),
             false => !address.is_empty() && self.transports.dials(address),
@@ -100,8 +104,10 @@ impl Ourselves<'_> {
             Some(AttemptError::NoTransport)
         } else if self.listeners.is_own(address) {
             Some(AttemptError::OwnAddress)
-        } else if is_unspecified(address) {
+        } else if is_unspecified(address) || hearsay && is_nobody(address) {
             Some(Skip::Unspecified.into())
+        } else if hearsay && nearer {
+            Some(Skip::PrivateFromPublic.into())
         } else if lacks_zone(address) {
             Some(Skip::NoZone.into())
         } else {

@@ -1,16 +1,16 @@
 //! The swarm: takes events, asks its parts, gives actions. It decides nothing that concerns one part
 //! only; what stands here is how the parts hang together.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use carrick_protocols::identify::{self, PUSH_PROTOCOL, PushLimiter};
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use crate::{
-    addresses::split_peer,
+    addresses::{Scope, scope, split_peer},
     config::{Config, Counters},
-    connections::{Connection, Connections, Source},
+    connections::{self, Connection, Connections},
     dialer::Dialer,
     error::{AttemptError, DialError, Refused},
     event::{
@@ -20,10 +20,15 @@ use crate::{
     limits::{Limit, LimitReached},
     listeners::Listeners,
     names,
-    peer_store::PeerStore,
+    peer_store::{MetadataError, PeerMetadata, PeerStore, Told},
     plan::{Ourselves, Plan, Target, Transports},
     timers::{Outbox, Timer},
 };
+
+mod saved;
+
+pub use saved::Change;
+use saved::Saving;
 
 /// The control plane of one node. Feed it events and the time; after each, drain its actions.
 #[derive(Debug)]
@@ -35,6 +40,7 @@ pub struct Swarm {
     listeners: Listeners,
     transports: Transports,
     peer_store: PeerStore,
+    saving: Option<Saving>,
     // Our own pushes keep to the pace that we grant others; made at the first.
     pushes: Option<PushLimiter>,
     closed: bool,
@@ -50,6 +56,7 @@ impl Swarm {
             listeners: Listeners::default(),
             transports: Transports::default(),
             peer_store: PeerStore::new(config.clone()),
+            saving: None,
             pushes: None,
             closed: false,
             out: Outbox::default(),
@@ -80,7 +87,7 @@ impl Swarm {
             }
             Event::LookedUp { lookup, result } => {
                 let (dialer, out) = (&mut self.dialer, &mut self.out);
-                let ourselves = ourselves(&self.listeners, &self.transports);
+                let ourselves = ourselves(&self.listeners, &self.transports, &self.config);
                 dialer.looked_up(now, lookup, result, ourselves, out);
             }
             Event::PendingFailed { pending } => self.connections.fail_pending(pending),
@@ -100,9 +107,17 @@ impl Swarm {
                 peer,
                 addresses,
                 ttl,
-            } => self
-                .peer_store
-                .add(now, peer, addresses, ttl, &mut self.out.counters),
+                source,
+                from,
+            } => {
+                let told = Told {
+                    source,
+                    reach: from.as_ref().map_or(Scope::Public, scope),
+                };
+                let counters = &mut self.out.counters;
+                self.peer_store
+                    .add(now, peer, addresses, ttl, told, counters);
+            }
             Event::Listening { address } => self.listening(now, address),
             Event::ListenerClosed { address } => self.listener_closed(now, address),
             Event::ProtocolsChanged => self.schedule_push(now),
@@ -120,7 +135,7 @@ impl Swarm {
                 Timer::Attempt(attempt) => self.dialer.attempt_timed_out(now, attempt, out),
                 Timer::Next(dial) => self.dialer.next_due(now, dial, out),
                 Timer::Names(dial) => {
-                    let ourselves = ourselves(&self.listeners, &self.transports);
+                    let ourselves = ourselves(&self.listeners, &self.transports, &self.config);
                     self.dialer.names_timed_out(now, dial, ourselves, out);
                 }
                 Timer::Dial(dial) => self.dialer.dial_timed_out(now, dial, out),
@@ -137,11 +152,16 @@ impl Swarm {
         }
         self.peer_store.handle_timeout(now, &mut self.out.counters);
         self.out.tell_limits(now);
+        self.save_due(now);
     }
 
     /// When [`Self::handle_timeout`] is to be called next; `None`: only after the next event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let timers = [self.out.timers.next(), self.peer_store.poll_timeout()];
+        let timers = [
+            self.out.timers.next(),
+            self.peer_store.poll_timeout(),
+            self.save_at(),
+        ];
         timers.into_iter().flatten().min()
     }
 
@@ -168,6 +188,32 @@ impl Swarm {
     /// What we know of peers.
     pub fn peer_store(&self) -> &PeerStore {
         &self.peer_store
+    }
+
+    /// All that is known of a peer; `None`: nothing.
+    pub fn peer_metadata(&self, now: Instant, peer: &PeerId) -> Option<PeerMetadata> {
+        self.peer_store.metadata(peer, now)
+    }
+
+    /// Keeps a value of the user's with the peer, `None`: no longer. It stays until it is taken away, or the peer is
+    /// forgotten for want of room.
+    ///
+    /// # Errors
+    /// See [`MetadataError`]; what was kept stays.
+    pub fn set_peer_metadata(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        name: String,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), MetadataError> {
+        let counters = &mut self.out.counters;
+        self.peer_store.set_value(now, peer, name, value, counters)
+    }
+
+    /// Takes in a round trip time that was measured, however that was.
+    pub fn record_rtt(&mut self, peer: &PeerId, rtt: Duration) {
+        self.peer_store.measured(peer, rtt);
     }
 
     /// What was refused or given up so far.
@@ -228,10 +274,13 @@ impl Swarm {
         if let Some(result) = at_once {
             return self.out.push(Action::Resolve { waiter, result });
         }
-        let known = match peer.filter(|_| !only_given) {
+        let known: Vec<_> = match peer.filter(|_| !only_given) {
             Some(peer) => {
                 self.peer_store.touch(now, peer, &mut self.out.counters);
-                self.peer_store.addresses(&peer, now)
+                let known = self.peer_store.known(&peer, now);
+                known
+                    .map(|(a, told)| names::Origin::known(a.clone(), told))
+                    .collect()
             }
             None => Vec::new(),
         };
@@ -241,11 +290,11 @@ impl Swarm {
             only,
             force_new,
         };
-        let origin =
-            |given| move |address: Multiaddr| (address.clone(), names::Origin { address, given });
-        let given = addresses.into_iter().map(origin(true));
-        let all = given.chain(known.into_iter().map(origin(false)));
-        let ourselves = ourselves(&self.listeners, &self.transports);
+        let given = addresses.into_iter().map(names::Origin::given);
+        let all = given
+            .chain(known)
+            .map(|origin| (origin.address.clone(), origin));
+        let ourselves = ourselves(&self.listeners, &self.transports, &self.config);
         let plan = Plan::new(&target, all, ourselves);
         let outbound = self.connections.outbound_count();
         let (dialer, out) = (&mut self.dialer, &mut self.out);
@@ -281,11 +330,13 @@ impl Swarm {
             Origin::Pending(_) => None,
         };
         let (direction, source) = match (origin, &dialed) {
-            (Origin::Pending(pending), _) => (Direction::Inbound, Source::Admitted(pending)),
+            (Origin::Pending(pending), _) => {
+                (Direction::Inbound, connections::Source::Admitted(pending))
+            }
             (Origin::Attempt(_), Some((_, dialed))) => {
                 // As it was asked for, perhaps by name: that is how it will be asked for again.
                 let (asked, _) = split_peer(dialed.origin.address.clone());
-                (Direction::Outbound, Source::Dialed(asked))
+                (Direction::Outbound, connections::Source::Dialed(asked))
             }
             (Origin::Attempt(_), None) => return,
         };
@@ -472,10 +523,15 @@ impl Swarm {
     }
 }
 
-const fn ourselves<'a>(listeners: &'a Listeners, transports: &'a Transports) -> Ourselves<'a> {
+const fn ourselves<'a>(
+    listeners: &'a Listeners,
+    transports: &'a Transports,
+    config: &Config,
+) -> Ourselves<'a> {
     Ourselves {
         listeners,
         transports,
+        allow_private: config.allow_private,
     }
 }
 

@@ -27,6 +27,7 @@ pub mod identify;
 pub mod packets;
 mod pb;
 pub mod peer_record;
+pub mod stored_peer;
 
 pub use error::DecodeError;
 pub use libp2p_identity::{Keypair, PeerId, PublicKey};

@@ -48,6 +48,7 @@ impl Control {
                 Action::Identify { connection } => self.identify(connection),
                 Action::PushIdentify { connection } => self.spawn_on(connection, identify::push),
                 Action::Prefer { peer, connection } => self.prefer(peer, connection),
+                Action::Save => self.save(),
                 Action::Notice(notice) => self.notice(notice),
             }
         }

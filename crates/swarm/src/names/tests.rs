@@ -62,10 +62,7 @@ impl Zone {
             open.extend(outcome.questions);
         };
         for address in addresses {
-            let origin = Origin {
-                address: address.parse().unwrap(),
-                given: true,
-            };
+            let origin = Origin::given(address.parse().unwrap());
             take(names.follow(origin, peer, &config), &mut open);
         }
         while let Some(query) = open.pop() {

@@ -1,6 +1,7 @@
 //! What is remembered, for how long, and what has to go when room is short.
 
 use super::*;
+use crate::addresses::Scope;
 use carrick_protocols::identify::Info;
 
 fn peer(n: u16) -> PeerId {
@@ -43,8 +44,13 @@ impl Setup {
 
     fn add(&mut self, n: u16, addresses: impl IntoIterator<Item = usize>, ttl: Duration) {
         let addresses = addresses.into_iter().map(address).collect();
+        let told = Told {
+            source: Source::Discovery,
+            reach: Scope::Public,
+        };
+        let counters = &mut self.counters;
         self.store
-            .add(self.now, peer(n), addresses, ttl, &mut self.counters);
+            .add(self.now, peer(n), addresses, ttl, told, counters);
     }
 
     fn connect(&mut self, n: u16, reached: Option<usize>) {
@@ -244,7 +250,9 @@ fn an_address_that_is_too_long_or_anothers_is_not_remembered() {
     let long: Multiaddr = format!("/dns/{}/tcp/1", "a".repeat(510)).parse().unwrap();
     let other = format!("{}/p2p/{}", address(1), peer(2)).parse().unwrap();
     let all = vec![long, other, Multiaddr::empty()];
-    s.store.add(s.now, peer(1), all, MINUTE, &mut s.counters);
+    let told = Told::surely(Source::User);
+    s.store
+        .add(s.now, peer(1), all, MINUTE, told, &mut s.counters);
     s.assert_empty();
     assert_eq!(s.counters.addresses_dropped, 2);
 }

@@ -429,6 +429,8 @@ fn a_peer_is_dialed_at_the_addresses_that_are_known_of_it() {
         peer: peer(2),
         addresses: vec![address(A), address(&format!("{B}/p2p/{}", peer(2)))],
         ttl: seconds(60),
+        source: Source::User,
+        from: None,
     });
     let (_, actions) = node.connect(peer(2), &[]);
     let mut dialed = dialed_addresses(&actions);

@@ -8,6 +8,7 @@ mod limits;
 mod lookups;
 mod random;
 mod registry;
+mod saving;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::*;
 use crate::{
     error::{NameError, Skip},
     event::{Answer, Family, LookupId, PendingId, Query},
+    peer_store::Source,
 };
 
 /// A swarm with its clock and its shell's counters.
@@ -79,6 +81,8 @@ impl Node {
             peer,
             addresses: addresses.iter().map(|a| address(a)).collect(),
             ttl: seconds(24 * 60 * 60),
+            source: Source::User,
+            from: None,
         });
     }
 

@@ -182,7 +182,7 @@ impl Shell {
                 Action::AbortLookUp { lookup } => {
                     assert!(self.lookups.remove(&lookup).is_some());
                 }
-                Action::Notice(_) => {}
+                Action::Save | Action::Notice(_) => {}
             }
         }
         for (peer, id) in &self.preferred {
@@ -319,6 +319,8 @@ impl Shell {
                     peer,
                     addresses,
                     ttl,
+                    source: Source::User,
+                    from: None,
                 });
             }
             Step::Listen {
