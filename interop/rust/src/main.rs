@@ -3,10 +3,11 @@
 //!     rust-peer listen|dial ADDR [--transport tcp|ws|wss|quic-v1] [--security noise|tls] [--muxer yamux|mplex] [--key-type T] [--ip 4|6]
 //!         listen: [--tls-cert FILE --tls-key FILE]   dial: [--tls-ca FILE] [--checks a,b] [--bulk-bytes N]
 //!
-//! main.rs is the command line, transport.rs and node.rs the swarm, serve.rs the listener's protocols, checks.rs what the dialer checks.
+//! main.rs is the command line, transport.rs, node.rs and inbound.rs the swarm, serve.rs the listener's protocols, checks.rs what the dialer checks.
 //! Exit codes: 0 nothing failed, 1 a check failed, 2 wrong usage, 3 this program has no such transport, muxer or security.
 
 mod checks;
+mod inbound;
 mod node;
 mod serve;
 mod transport;
@@ -104,7 +105,7 @@ fn select(names: &str) -> Result<Vec<&'static str>, Exit> {
 /// Serves until stdin ends.
 async fn listen(options: &Options) -> Result<u8, String> {
     let mut node = Node::new(options)?;
-    serve::serve(&mut node.streams, options)?;
+    serve::serve(&mut node.swarm.behaviour_mut().inbound, options);
     let address = node.listen(options.listen_address()?).await?;
     println!("listening {address}/p2p/{}", node.swarm.local_peer_id());
     let stdin = async {

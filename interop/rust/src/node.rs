@@ -1,4 +1,4 @@
-//! The swarm: one transport, one security and one muxer; ping, identify and libp2p-stream. Whoever owns the `Node` drives it.
+//! The swarm: one transport, one security and one muxer; ping, identify, libp2p-stream to open streams and `Inbound` to take them. Whoever owns the `Node` drives it.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -11,6 +11,7 @@ use libp2p::{
 };
 use rsa::{pkcs8::EncodePrivateKey, rand_core::OsRng};
 
+use crate::inbound::Inbound;
 use crate::transport::{BoxError, Options, transport};
 
 #[derive(NetworkBehaviour)]
@@ -18,6 +19,7 @@ pub struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     stream: libp2p_stream::Behaviour,
+    pub inbound: Inbound,
 }
 
 pub struct Node {
@@ -47,6 +49,7 @@ impl Node {
                     ping::Config::new().with_interval(Duration::from_millis(100)),
                 ),
                 stream: libp2p_stream::Behaviour::new(),
+                inbound: Inbound::default(),
             })
             .map_err(|e| e.to_string())?
             .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))

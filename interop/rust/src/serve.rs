@@ -4,11 +4,10 @@ use std::{future::Future, io, sync::Arc, time::Duration};
 
 use futures::{AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::{Stream, StreamProtocol};
-use libp2p_stream::Control;
 use sha2::{Digest, Sha256};
 use tokio::{sync::watch, time::timeout};
 
-use crate::{CHECK_TIMEOUT, transport::Options};
+use crate::{CHECK_TIMEOUT, inbound::Inbound, transport::Options};
 
 pub const ECHO: StreamProtocol = StreamProtocol::new("/echo/1.0.0");
 pub const HASH: StreamProtocol = StreamProtocol::new("/interop/hash/1.0.0");
@@ -31,46 +30,43 @@ pub fn source_bytes() -> Vec<u8> {
     (0..SOURCE_LEN).map(|i| (i % 251) as u8).collect()
 }
 
-pub fn serve(control: &mut Control, options: &Options) -> Result<(), String> {
+pub fn serve(inbound: &mut Inbound, options: &Options) {
     let quic = options.is_quic();
     let (observed, sourced) = (LastResult::new(), LastResult::new());
-    handle(control, ECHO, echo)?;
-    handle(control, HASH, hash)?;
+    handle(inbound, ECHO, echo);
+    handle(inbound, HASH, hash);
     let last = sourced.clone();
-    handle(control, SOURCE, move |stream| source(stream, last.clone()))?;
+    handle(inbound, SOURCE, move |stream| source(stream, last.clone()));
     let last = observed.clone();
-    handle(control, OBSERVE, move |stream| {
+    handle(inbound, OBSERVE, move |stream| {
         observe(stream, last.clone(), quic)
-    })?;
-    handle(control, LAST_SOURCE, move |stream| {
+    });
+    handle(inbound, LAST_SOURCE, move |stream| {
         sourced.clone().answer(stream)
-    })?;
-    handle(control, LAST_OBSERVE, move |stream| {
+    });
+    handle(inbound, LAST_OBSERVE, move |stream| {
         observed.clone().answer(stream)
-    })?;
-    handle(control, BULK, bulk)?;
-    handle(control, RESET, |mut stream| async move {
+    });
+    handle(inbound, BULK, bulk);
+    handle(inbound, RESET, |mut stream| async move {
         stream.read_exact(&mut [0]).await
-    })
+    });
 }
 
 /// One task per stream. An unfinished stream that is dropped is reset, so handlers close what they finish.
 fn handle<F>(
-    control: &mut Control,
+    inbound: &mut Inbound,
     protocol: StreamProtocol,
     f: impl Fn(Stream) -> F + Send + 'static,
-) -> Result<(), String>
-where
+) where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
-    let mut incoming = control.accept(protocol).map_err(|e| e.to_string())?;
+    let mut incoming = inbound.accept(protocol);
     tokio::spawn(async move {
-        // libp2p-stream drops a stream that arrives while another one waits here, so nothing else is done in this loop.
-        while let Some((_, stream)) = incoming.next().await {
+        while let Some(stream) = incoming.next().await {
             tokio::spawn(timeout(STREAM_TIMEOUT, f(stream)));
         }
     });
-    Ok(())
 }
 
 async fn echo(mut stream: Stream) -> io::Result<()> {

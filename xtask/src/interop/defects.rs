@@ -64,34 +64,19 @@ impl Defect {
 
 const PROOFS_MAX: usize = 2;
 
-static DEFECTS: [Defect; 2] = [
-    Defect {
-        listener: "rust",
-        checks: &["concurrent"],
-        transport: None,
-        symptom: " of 100 streams failed, the first",
-        what: "libp2p-stream drops inbound streams while its queue, which has room for one, is full",
-        place: Place {
-            package: "libp2p-stream",
-            version: "0.5.0-alpha",
-            file: "src/shared.rs",
-            function: "Shared::on_inbound_stream",
-        },
+static DEFECTS: [Defect; 1] = [Defect {
+    listener: "rust",
+    checks: &["reset"],
+    transport: Some("quic-v1"),
+    symptom: "the listener's reset looks like Ok(None)",
+    what: "rust-libp2p has no call to reset a QUIC stream, and one that is dropped ends cleanly",
+    place: Place {
+        package: "libp2p-quic",
+        version: "0.14.0",
+        file: "src/connection/stream.rs",
+        function: "impl AsyncWrite for Stream",
     },
-    Defect {
-        listener: "rust",
-        checks: &["reset"],
-        transport: Some("quic-v1"),
-        symptom: "the listener's reset looks like Ok(None)",
-        what: "rust-libp2p has no call to reset a QUIC stream, and one that is dropped ends cleanly",
-        place: Place {
-            package: "libp2p-quic",
-            version: "0.14.0",
-            file: "src/connection/stream.rs",
-            function: "Stream",
-        },
-    },
-];
+}];
 
 #[cfg(test)]
 mod tests;

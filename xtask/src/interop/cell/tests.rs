@@ -39,6 +39,8 @@ fn run_spoiled(name: &'static str, check: &'static str, why: &str, times: usize)
     let tries = format!("carrick-tries-{}-{number}", std::process::id());
     let tries = std::env::temp_dir().join(tries);
     let path = tries.display();
+    // An apostrophe would end the shell's string.
+    let why = why.replace('\'', r"'\''");
     let dial = format!(
         r#"echo try >> {path}; if [ $(wc -l < {path}) -gt {times} ];
         then echo '{{"check":"{check}","ok":true,"detail":"d"}}';
@@ -46,6 +48,7 @@ fn run_spoiled(name: &'static str, check: &'static str, why: &str, times: usize)
     );
     let mut cell = cell(name, LISTEN, &dial);
     cell.checks = vec![check];
+    (cell.stack.transport, cell.stack.inside) = ("quic-v1", None);
     let outcome = cell.run_patiently();
     std::fs::remove_file(tries).unwrap();
     outcome
@@ -170,37 +173,34 @@ fn a_listener_that_ends_without_an_address_fails_the_cell() {
     assert_eq!(outcome.log, ["broken"]);
 }
 
-const DROPPED: &str = "1 of 100 streams failed, the first: reset";
+const ENDED: &str = "the listener's reset looks like Ok(None)";
 
 #[test]
 fn a_check_that_a_known_defect_spoils_may_pass_at_a_later_try() {
     for spoiled in [1, 2] {
-        let outcome = run_spoiled("rust", "concurrent", DROPPED, spoiled);
+        let outcome = run_spoiled("rust", "reset", ENDED, spoiled);
         assert!(outcome.all_passed(), "{outcome:?}");
         let [late] = outcome.late.as_slice() else {
             panic!("{outcome:?}");
         };
-        assert_eq!(
-            (late.check.as_str(), late.tries),
-            ("concurrent", spoiled + 1)
-        );
-        assert!(late.why.contains("libp2p-stream drops"), "{}", late.why);
+        assert_eq!((late.check.as_str(), late.tries), ("reset", spoiled + 1));
+        assert!(late.why.contains("no call to reset"), "{}", late.why);
     }
 }
 
 #[test]
 fn a_check_that_a_known_defect_spoils_each_time_is_skipped() {
-    let outcome = run_spoiled("rust", "concurrent", DROPPED, TRIES_MAX);
-    assert_eq!(outcome.summary(), "○  0 of 1 passed, skipped: concurrent");
+    let outcome = run_spoiled("rust", "reset", ENDED, TRIES_MAX);
+    assert_eq!(outcome.summary(), "○  0 of 1 passed, skipped: reset");
     assert!(outcome.late.is_empty());
 }
 
 #[test]
 fn a_failure_that_no_known_defect_explains_is_not_tried_again() {
     for (name, check, why) in [
-        ("go", "concurrent", DROPPED),
-        ("rust", "echo", DROPPED),
-        ("rust", "concurrent", "timed out after 30 s"),
+        ("go", "reset", ENDED),
+        ("rust", "echo", ENDED),
+        ("rust", "reset", "timed out after 30 s"),
     ] {
         let outcome = run_spoiled(name, check, why, 1);
         let failed = format!("✘  0 of 1 passed, FAILED: {check}");

@@ -21,10 +21,10 @@ fn cell(dialer: &'static str, listener: &'static str, transport: &'static str) -
 
 #[test]
 fn a_listeners_defect_excuses_no_dialer() {
-    assert!(known(&cell("carrick", "rust", "ws"), "concurrent").is_some());
-    assert!(known(&cell("rust", "carrick", "ws"), "concurrent").is_none());
-    assert!(known(&cell("carrick", "go", "ws"), "concurrent").is_none());
-    assert!(known(&cell("carrick", "rust", "ws"), "echo").is_none());
+    assert!(known(&cell("carrick", "rust", "quic-v1"), "reset").is_some());
+    assert!(known(&cell("rust", "carrick", "quic-v1"), "reset").is_none());
+    assert!(known(&cell("carrick", "go", "quic-v1"), "reset").is_none());
+    assert!(known(&cell("carrick", "rust", "quic-v1"), "echo").is_none());
 }
 
 #[test]
