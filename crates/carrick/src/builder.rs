@@ -115,6 +115,8 @@ pub struct Builder {
     early_muxers: bool,
     agent: Option<String>,
     listen: Vec<Multiaddr>,
+    announce: Vec<Multiaddr>,
+    announce_only: bool,
     transports: Vec<Box<dyn Transport>>,
     resolver: Box<dyn Resolver>,
     websocket: WebSocketTransport,
@@ -135,6 +137,8 @@ impl Builder {
             early_muxers: true,
             agent: None,
             listen: Vec::new(),
+            announce: Vec::new(),
+            announce_only: false,
             transports: Vec::new(),
             resolver: Box::new(SystemResolver::default()),
             websocket: WebSocketTransport::new(),
@@ -191,6 +195,21 @@ impl Builder {
     pub fn listen(mut self, address: impl IntoAddress) -> Result<Self, TargetError> {
         self.listen.push(address.into_address()?);
         Ok(self)
+    }
+
+    /// Tells others that the node can be reached at this address: see [`Node::announce`]. May be called several times.
+    ///
+    /// # Errors
+    /// The text is not a multiaddr.
+    pub fn announce(mut self, address: impl IntoAddress) -> Result<Self, TargetError> {
+        self.announce.push(address.into_address()?);
+        Ok(self)
+    }
+
+    /// Whether others are told of announced addresses only, and not of those that the node listens on or is seen at.
+    pub fn announce_only(mut self, only: bool) -> Self {
+        self.announce_only = only;
+        self
     }
 
     /// Adds a transport. TCP, QUIC, WebSocket, memory and Unix sockets are there without it; added ones are asked first.
@@ -259,8 +278,8 @@ impl Builder {
     /// Makes the node and binds its listeners, within the current tokio runtime.
     ///
     /// # Errors
-    /// A listener cannot be bound, a handler cannot be registered, or the identity cannot sign; or the environment has
-    /// `LIBP2P_FORCE_PNET=1` and there is no [`private_network`](Self::private_network).
+    /// A listener cannot be bound, an announced address names another peer, a handler cannot be registered, or the identity
+    /// cannot sign; or the environment has `LIBP2P_FORCE_PNET=1` and there is no [`private_network`](Self::private_network).
     pub async fn spawn(mut self) -> Result<Node, ListenError> {
         match self.swarm_key {
             None if pnet::is_forced() => return Err(ListenError::NoSwarmKey),
@@ -322,6 +341,10 @@ impl Builder {
         inner.runtime().spawn(control);
         let node = Node::new(inner);
         node.restore(self.store).await?;
+        node.announce_only(self.announce_only).await;
+        for address in self.announce {
+            node.announce(address).await?;
+        }
         for address in self.listen {
             node.listen(address).await?;
         }

@@ -200,12 +200,15 @@ impl Control {
             }
             Message::Connections { peer, reply } => drop(reply.send(self.all_with(&peer))),
             Message::ProtocolsChanged => self.event(Event::ProtocolsChanged),
-            Message::Swarm(Ask(ask)) => {
-                ask(&mut self.swarm, Instant::now());
-                self.act();
-            }
+            Message::Swarm(ask) => self.ask(ask),
             Message::Close { .. } => unreachable!("run() takes it out"),
         }
+    }
+
+    fn ask(&mut self, Ask(ask): Ask) {
+        let answer = ask(&mut self.swarm, Instant::now());
+        self.act();
+        answer();
     }
 
     fn all_with(&self, peer: &PeerId) -> Vec<Connection> {

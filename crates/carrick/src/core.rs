@@ -12,14 +12,15 @@ use std::{
 
 use carrick_protocols::identify::{Own, Sealed};
 use carrick_session::Security;
-use carrick_swarm::{DialError, DialOptions, Swarm, WaiterId};
-use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId};
+use carrick_swarm::{DialError, DialOptions, Swarm, WaiterId, scope};
+use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::{
     Config, Connection, NodeEvent,
+    addresses::Addresses,
     connection::Shared,
-    message::{Ask, Message},
+    message::{Answering, Ask, Message},
     metrics::Metrics,
     pnet::SwarmKey,
     resolve::Resolver,
@@ -49,16 +50,13 @@ pub(crate) struct Core {
     pub(crate) metrics: Arc<Metrics>,
     /// The connection that new streams to a peer use.
     pub(crate) peers: RwLock<HashMap<PeerId, Arc<Shared>>>,
-    /// Where we listen.
-    pub(crate) addresses: RwLock<Vec<Multiaddr>>,
+    pub(crate) addresses: RwLock<Addresses>,
     /// The control task's: events end with it.
     pub(crate) events: broadcast::WeakSender<NodeEvent>,
     pub(crate) control: mpsc::Sender<Message>,
     waiters: AtomicU64,
-    /// Numbers our signed records; it starts with the clock, so that it grows over restarts.
-    pub(crate) record_seq: AtomicU64,
-    /// What identify told last, and its signed form.
-    told: Mutex<Option<(Own, Sealed)>>,
+    /// What identify told last, its number and its signed form; for each [`Scope`](carrick_swarm::Scope) of peers.
+    told: Mutex<[Option<(Own, u64, Sealed)>; 3]>,
     /// The threads live as long as this.
     workers: Workers,
 }
@@ -101,7 +99,6 @@ impl Core {
             events: parts.events,
             control: parts.control,
             waiters: AtomicU64::new(0),
-            record_seq: AtomicU64::new(0),
             told: Mutex::default(),
             workers: parts.workers,
         }
@@ -122,24 +119,12 @@ impl Core {
         post(&self.control, message);
     }
 
-    pub(crate) fn listen_addresses(&self) -> Vec<Multiaddr> {
-        self.addresses
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// What we tell of ourselves, ready to send. Signed anew only when it has changed.
-    pub(crate) fn identify(&self, observed: Option<&Multiaddr>) -> Vec<u8> {
+    /// What we tell a peer at `remote` of ourselves, ready to send. Signed anew only when it has changed.
+    pub(crate) fn identify(&self, remote: &Multiaddr) -> Vec<u8> {
         let addresses = self.addresses.read();
         let addresses = addresses.unwrap_or_else(PoisonError::into_inner);
-        // The number is changed under the same lock: it belongs to these addresses.
-        let (mut listen_addresses, seq) =
-            (addresses.clone(), self.record_seq.load(Ordering::Relaxed));
+        let (listen_addresses, seq) = addresses.told_at(remote);
         drop(addresses);
-        // A path leads nowhere on another machine, and is nobody's business there.
-        listen_addresses
-            .retain(|address| !matches!(address.iter().next(), Some(Protocol::Unix(_))));
         let own = Own {
             protocol_version: "ipfs/0.1.0".to_owned(),
             agent: self.agent.clone(),
@@ -147,26 +132,29 @@ impl Core {
             protocols: self.router.protocols(),
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        // What one peer is told differs from what another is: see `Scope`.
+        let told = &mut told[scope(remote) as usize];
         let sealed = match told.as_mut() {
-            Some((last, sealed)) if *last == own => sealed,
+            Some((last, number, sealed)) if *last == own && *number == seq => sealed,
             _ => {
                 let sealed = own.seal(&self.keypair, seq);
-                &mut told.insert((own, sealed)).1
+                &mut told.insert((own, seq, sealed)).2
             }
         };
-        sealed.encode(observed)
+        sealed.encode(Some(remote))
     }
 
-    /// Asks or commands the swarm, on the control task; `None` once the node is closed. Dropping the future does not take
-    /// back what was asked.
+    /// Asks or commands the swarm, on the control task; `None` once the node is closed. When it returns, what the swarm
+    /// wanted done is done, or begun. Dropping the future does not take back what was asked.
     pub(crate) async fn with_swarm<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&mut Swarm, Instant) -> T + Send + 'static,
     ) -> Option<T> {
         let (reply, answer) = oneshot::channel();
         let ask = Box::new(move |swarm: &mut Swarm, now| {
+            let answer = ask(swarm, now);
             // Whoever asked may have gone.
-            let _ = reply.send(ask(swarm, now));
+            Box::new(move || drop(reply.send(answer))) as Answering
         });
         self.send(Message::Swarm(Ask(ask))).await;
         answer.await.ok()

@@ -65,6 +65,22 @@ pub enum NodeEvent {
         /// Where.
         address: Multiaddr,
     },
+    /// Peers in enough networks say that they reach us at an address that we do not listen on.
+    ExternalAddress {
+        /// Where; without our peer id.
+        address: Multiaddr,
+    },
+    /// Too few of them are connected any more.
+    ExternalAddressExpired {
+        /// Where; without our peer id.
+        address: Multiaddr,
+    },
+    /// What the node tells others of where it can be reached has changed: see
+    /// [`Node::told_addresses`](crate::Node::told_addresses). Peers hear of it a moment later.
+    AddressesChanged {
+        /// All that is told now, the most useful first; without our peer id.
+        addresses: Vec<Multiaddr>,
+    },
     /// A dial that nothing came of.
     DialFailed {
         /// Who was dialed, if that was known.

@@ -68,7 +68,7 @@ pub(crate) async fn serve(node: &Core, mut stream: Stream) {
 }
 
 async fn tell(node: &Core, stream: &mut Stream) {
-    let message = node.identify(Some(&stream.shared().address));
+    let message = node.identify(&stream.shared().address);
     let told = timeout(IDENTIFY_TIMEOUT, async {
         stream.write_all(&message).await?;
         stream.finish().await

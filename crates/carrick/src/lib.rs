@@ -51,6 +51,7 @@
     )
 )]
 
+mod addresses;
 mod alarm;
 mod buffers;
 mod builder;

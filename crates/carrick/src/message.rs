@@ -88,10 +88,11 @@ pub(crate) enum Message {
     },
 }
 
-/// What somebody wants of the swarm, on the control task.
+/// What somebody wants of the swarm, on the control task. It gives what answers them, once the swarm's wishes are fulfilled.
 pub(crate) struct Ask(pub(crate) Box<Asking>);
 
-type Asking = dyn FnOnce(&mut Swarm, Instant) + Send;
+type Asking = dyn FnOnce(&mut Swarm, Instant) -> Answering + Send;
+pub(crate) type Answering = Box<dyn FnOnce() + Send>;
 
 impl fmt::Debug for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

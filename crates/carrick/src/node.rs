@@ -7,7 +7,7 @@ use std::{
 };
 
 use carrick_swarm::{DialError, DialOptions};
-use carrick_wire::{Multiaddr, PeerId, Protocol};
+use carrick_wire::{Multiaddr, PeerId};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     time::timeout,
@@ -70,36 +70,13 @@ impl Node {
         }
     }
 
-    #[cfg_attr(
-        not(feature = "metrics"),
-        expect(dead_code, reason = "metrics alone look inside")
-    )]
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.core
-    }
-
     /// Who we are.
     pub fn id(&self) -> PeerId {
         self.core.id
     }
 
-    /// An address of ours that others can dial, ending in our `/p2p/…`: the first one that we listen on. Without a
-    /// listener it is `/p2p/…` alone.
-    pub fn address(&self) -> Multiaddr {
-        let first = self.core.listen_addresses().into_iter().next();
-        first
-            .unwrap_or_else(Multiaddr::empty)
-            .with(Protocol::P2p(self.id()))
-    }
-
-    /// All addresses that we listen on, each ending in our `/p2p/…`.
-    pub fn addresses(&self) -> Vec<Multiaddr> {
-        let suffix = Protocol::P2p(self.id());
-        self.core
-            .listen_addresses()
-            .into_iter()
-            .map(|address| address.with(suffix.clone()))
-            .collect()
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// Listens on one more address and returns what it stands for: real ports, and for a wildcard one address for each

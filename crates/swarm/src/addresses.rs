@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use libp2p_identity::PeerId;
 use multiaddr::{Multiaddr, Protocol};
 
-/// How far an address reaches.
+/// How far an address reaches. Who is at an address of one scope has no use for ours of a lesser one: what is loopback or
+/// private there is another machine than here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Scope {
+pub enum Scope {
     /// This machine or this process.
     Loopback,
     /// This network.
@@ -18,7 +19,7 @@ pub(crate) enum Scope {
 }
 
 /// How far the address reaches; for a relayed one, its relay's.
-pub(crate) fn scope(address: &Multiaddr) -> Scope {
+pub fn scope(address: &Multiaddr) -> Scope {
     match address.iter().next() {
         Some(Protocol::Memory(_) | Protocol::Unix(_)) => Scope::Loopback,
         Some(Protocol::Ip6zone(_)) => Scope::Private,
@@ -205,6 +206,17 @@ pub(crate) fn subnets(address: &Multiaddr, exempt: bool) -> Subnets {
             Some(Subnet::Site(prefix(ip, 48))),
         ],
         None => [None, None],
+    }
+}
+
+/// The part of the network whose word counts once, whoever speaks there: an IPv4 /24, an IPv6 /48.
+pub(crate) fn neighbourhood(address: &Multiaddr) -> Option<Subnet> {
+    match subnets(address, true) {
+        [Some(Subnet::V4(ip)), _] => {
+            let [a, b, c, _] = ip.octets();
+            Some(Subnet::V4(Ipv4Addr::new(a, b, c, 0)))
+        }
+        [_, site] => site,
     }
 }
 

@@ -109,7 +109,7 @@ pub struct Config {
     pub save_interval: Duration,
     /// Whether TCP dials leave from a port that we listen on, so that those whom we dial count as observers, too.
     pub tcp_port_reused: bool,
-    /// Observers, each in another IPv4 address or IPv6 /56 network, until an address is believed ours.
+    /// Observers, each in another IPv4 /24 or IPv6 /48 network, until an address is believed ours.
     pub observers_min: usize,
 }
 

@@ -408,6 +408,13 @@ pub enum Notice {
         /// Which one.
         limit: Limit,
     },
+    /// Too few of them are left.
+    ExternalAddressExpired {
+        /// The address.
+        address: Multiaddr,
+    },
+    /// What we tell others of our addresses has changed: [`crate::Swarm::told_addresses`].
+    AddressesChanged,
     /// A dial that somebody waited for has failed.
     DialFailed {
         /// To whom, when known.

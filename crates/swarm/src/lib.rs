@@ -24,6 +24,7 @@ mod limits;
 mod rates;
 mod timers;
 
+pub use addresses::{Scope, scope};
 pub use config::{Config, Counters};
 pub use connections::Connection;
 pub use error::{AttemptError, DialError, NameError, Refused, Skip};

@@ -1,4 +1,4 @@
-//! Our own addresses: where we listen, and where others say that they have reached us.
+//! Our own addresses: where we listen, where others say that they have reached us, and what the user announces.
 //! Invariants: a connection counts for one observed address; an observed address is believed only
 //! while enough observers, each in another network, vouch for it.
 
@@ -8,8 +8,8 @@ use multiaddr::Multiaddr;
 
 use crate::{
     addresses::{
-        Carrier, Scope, Subnet, canonical, carrier, ip, is_relayed, is_udp, scope, split_peer,
-        subnets,
+        Carrier, Scope, Subnet, canonical, carrier, ip, is_relayed, is_udp, neighbourhood, scope,
+        split_peer,
     },
     event::ConnectionId,
 };
@@ -17,27 +17,72 @@ use crate::{
 /// Our own addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    listening: BTreeSet<Multiaddr>,
-    observers: BTreeMap<Multiaddr, BTreeSet<(Subnet, ConnectionId)>>,
+    listening: Vec<Multiaddr>,
+    /// With how many connections of each network vouch for it.
+    observers: BTreeMap<Multiaddr, BTreeMap<Subnet, usize>>,
     observed: BTreeMap<ConnectionId, (Multiaddr, Subnet)>,
     external: BTreeSet<Multiaddr>,
+    announced: Vec<Multiaddr>,
+    only_announced: bool,
+}
+
+/// What an observation, or its end, has changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Belief {
+    /// An address that is believed from now on.
+    pub(crate) gained: Option<Multiaddr>,
+    /// One that is not any more.
+    pub(crate) lost: Option<Multiaddr>,
 }
 
 impl Listeners {
     /// Whether the address is new.
     pub(crate) fn open(&mut self, address: Multiaddr) -> bool {
-        self.listening.insert(address)
+        insert(&mut self.listening, address)
     }
 
     /// Whether the address was there.
     pub(crate) fn close(&mut self, address: &Multiaddr) -> bool {
-        self.listening.remove(address)
+        remove(&mut self.listening, address)
+    }
+
+    /// Whether the address is new.
+    pub(crate) fn announce(&mut self, address: Multiaddr) -> bool {
+        insert(&mut self.announced, address)
+    }
+
+    /// Whether the address was there.
+    pub(crate) fn retract(&mut self, address: &Multiaddr) -> bool {
+        remove(&mut self.announced, address)
+    }
+
+    /// Whether that is a change.
+    pub(crate) fn announce_only(&mut self, only: bool) -> bool {
+        std::mem::replace(&mut self.only_announced, only) != only
+    }
+
+    /// What others are told, the most useful first: what the user announces, then what is believed, best vouched for first,
+    /// then where we listen.
+    pub(crate) fn told(&self) -> Vec<Multiaddr> {
+        let mut told = self.announced.clone();
+        if self.only_announced {
+            return told;
+        }
+        let mut external: Vec<_> = self.external().collect();
+        let voices = |address: &&Multiaddr| self.observers.get(*address).map_or(0, BTreeMap::len);
+        external.sort_by_key(|address| std::cmp::Reverse(voices(address)));
+        let external = external.into_iter().take(EXTERNAL_MAX);
+        for address in external.chain(&self.listening) {
+            insert(&mut told, address.clone());
+        }
+        told
     }
 
     /// Whether the address, without a peer id, leads to ourselves.
     pub(crate) fn is_own(&self, address: &Multiaddr) -> bool {
         let address = canonical(address);
-        let mut own = self.listening.iter().chain(&self.external);
+        let own = self.listening.iter().chain(&self.announced);
+        let mut own = own.chain(&self.external);
         own.any(|own| canonical(own) == address)
     }
 
@@ -66,10 +111,11 @@ impl Listeners {
     }
 
     pub(crate) fn external(&self) -> impl Iterator<Item = &Multiaddr> {
-        self.external.difference(&self.listening)
+        let external = self.external.iter();
+        external.filter(|address| !self.listening.contains(address))
     }
 
-    /// Counts where a peer at `remote` has reached us. Gives the address once it is believed.
+    /// Counts where a peer at `remote` has reached us.
     // Not for connections that we dialed from another socket than a listener's: there peers see a port of the
     // moment, which nobody can dial.
     pub(crate) fn observe(
@@ -78,51 +124,75 @@ impl Listeners {
         remote: &Multiaddr,
         observed: &Multiaddr,
         observers_min: usize,
-    ) -> Option<Multiaddr> {
-        self.forget(connection, observers_min);
-        let [observer, _] = subnets(remote, true);
+    ) -> Belief {
         let (address, _) = split_peer(observed.clone());
         // Who has come by one transport cannot have reached us by another.
         let other = is_udp(&address) != is_udp(remote);
         let local = scope(&address) == Scope::Loopback;
-        if local || other || is_relayed(&address) || address.is_empty() {
-            return None;
+        let vain = local || other || is_relayed(&address) || address.is_empty();
+        let observer = neighbourhood(remote).filter(|_| !vain);
+        let said = observer.map(|observer| (address, observer));
+        if self.observed.get(&connection) == said.as_ref() {
+            return Belief::default();
         }
-        let observer = observer?;
+        let mut belief = self.forget(connection, observers_min);
+        let Some((address, observer)) = said else {
+            return belief;
+        };
         let observers = self.observers.entry(address.clone()).or_default();
-        observers.insert((observer, connection));
+        *observers.entry(observer).or_default() += 1;
+        let believed = observers.len() >= observers_min;
         self.observed
             .insert(connection, (address.clone(), observer));
-        let believed = networks(observers) >= observers_min;
-        (believed && self.external.insert(address.clone()) && !self.listening.contains(&address))
-            .then_some(address)
+        if believed && self.external.insert(address.clone()) && !self.listening.contains(&address) {
+            belief.gained = Some(address);
+        }
+        belief
     }
 
-    /// The connection is gone. Whether an address is no longer believed.
-    pub(crate) fn forget(&mut self, connection: ConnectionId, observers_min: usize) -> bool {
+    /// The connection is gone, and its voice with it.
+    pub(crate) fn forget(&mut self, connection: ConnectionId, observers_min: usize) -> Belief {
+        let mut belief = Belief::default();
         let Some((address, observer)) = self.observed.remove(&connection) else {
-            return false;
+            return belief;
         };
         let Some(observers) = self.observers.get_mut(&address) else {
-            return false;
+            return belief;
         };
-        observers.remove(&(observer, connection));
-        let believed = networks(observers) >= observers_min;
+        if let Some(count) = observers.get_mut(&observer) {
+            *count -= 1;
+            if *count == 0 {
+                observers.remove(&observer);
+            }
+        }
+        let believed = observers.len() >= observers_min;
         if observers.is_empty() {
             self.observers.remove(&address);
         }
-        !believed && self.external.remove(&address)
+        if !believed && self.external.remove(&address) && !self.listening.contains(&address) {
+            belief.lost = Some(address);
+        }
+        belief
     }
 }
 
-/// Distinct networks; the set is in their order.
-fn networks(observers: &BTreeSet<(Subnet, ConnectionId)>) -> usize {
-    let mut last = None;
-    observers
-        .iter()
-        .filter(|(network, _)| last.replace(*network) != Some(*network))
-        .count()
+fn insert(all: &mut Vec<Multiaddr>, address: Multiaddr) -> bool {
+    let new = !all.contains(&address);
+    if new {
+        all.push(address);
+    }
+    new
 }
+
+fn remove(all: &mut Vec<Multiaddr>, address: &Multiaddr) -> bool {
+    let before = all.len();
+    all.retain(|own| own != address);
+    all.len() < before
+}
+
+/// Believed addresses that are told: whoever has many networks can make us believe many, but not drown those that more
+/// vouch for.
+const EXTERNAL_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests;

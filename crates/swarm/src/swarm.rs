@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use carrick_protocols::identify::{self, PUSH_PROTOCOL, PushLimiter};
+use carrick_protocols::identify::{self, PushLimiter};
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
@@ -25,6 +25,7 @@ use crate::{
     timers::{Outbox, Timer},
 };
 
+mod own;
 mod saved;
 
 pub use saved::Change;
@@ -236,16 +237,6 @@ impl Swarm {
         self.connections.best(peer)
     }
 
-    /// Where we listen.
-    pub fn listen_addresses(&self) -> impl Iterator<Item = &Multiaddr> {
-        self.listeners.listening()
-    }
-
-    /// Where else others have reached us, as enough of them say.
-    pub fn external_addresses(&self) -> impl Iterator<Item = &Multiaddr> {
-        self.listeners.external()
-    }
-
     fn connect(
         &mut self,
         now: Instant,
@@ -412,9 +403,8 @@ impl Swarm {
             let counters = &mut self.out.counters;
             self.peer_store.disconnected(now, peer, counters);
         }
-        if self.listeners.forget(connection, self.config.observers_min) {
-            self.schedule_push(now);
-        }
+        let belief = self.listeners.forget(connection, self.config.observers_min);
+        self.believe(now, belief);
     }
 
     fn identified(
@@ -436,15 +426,8 @@ impl Swarm {
         let counters = &mut self.out.counters;
         self.peer_store
             .identified(now, peer, &remote, &info, is_push, counters);
-        let reused = self.config.tcp_port_reused;
-        let counts = direction == Direction::Inbound || self.listeners.shares_port(&remote, reused);
-        if let (true, Some(observed)) = (counts, &info.observed_address) {
-            let min = self.config.observers_min;
-            let believed = self.listeners.observe(connection, &remote, observed, min);
-            if let Some(address) = believed {
-                self.out.notice(Notice::ExternalAddress { address });
-                self.schedule_push(now);
-            }
+        if let Some(observed) = &info.observed_address {
+            self.observed(now, connection, direction, &remote, observed);
         }
         self.out.notice(Notice::Identified {
             peer,
@@ -465,48 +448,6 @@ impl Swarm {
         let timer = Timer::Refresh(connection);
         if !self.out.timers.is_set(timer) {
             self.out.timers.set(timer, later);
-        }
-    }
-
-    fn listening(&mut self, now: Instant, address: Multiaddr) {
-        let (address, _) = split_peer(address);
-        if self.listeners.open(address.clone()) {
-            self.out.notice(Notice::Listening { address });
-            self.schedule_push(now);
-        }
-    }
-
-    fn listener_closed(&mut self, now: Instant, address: Multiaddr) {
-        let (address, _) = split_peer(address);
-        if self.listeners.close(&address) {
-            self.out.notice(Notice::ListenerClosed { address });
-            self.schedule_push(now);
-        }
-    }
-
-    fn schedule_push(&mut self, now: Instant) {
-        let nobody = self.connections.preferred().next().is_none();
-        if nobody || self.closed || self.out.timers.is_set(Timer::Push) {
-            return;
-        }
-        let limiter = self.pushes.get_or_insert_with(|| PushLimiter::new(now));
-        let at = (now + self.config.push_delay).max(limiter.next());
-        self.out.timers.set(Timer::Push, at);
-    }
-
-    fn push_identify(&mut self, now: Instant) {
-        if !self
-            .pushes
-            .as_mut()
-            .is_none_or(|limiter| limiter.allow(now))
-        {
-            return self.schedule_push(now);
-        }
-        for (peer, connection) in self.connections.preferred() {
-            let protocols = self.peer_store.protocols(peer);
-            if protocols.is_empty() || protocols.contains(&PUSH_PROTOCOL) {
-                self.out.push(Action::PushIdentify { connection });
-            }
         }
     }
 

@@ -208,6 +208,16 @@ impl Control {
             Notice::DialFailed { peer, error } => self.tell(NodeEvent::DialFailed { peer, error }),
             Notice::ExternalAddress { address } => {
                 debug!(%address, "several peers see us at this address");
+                self.tell(NodeEvent::ExternalAddress { address });
+            }
+            Notice::ExternalAddressExpired { address } => {
+                self.tell(NodeEvent::ExternalAddressExpired { address });
+            }
+            Notice::AddressesChanged => {
+                self.node.update_addresses(&self.swarm);
+                self.tell(NodeEvent::AddressesChanged {
+                    addresses: self.swarm.told_addresses(),
+                });
             }
         }
     }
@@ -232,8 +242,10 @@ impl Control {
             | Notice::Listening { .. }
             | Notice::ListenerClosed { .. }
             | Notice::DialFailed { .. }
-            | Notice::LimitReached { .. }
-            | Notice::ExternalAddress { .. } => {}
+            | Notice::ExternalAddress { .. }
+            | Notice::ExternalAddressExpired { .. }
+            | Notice::AddressesChanged
+            | Notice::LimitReached { .. } => {}
         }
     }
 

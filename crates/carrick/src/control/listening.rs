@@ -1,9 +1,6 @@
 //! Listeners: bound, announced, ended.
 
-use std::{
-    sync::{PoisonError, atomic::Ordering},
-    time::SystemTime,
-};
+use std::sync::PoisonError;
 
 use carrick_swarm::Event;
 use carrick_wire::Multiaddr;
@@ -61,16 +58,8 @@ impl Control {
     }
 
     fn set_addresses(&self, change: impl FnOnce(&mut Vec<Multiaddr>)) {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let addresses = self.node.addresses.write();
         let mut addresses = addresses.unwrap_or_else(PoisonError::into_inner);
-        change(&mut addresses);
-        // It grows even when the clock does not.
-        let last = self.node.record_seq.load(Ordering::Relaxed);
-        let seq = now.max(last.saturating_add(1));
-        self.node.record_seq.store(seq, Ordering::Relaxed);
+        change(&mut addresses.listening);
     }
 }

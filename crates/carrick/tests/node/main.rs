@@ -5,6 +5,7 @@
 mod common;
 
 mod accept;
+mod addresses;
 #[cfg(feature = "quic")]
 mod datagrams;
 #[cfg(all(feature = "quic", feature = "websocket"))]

@@ -3,6 +3,8 @@
 use carrick_wire::{ProtocolId, peer_record::PeerRecord};
 use identify::Info;
 
+use carrick_protocols::identify::PUSH_PROTOCOL;
+
 use super::*;
 
 const AT: &str = "/ip4/5.5.5.5/tcp/5";
@@ -230,7 +232,7 @@ fn an_address_of_ours_is_believed_when_four_networks_vouch_for_it_and_only_so_lo
     };
     // One network is one witness, however many peers it has.
     for n in 10..16 {
-        let (connection, _) = node.inbound(peer(n), "/ip4/6.6.6.6/tcp/1");
+        let (connection, _) = node.inbound(peer(n), &format!("/ip4/6.6.6.{n}/tcp/1"));
         node.event(Event::Identified {
             connection,
             info: observed(A),
@@ -251,7 +253,7 @@ fn an_address_of_ours_is_believed_when_four_networks_vouch_for_it_and_only_so_lo
     let mut last = None;
     for n in 2..5 {
         assert_eq!(node.swarm.external_addresses().count(), 0);
-        let (connection, _) = node.inbound(peer(n), &format!("/ip4/6.6.7.{n}/tcp/1"));
+        let (connection, _) = node.inbound(peer(n), &format!("/ip4/6.6.{n}.1/tcp/1"));
         let actions = node.event(Event::Identified {
             connection,
             info: observed(A),
@@ -261,15 +263,103 @@ fn an_address_of_ours_is_believed_when_four_networks_vouch_for_it_and_only_so_lo
     let (connection, actions) = last.unwrap();
     assert!(matches!(
         notices(&actions)[..],
-        [Notice::ExternalAddress { .. }, Notice::Identified { .. }]
+        [
+            Notice::ExternalAddress { .. },
+            Notice::AddressesChanged,
+            Notice::Identified { .. }
+        ]
     ));
     assert_eq!(
         node.swarm.external_addresses().collect::<Vec<_>>(),
         [&address(A)]
     );
     assert_eq!(failure(&node.connect(None, &[A]).1), DialError::LocalPeer);
-    node.closed(connection);
+    assert_eq!(node.swarm.told_addresses(), [address(A)]);
+    let actions = node.closed(connection);
+    let notices = notices(&actions);
+    assert!(
+        matches!(
+            notices[notices.len() - 2..],
+            [
+                Notice::ExternalAddressExpired { .. },
+                Notice::AddressesChanged
+            ]
+        ),
+        "{notices:?}"
+    );
     assert_eq!(node.swarm.external_addresses().count(), 0);
+    assert_eq!(node.swarm.told_addresses(), []);
+}
+
+#[test]
+fn a_thousand_liars_in_one_network_convince_nobody() {
+    let mut node = Node::new(Config {
+        connections_inbound_max: 2000,
+        connections_per_ip_max: 2000,
+        connections_per_site_max: 2000,
+        connection_burst_per_ip: 2000,
+        connection_burst_per_site: 2000,
+        ..Config::default()
+    });
+    for n in 0..1000_u64 {
+        node.pass(seconds(1));
+        let at = match n % 2 {
+            0 => format!("/ip4/6.6.6.{}/tcp/{}", n % 256, 1024 + n),
+            _ => format!("/ip6/2001:db8:6:{n:x}::{n:x}/tcp/1"),
+        };
+        let (connection, _) = node.inbound(PeerId::random(), &at);
+        let info = Info {
+            observed_address: Some(address(A)),
+            ..Info::default()
+        };
+        node.event(Event::Identified { connection, info });
+    }
+    assert_eq!(node.swarm.external_addresses().count(), 0);
+    assert_eq!(node.swarm.told_addresses(), []);
+}
+
+#[test]
+fn a_confirmed_address_is_pushed_and_so_is_its_end() {
+    let mut node = Node::new(Config::default());
+    let mut last = None;
+    for n in 2..6 {
+        let (connection, _) = node.inbound(peer(n), &format!("/ip4/6.6.{n}.1/tcp/1"));
+        let info = Info {
+            observed_address: Some(address(A)),
+            ..Info::default()
+        };
+        assert_eq!(pushes(&node.pass(seconds(1))), 0);
+        node.event(Event::Identified { connection, info });
+        last = Some(connection);
+    }
+    assert_eq!(pushes(&node.pass(seconds(1))), 4);
+    node.closed(last.unwrap());
+    assert_eq!(pushes(&node.pass(seconds(1))), 3);
+}
+
+#[test]
+fn what_the_user_announces_is_told_first_or_alone_and_leads_to_ourselves() {
+    let mut node = Node::new(Config::default());
+    node.inbound(peer(2), AT);
+    node.event(Event::Listening {
+        address: address(B),
+    });
+    node.pass(seconds(1));
+    let now = node.now;
+    node.swarm.announce(now, address(A));
+    node.swarm.announce(now, address(A));
+    assert_eq!(node.swarm.told_addresses(), [address(A), address(B)]);
+    assert_eq!(notices(&node.drain()).len(), 1, "once is news");
+    assert_eq!(pushes(&node.pass(seconds(1))), 1);
+    assert_eq!(failure(&node.connect(None, &[A]).1), DialError::LocalPeer);
+    node.swarm.announce_only(now, true);
+    assert_eq!(node.swarm.told_addresses(), [address(A)]);
+    assert_eq!(pushes(&node.pass(seconds(1))), 1);
+    assert!(node.swarm.retract(now, address(A)));
+    assert!(!node.swarm.retract(now, address(A)));
+    assert_eq!(node.swarm.told_addresses(), []);
+    node.swarm.announce_only(now, false);
+    assert_eq!(node.swarm.told_addresses(), [address(B)]);
 }
 
 #[test]
@@ -284,7 +374,7 @@ fn those_whom_we_dialed_from_a_listeners_port_are_witnesses_too() {
         let listen = address(listen);
         node.event(Event::Listening { address: listen });
         for n in 2..6_u8 {
-            let at = format!("/ip4/6.6.6.{n}/{rest}");
+            let at = format!("/ip4/6.6.{n}.1/{rest}");
             let (_, actions) = node.connect(peer(n), &[&at]);
             let origin = Origin::Attempt(dials(&actions)[0].0);
             let (connection, _) = node.established(peer(n), &at, origin);
