@@ -1,5 +1,6 @@
 //! `cargo xtask …`: the chores of this repository. Data on stdout, progress on stderr, exit 0 only on success.
 
+mod attacks;
 mod bench;
 mod build_cost;
 mod ci;
@@ -32,6 +33,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Attack the real binary from namespaces of its own, and see what honest peers notice; needs root.
+    Attacks {
+        /// Arguments of the attackers' program, such as `--quick`; `-- --help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// What building a first program costs, on Carrick and on rust-libp2p, with all features and with few.
     BuildCost(build_cost::Args),
     /// Instructions of the hot paths under valgrind, beside the baseline, and whether they grow with what is idle.
@@ -51,6 +58,7 @@ fn main() -> ExitCode {
             Chore::Test => ci::test(),
             Chore::Interop(args) => interop::run(&args),
             Chore::Bench { args } => bench::run(&args),
+            Chore::Attacks { args } => attacks::run(&args),
             Chore::BuildCost(args) => build_cost::run(&args),
             Chore::Count(args) => count::run(&args),
             Chore::Suites => suites::run(),

@@ -1,0 +1,199 @@
+//! The attacks: their names, what the victim may spend on each, and the role of one attacker, which prints what it saw as JSON.
+
+mod churn;
+mod crowd;
+mod dial_amplification;
+mod fd_exhaustion;
+mod half_open;
+mod held;
+mod identified;
+mod identify_bomb;
+mod impostor;
+mod log_flood;
+mod negotiation_stall;
+mod observed_lies;
+mod poisoned_store;
+mod push_flood;
+mod sybil;
+mod tcp_flood;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use carrick::Config;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use crate::ground::{FILES_MAX, VICTIM_V4, VICTIM_V6};
+use crate::victim::{TCP_PORT, WS_PORT};
+
+/// One attack, as the judge needs to know it.
+pub(crate) struct Attack {
+    /// As in the catalogue.
+    pub(crate) id: &'static str,
+    pub(crate) name: &'static str,
+    /// Memory that the victim may take beyond what it had, MiB.
+    pub(crate) rss_mib: u64,
+    /// Files that it may open beyond those it had.
+    pub(crate) files: u64,
+    /// Files that it can open at all.
+    pub(crate) files_max: u64,
+    /// Honest peers that may lose their connection.
+    pub(crate) lost_max: u64,
+    /// What the victim is started with, besides its addresses.
+    pub(crate) args: &'static [&'static str],
+    pub(crate) run: fn(Arc<Scene>) -> BoxFuture<'static, io::Result<Outcome>>,
+    /// Takes away the limit that answers the attack, where a configuration can: what the attacker judges must then be red.
+    pub(crate) weaken: Option<fn(&mut Config)>,
+}
+
+/// An attack that needs nothing special.
+pub(crate) const PLAIN: Attack = Attack {
+    id: "",
+    name: "",
+    rss_mib: 64,
+    files: 200,
+    files_max: FILES_MAX,
+    lost_max: 0,
+    args: &[],
+    run: |_| Box::pin(async { Ok(Outcome::default()) }),
+    weaken: None,
+};
+
+/// All of them.
+pub(crate) const ALL: &[Attack] = &[
+    tcp_flood::ATTACK,
+    half_open::ATTACK,
+    negotiation_stall::ATTACK,
+    impostor::ATTACK,
+    fd_exhaustion::ATTACK,
+    sybil::ATTACK,
+    churn::ATTACK,
+    identify_bomb::ATTACK,
+    push_flood::ATTACK,
+    poisoned_store::ATTACK,
+    observed_lies::ATTACK,
+    dial_amplification::ATTACK,
+    log_flood::ATTACK,
+];
+
+/// What an attacker knows.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    id: String,
+    #[command(flatten)]
+    scene: Scene,
+}
+
+/// The victim, and how much there is time for.
+#[derive(clap::Args)]
+pub(crate) struct Scene {
+    /// The victim's process.
+    #[arg(long)]
+    pub(crate) pid: u32,
+    /// The victim's namespace.
+    #[arg(long)]
+    pub(crate) namespace: String,
+    /// The program that is attacked.
+    #[arg(long)]
+    pub(crate) carrick: PathBuf,
+    /// Smaller numbers.
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
+impl Scene {
+    /// The victim's TCP port.
+    pub(crate) fn tcp(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(VICTIM_V4), TCP_PORT)
+    }
+
+    /// The same over IPv6.
+    pub(crate) fn tcp_v6(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V6(VICTIM_V6), TCP_PORT)
+    }
+
+    /// The victim's WebSocket port.
+    pub(crate) fn ws(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(VICTIM_V4), WS_PORT)
+    }
+
+    /// `all`, or `few` when there is little time.
+    pub(crate) fn scale(&self, all: u32, few: u32) -> u32 {
+        if self.quick { few } else { all }
+    }
+}
+
+/// What the attacker saw.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// How often it tried.
+    pub(crate) tried: u64,
+    /// How often it was refused.
+    pub(crate) refused: u64,
+    /// What it can judge itself.
+    pub(crate) checks: Vec<Check>,
+}
+
+/// One criterion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Check {
+    pub(crate) what: String,
+    pub(crate) holds: bool,
+}
+
+impl Check {
+    /// `what` says the criterion and what was found.
+    pub(crate) fn new(holds: bool, what: impl Into<String>) -> Self {
+        let what = what.into();
+        Self { what, holds }
+    }
+
+    /// That `found` is at most `max`.
+    pub(crate) fn at_most(what: &str, found: u64, max: u64) -> Self {
+        Self::new(found <= max, format!("{what}: {found} of at most {max}"))
+    }
+}
+
+impl Outcome {
+    fn json(&self) -> Value {
+        let checks = self.checks.iter();
+        let checks = checks.map(|check| json!({"what": check.what, "holds": check.holds}));
+        json!({"tried": self.tried, "refused": self.refused, "checks": checks.collect::<Vec<_>>()})
+    }
+
+    /// From what the attacker printed.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(text.lines().last()?).ok()?;
+        let checks = value["checks"].as_array()?.iter();
+        let check = |check: &Value| {
+            Some(Check::new(
+                check["holds"].as_bool()?,
+                check["what"].as_str()?,
+            ))
+        };
+        Some(Self {
+            tried: value["tried"].as_u64()?,
+            refused: value["refused"].as_u64()?,
+            checks: checks.map(check).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// The attack of this name.
+pub(crate) fn find(id: &str) -> Option<&'static Attack> {
+    ALL.iter().find(|attack| attack.id.eq_ignore_ascii_case(id))
+}
+
+/// The role.
+pub(crate) async fn run(args: Args) -> Result<(), String> {
+    let attack = find(&args.id).ok_or("no such attack")?;
+    let outcome = (attack.run)(Arc::new(args.scene)).await;
+    let outcome = outcome.map_err(|error| format!("{}: {error}", attack.id))?;
+    println!("{}", outcome.json());
+    Ok(())
+}

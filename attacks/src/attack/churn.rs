@@ -1,0 +1,47 @@
+//! C-12: peers with ever new names connect and connect again, to crowd out those who have been here for long. Answered by
+//! refusing newcomers when all places are taken, and by trimming the youngest of no use first.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+
+use super::{Attack, Check, Outcome, PLAIN, Scene, crowd::Crowd};
+use crate::ground;
+
+pub(super) const ATTACK: Attack = Attack {
+    id: "C-12",
+    name: "crowding out",
+    files: 800,
+    lost_max: 4,
+    run: |scene| Box::pin(run(scene)),
+    ..PLAIN
+};
+
+async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
+    let count = scene.scale(700, 200);
+    let time = Duration::from_secs(scene.scale(20, 3).into());
+    let since = Instant::now();
+    let mut outcome = Outcome::default();
+    let mut most = 0;
+    while since.elapsed() < time {
+        let first = outcome.tried as u32;
+        let from = |n| (ground::attacker_apart(first + n), scene.tcp());
+        let crowd = Crowd::join(count, from).await;
+        // Some are in, some are sent away; then they all come anew.
+        for _ in 0..5 {
+            sleep(Duration::from_millis(200)).await;
+            most = most.max(crowd.staying());
+        }
+        outcome.tried += crowd.count();
+        outcome.refused += crowd.count() - crowd.staying();
+    }
+    outcome.checks.push(Check::new(
+        most > 0,
+        format!("at most {most} were in at once"),
+    ));
+    Ok(outcome)
+}

@@ -1,0 +1,65 @@
+//! O-02: garbage, and names full of line breaks and escape sequences, while the victim logs as much as it can. Answered by
+//! escaping and cutting what peers say; that the log stays short unless it is asked for is judged with every other attack.
+
+use std::{io, sync::Arc, time::Duration};
+
+use carrick::Keypair;
+use carrick_wire::identify::Message;
+use tokio::time::sleep;
+
+use super::{
+    Attack, Check, Outcome, PLAIN, Scene,
+    held::{Held, Script},
+    identified::{introduce, part},
+};
+use crate::{ground, speaker::proposal};
+
+pub(super) const ATTACK: Attack = Attack {
+    id: "O-02",
+    name: "log forging and flooding",
+    rss_mib: 16,
+    args: &["-vv"],
+    run: |scene| Box::pin(run(scene)),
+    ..PLAIN
+};
+
+async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
+    let count = scene.scale(200, 30);
+    let forged = "\u{1b}[2J\n2026-01-01T00:00:00Z ERROR carrick: forged\r\n\u{202e}".repeat(20);
+    let said = part(&Message {
+        agent_version: Some(forged.clone()),
+        protocol_version: Some(forged.clone()),
+        protocols: vec![forged.clone(), format!("/{forged}")],
+        listen_addrs: vec![[&[54, 20][..], &forged.as_bytes()[..20]].concat()],
+        ..Message::default()
+    });
+    let header = &proposal("/x")[..20];
+    let name = [&[101, b'/'][..], &forged.as_bytes()[..99], b"\n"].concat();
+    let mut outcome = Outcome::default();
+    for n in 0..count {
+        outcome.tried += 1;
+        let (source, keypair) = (ground::attacker_apart(n), Keypair::generate_ed25519());
+        let Ok(mut speaker) = introduce(&scene, source, &keypair, &said).await else {
+            outcome.refused += 1;
+            continue;
+        };
+        for first in [[header, &name].concat(), name.clone(), vec![0xff; 100]] {
+            let key = speaker.open(&first).await?;
+            speaker.finish(key).await?;
+            let (_, served) = speaker.read_to_end(key).await;
+            outcome.tried += 1;
+            outcome.refused += u64::from(!served);
+        }
+    }
+    let garbage = Script {
+        first: [header, &name].concat(),
+        ..Script::default()
+    };
+    let from = |n| (ground::attacker_apart(n), scene.tcp(), garbage.clone());
+    let held = Held::open(count, from).await;
+    sleep(Duration::from_secs(1)).await;
+    outcome.tried += u64::from(count);
+    outcome.refused += held.refused();
+    outcome.checks.push(Check::new(outcome.tried > 0, "told"));
+    Ok(outcome)
+}

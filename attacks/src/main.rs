@@ -1,0 +1,68 @@
+//! Scripted attackers against the real binary. `run` sets the stage and judges; it starts this same program in other roles:
+//! the honest peers and the attacker, in a network namespace of their own, and the victim with a limit taken away.
+
+mod attack;
+mod ground;
+mod honest;
+mod rule;
+mod run;
+mod sample;
+mod source;
+mod speaker;
+mod table;
+mod victim;
+mod weak;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Attack Carrick, and see what others notice.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Every attack, or some, with a verdict for each; needs root and iproute2.
+    Run(run::Args),
+    /// The honest peers: started by `run`, inside the attacker's namespace.
+    #[command(hide = true)]
+    Honest(honest::Args),
+    /// One attacker: started by `run`, inside its namespace.
+    #[command(hide = true)]
+    Attack(attack::Args),
+    /// A victim without the limit that answers an attack: started by `run --weak`.
+    #[command(hide = true)]
+    Weak(weak::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("attacks: cannot start threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match cli.role {
+            Role::Run(args) => run::run(&args).await,
+            Role::Honest(args) => honest::run(&args).await,
+            Role::Attack(args) => attack::run(args).await,
+            Role::Weak(args) => weak::run(&args).await,
+        }
+    });
+    // A thread that still reads stdin must not hold us.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("attacks: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `run`: for each attack a fresh victim and fresh honest peers; looks before, during and after it; judges; prints the table.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    attack::{self, Attack, Outcome},
+    ground::{FILES_MAX, Ground, Side},
+    honest::Honest,
+    rule::{self, RECOVERY, Seen},
+    sample::{Peak, Sample},
+    table::Row,
+    victim::{self, Victim},
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these, such as C-01,C-02.
+    #[arg(long, value_delimiter = ',', value_name = "ID,…")]
+    only: Vec<String>,
+    /// One JSON object instead of the table.
+    #[arg(long)]
+    json: bool,
+    /// Smaller numbers, a minute in all.
+    #[arg(long)]
+    quick: bool,
+    /// Attack a victim without the limit that answers the attack, where it is a matter of configuration. What the attacker
+    /// judges must then be red, and red is success.
+    #[arg(long)]
+    weak: bool,
+    /// The program to attack.
+    #[arg(long, value_name = "FILE", default_value = "target/release/carrick")]
+    carrick: PathBuf,
+}
+
+/// Runs them, one after another.
+pub(crate) async fn run(args: &Args) -> Result<(), String> {
+    if let Some(id) = args.only.iter().find(|id| attack::find(id).is_none()) {
+        return Err(format!("there is no attack {id}"));
+    }
+    let carrick = args.carrick.canonicalize();
+    let carrick =
+        carrick.map_err(|error| format!("{}: {error}; build it first", args.carrick.display()))?;
+    let stage = Stage {
+        ground: Ground::new()?,
+        carrick,
+        quick: args.quick,
+        weak: args.weak,
+    };
+    let chosen = attack::ALL.iter().filter(|attack| {
+        args.only.is_empty()
+            || args
+                .only
+                .iter()
+                .any(|id| id.eq_ignore_ascii_case(attack.id))
+    });
+    let mut rows = Vec::new();
+    for attack in chosen {
+        eprintln!("attacks: {} {}", attack.id, attack.name);
+        let row = tokio::select! {
+            row = stage.play(attack) => row.map_err(|why| format!("{}: {why}", attack.id))?,
+            _ = tokio::signal::ctrl_c() => return Err("stopped".to_owned()),
+        };
+        rows.push(row);
+    }
+    if args.json {
+        println!("{}", crate::table::json(&rows));
+    } else {
+        print!("{}", crate::table::table(&rows));
+    }
+    let bad: Vec<&str> = rows
+        .iter()
+        .filter(|row| row.holds() == args.weak)
+        .map(|row| row.attack.id)
+        .collect();
+    match (bad.is_empty(), args.weak) {
+        (true, _) => Ok(()),
+        (false, false) => Err(format!("not borne: {}", bad.join(", "))),
+        (false, true) => Err(format!("borne even without the limit: {}", bad.join(", "))),
+    }
+}
+
+struct Stage {
+    ground: Ground,
+    carrick: PathBuf,
+    quick: bool,
+    weak: bool,
+}
+
+impl Stage {
+    async fn play(&self, attack: &'static Attack) -> Result<Row, String> {
+        let since = Instant::now();
+        let mut victim = self.victim(attack).await?;
+        let mut honest = Honest::start(&self.ground).await?;
+        let look =
+            || Sample::of(victim.pid).map_err(|error| format!("the victim is gone: {error}"));
+        // Identify's streams and the first allocations are over.
+        sleep(Duration::from_millis(if self.quick { 500 } else { 1000 })).await;
+        honest.cut().await?;
+        sleep(Duration::from_millis(if self.quick { 700 } else { 3000 })).await;
+        let mut seen = Seen {
+            before: look()?,
+            ..Seen::default()
+        };
+        seen.pings[0] = honest.cut().await?;
+        let peak = Peak::of(victim.pid);
+        let outcome = self.attack(attack, victim.pid).await?;
+        seen.pings[1] = honest.cut().await?;
+        seen.peak = peak.sample();
+        drop(peak);
+        seen.lived = victim.lives();
+        if seen.lived {
+            let over = Instant::now();
+            while over.elapsed() < RECOVERY {
+                seen.after = Sample::of(victim.pid).unwrap_or_default();
+                if seen.after.files <= seen.before.files {
+                    seen.recovered = Some(over.elapsed());
+                    break;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+            seen.newcomer = honest.newcomer().await?;
+        }
+        sleep(Duration::from_millis(if self.quick { 0 } else { 1000 })).await;
+        seen.pings[2] = honest.cut().await?;
+        drop(honest);
+        let said = victim.said.clone();
+        seen.stopped = victim.stop().await;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        seen.panics = count(&said.panics);
+        (seen.lines, seen.raw) = (count(&said.lines), count(&said.raw));
+        seen.longest = count(&said.longest);
+        seen.took = since.elapsed();
+        let mut checks = outcome.checks.clone();
+        // Honest peers that are slower for another reason must not pass for a limit that is missed.
+        if !self.weak {
+            checks.extend(rule::judge(attack, &seen));
+        }
+        Ok(Row {
+            attack,
+            seen,
+            outcome,
+            checks,
+        })
+    }
+
+    async fn victim(&self, attack: &Attack) -> Result<Victim, String> {
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let (program, mut args) = if self.weak {
+            (&own, vec!["weak".to_owned(), attack.id.to_owned()])
+        } else {
+            (&self.carrick, vec!["listen".to_owned()])
+        };
+        if !self.weak {
+            args.extend(attack.args.iter().map(|arg| (*arg).to_owned()));
+        }
+        Victim::start(&self.ground, program, &args, attack.files_max).await
+    }
+
+    /// Starts the attacker and waits for its end.
+    async fn attack(&self, attack: &Attack, pid: u32) -> Result<Outcome, String> {
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut command = self.ground.process(Side::Outside, true, FILES_MAX, &own);
+        command.args(["attack", attack.id, "--namespace", self.ground.victim()]);
+        command
+            .args(["--pid", &pid.to_string()])
+            .arg("--carrick")
+            .arg(&self.carrick);
+        if self.quick {
+            command.arg("--quick");
+        }
+        let output = victim::spawn(&mut command)?.wait_with_output();
+        let output = timeout(ATTACK_TIMEOUT, output).await;
+        let output = output.map_err(|_| "the attacker takes too long".to_owned())?;
+        let output = output.map_err(|error| error.to_string())?;
+        Outcome::parse(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
+            let why = String::from_utf8_lossy(&output.stderr);
+            format!("the attacker failed: {}", why.trim())
+        })
+    }
+}
+
+/// Longer than any attack that works.
+const ATTACK_TIMEOUT: Duration = Duration::from_secs(120);
