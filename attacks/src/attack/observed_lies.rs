@@ -1,11 +1,11 @@
 //! P-04: a thousand names from three networks swear that the victim has another address. Answered by believing an address
 //! only when observers from at least four networks say so.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use carrick::Keypair;
 use carrick_wire::identify::Message;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     Attack, Check, Outcome, PLAIN, Scene,
@@ -38,15 +38,24 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
                 let (source, keypair) =
                     (ground::attacker_apart(n % 3), Keypair::generate_ed25519());
                 let mut speaker = introduce(&scene, source, &keypair, &lie).await?;
-                ask(&mut speaker).await
+                // It is answered after the lie was read.
+                ask(&mut speaker).await?;
+                Ok::<_, io::Error>(speaker)
             });
         }
+        let mut liars = Vec::new();
         while let Some(task) = tasks.join_next().await {
             outcome.tried += 1;
             match task {
-                Ok(Ok(said)) => advertised |= said.listen_addrs.iter().any(|each| each == LIE),
+                Ok(Ok(liar)) => liars.push(liar),
                 _ => outcome.refused += 1,
             }
+        }
+        // All of them are there, and what they said has been heard.
+        sleep(Duration::from_millis(100)).await;
+        if let Some(liar) = liars.first_mut() {
+            let said = ask(liar).await?;
+            advertised |= said.listen_addrs.iter().any(|each| each == LIE);
         }
     }
     let heard = outcome.tried - outcome.refused;

@@ -56,7 +56,7 @@ async fn tell(scene: &Scene, n: u32, third_party: Vec<u8>) -> io::Result<()> {
         let [a, b, c, d] = n.to_be_bytes();
         [&[4, 66 + a, b, c, d, 6][..], &port.to_be_bytes()].concat()
     };
-    let own = if n % 2 == 0 {
+    let own = if n.is_multiple_of(2) {
         record(&keypair)?
     } else {
         third_party
