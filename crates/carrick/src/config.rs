@@ -9,8 +9,8 @@ pub struct Config {
     pub session: carrick_session::Config,
     /// Connection, dial and peer store limits.
     pub swarm: carrick_swarm::Config,
-    /// Close a connection when no stream and no [`Connection`](crate::Connection) handle of it has lived for this long;
-    /// `None`: never.
+    /// Close a connection when no stream and no [`Connection`](crate::Connection) handle of it has lived for this long, and
+    /// nobody [protects](crate::Node::protect) its peer; `None`: never. Streams of the built-in protocols do not count.
     pub idle_timeout: Option<Duration>,
     /// How long the peer and our queues together may take to agree on a stream's protocol.
     pub negotiation_timeout: Duration,
@@ -64,6 +64,8 @@ impl Config {
             &mut swarm.name_timeout,
             &mut swarm.duplicate_idle_timeout,
             &mut swarm.push_delay,
+            &mut swarm.trim_grace,
+            &mut swarm.trim_tenure,
             &mut swarm.address_ttl,
             &mut swarm.disconnected_ttl,
         ];

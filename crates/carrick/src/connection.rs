@@ -107,6 +107,8 @@ pub(crate) enum Link {
 struct Users {
     streams: usize,
     handles: usize,
+    /// It is not closed for being idle.
+    kept: bool,
     /// Since when there was neither.
     idle_since: Option<Instant>,
     /// Who waits for the last stream to go.
@@ -163,6 +165,7 @@ impl Shared {
         let users = Users {
             streams: 0,
             handles: 0,
+            kept: false,
             idle_since: Some(Instant::now()),
             drain: None,
         };
@@ -246,6 +249,26 @@ impl Shared {
             self.close(reason);
         }
         idle
+    }
+
+    /// Closes the connection if no user has held it since `since`, unless it is kept.
+    pub(crate) fn close_unused(&self, since: Instant) {
+        let kept = self.users().kept;
+        if !kept {
+            self.close_idle(since, CloseReason::Idle);
+        }
+    }
+
+    /// Whether being idle does not end it. When that ends, the idle time begins.
+    pub(crate) fn set_kept(&self, kept: bool) {
+        let mut users = self.users();
+        users.kept = kept;
+        users.check_idle();
+    }
+
+    /// Whether a user's handle holds it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.users().handles > 0
     }
 
     /// The connection is over: every stream and every waiting open hears of it. The first reason counts.

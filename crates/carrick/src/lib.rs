@@ -92,6 +92,7 @@ pub mod resolve;
 mod router;
 mod store;
 mod stream;
+mod tags;
 mod target;
 pub mod transport;
 mod workers;
@@ -99,8 +100,9 @@ mod workers;
 pub use builder::{Builder, Muxer, Security};
 pub use carrick_session::{Code, Summary};
 pub use carrick_swarm::{
-    CloseReason, ConnectionId, DialOptions, Direction, KnownAddress, Level, Limit, LimitReached,
-    Limits, MetadataError, PeerMetadata, Source, Unit, Usage,
+    CloseReason, ConnectionId, DialOptions, Direction, KeepError, KnownAddress, Level, Limit,
+    LimitReached, Limits, MetadataError, PeerMetadata, Source, Tag, TagError, Unit, Usage,
+    Watermarks,
 };
 pub use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
 pub use config::Config;
@@ -121,4 +123,5 @@ pub use router::Outcome;
 pub use store::FileStore;
 pub use store::{Change, Store, StoreError};
 pub use stream::Stream;
+pub use tags::KeepConnectedError;
 pub use target::{IntoAddress, IntoProtocols, IntoTarget, Target};

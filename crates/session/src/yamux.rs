@@ -14,7 +14,7 @@ use carrick_wire::yamux::{Flags, Header, INITIAL_WINDOW, Kind};
 use slab::Slab;
 
 use self::{
-    frames::{Body, Decoder, LastFrame},
+    frames::{Body, Decoder, LastFrame, PROTOCOL_ERROR, accusation},
     ids::Ids,
     limits::Budget,
     window::{Pinger, Windows},
@@ -35,10 +35,6 @@ mod window;
 const ACK_BACKLOG: usize = 256;
 /// A window is refilled when this part of it was read.
 const REFILL_PART: u32 = 4;
-/// Go-away codes (hashicorp/yamux). Whatever else a go-away carries is libp2p's reason to close.
-const NORMAL: u32 = 0;
-const PROTOCOL_ERROR: u32 = 1;
-const INTERNAL_ERROR: u32 = 2;
 
 #[derive(Debug)]
 pub(crate) struct Yamux {
@@ -399,8 +395,9 @@ impl Yamux {
                 self.pinger.answered(now, header.length);
                 Ok(())
             }
-            Kind::GoAway if !matches!(header.length, PROTOCOL_ERROR | INTERNAL_ERROR) => {
-                if self.reason == Code(NORMAL) {
+            Kind::GoAway => {
+                accusation(header.length).map_or(Ok(()), Err)?;
+                if self.reason == Code::NONE {
                     self.reason = Code(header.length);
                 }
                 if self.going == Going::On {
@@ -410,10 +407,6 @@ impl Yamux {
                 self.openable();
                 Ok(())
             }
-            Kind::GoAway => Err(Violation(match header.length {
-                PROTOCOL_ERROR => "the peer reported a protocol error",
-                _ => "the peer reported an internal error",
-            })),
         }
     }
 

@@ -34,6 +34,21 @@ pub struct Config {
     pub connection_rate_subnets_max: usize,
     /// Whether loopback has no limits of its own as a network.
     pub loopback_exempt: bool,
+    /// Above how many connections that others dialed some of them are trimmed, and down to how many; `None`:
+    /// [`Watermarks::below`] the maximum.
+    pub inbound_watermarks: Option<Watermarks>,
+    /// The same of connections that we dialed; those in use are never trimmed.
+    pub outbound_watermarks: Option<Watermarks>,
+    /// How long a new connection is not trimmed.
+    pub trim_grace: Duration,
+    /// How old a connection becomes until it outranks all younger ones whose peers' tags have the same value.
+    pub trim_tenure: Duration,
+    /// Tags and protections of one peer.
+    pub tags_per_peer_max: usize,
+    /// Peers with tags or protections; about 300 bytes each and 150 for every tag.
+    pub tagged_peers_max: usize,
+    /// Peers to [keep connected to](crate::Swarm::keep_connected).
+    pub kept_peers_max: usize,
     /// Running dials: peers, not addresses.
     pub dials_max: usize,
     /// Addresses of one dial that are tried; those given by the waiter come before known ones, and those
@@ -120,6 +135,13 @@ impl Default for Config {
             connections_inbound_max: 512,
             connections_outbound_max: 256,
             pending_inbound_max: 128,
+            inbound_watermarks: None,
+            outbound_watermarks: None,
+            trim_grace: Duration::from_secs(30),
+            trim_tenure: Duration::from_secs(10 * 60),
+            tags_per_peer_max: 16,
+            tagged_peers_max: 4096,
+            kept_peers_max: 256,
             connections_per_ip_max: 8,
             connections_per_site_max: 64,
             connection_burst_per_ip: 16,
@@ -169,6 +191,31 @@ impl Default for Config {
     }
 }
 
+/// Two numbers of connections: above `high` some are closed, until there are `low`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// How many are left; a higher number than `high` counts as that.
+    pub low: usize,
+    /// How many there may be.
+    pub high: usize,
+}
+
+impl Watermarks {
+    /// Nothing is ever trimmed.
+    pub const NEVER: Self = Self {
+        low: usize::MAX,
+        high: usize::MAX,
+    };
+
+    /// Three quarters and seven eighths of a maximum, so that there is room for newcomers: 384 and 448 of 512.
+    pub const fn below(max: usize) -> Self {
+        Self {
+            low: max - max / 4,
+            high: max - max / 8,
+        }
+    }
+}
+
 /// What the swarm refused or gave up, since it was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -177,6 +224,10 @@ pub struct Counters {
     pub limits: Ledger,
     /// Connections closed because another one is preferred.
     pub closed_duplicate: u64,
+    /// Connections trimmed: [`Config::inbound_watermarks`] or [`Config::outbound_watermarks`].
+    pub closed_trimmed: u64,
+    /// Dials of peers to keep connected to.
+    pub reconnects: u64,
     /// Addresses not dialed: they failed shortly before.
     pub skipped_backoff: u64,
     /// Addresses not dialed: UDP or IPv6 does not work here.

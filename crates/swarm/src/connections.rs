@@ -25,7 +25,9 @@ use crate::{
     event::{Action, CloseReason, ConnectionId, Direction, Notice, PendingId},
     limits::{Ledger, Limit},
     rates::Rates,
+    tags::Standing,
     timers::{Outbox, Timer},
+    trimming::Trimming,
 };
 
 /// One established connection.
@@ -56,6 +58,7 @@ pub(crate) struct Connections {
     rates: Rates,
     inbound: usize,
     outbound: usize,
+    trimming: Trimming,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,7 @@ struct Entry {
     dialed: Option<Multiaddr>,
     closing: Option<CloseReason>,
     idle: bool,
+    kept: bool,
 }
 
 #[derive(Debug)]
@@ -93,6 +97,7 @@ pub(crate) enum Source {
 impl Connections {
     pub(crate) fn new(config: Config, local: PeerId) -> Self {
         Self {
+            trimming: Trimming::new(&config),
             config,
             local,
             table: BTreeMap::new(),
@@ -202,16 +207,16 @@ impl Connections {
                 (Subnets::default(), Some(address))
             }
         };
-        let idle = false;
-        let closing = None;
+        self.trimming.add(id, connection.direction, now);
         self.table.insert(
             id,
             Box::new(Entry {
                 connection,
                 subnets,
                 dialed,
-                closing,
-                idle,
+                closing: None,
+                idle: false,
+                kept: false,
             }),
         );
         let of_peer = self.peers.entry(peer).or_insert_with(|| Peer {
@@ -234,6 +239,36 @@ impl Connections {
         reason: CloseReason,
         out: &mut Outbox,
     ) {
+        let close = Action::Close {
+            connection: id,
+            reason,
+        };
+        self.end(now, id, reason, close, out);
+    }
+
+    /// As [`close`](Self::close), unless it is in use.
+    fn close_idle(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        reason: CloseReason,
+        out: &mut Outbox,
+    ) {
+        let close = Action::CloseIdle {
+            connection: id,
+            reason,
+        };
+        self.end(now, id, reason, close, out);
+    }
+
+    fn end(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        reason: CloseReason,
+        close: Action,
+        out: &mut Outbox,
+    ) {
         let Some(entry) = self.table.get_mut(&id) else {
             return;
         };
@@ -242,16 +277,79 @@ impl Connections {
         }
         entry.closing = Some(reason);
         let peer = entry.connection.peer;
-        out.push(Action::Close {
-            connection: id,
-            reason,
-        });
+        self.trimming.remove(id);
+        out.push(close);
         self.refresh(now, &peer, out);
+    }
+
+    /// The connection was to be closed if idle, and is not.
+    pub(crate) fn spared(
+        &mut self,
+        now: Instant,
+        id: ConnectionId,
+        held: bool,
+        standing: Standing,
+        out: &mut Outbox,
+    ) {
+        let Some(entry) = self.table.get_mut(&id) else {
+            return;
+        };
+        let Some(reason) = entry.closing.filter(|reason| may_stay(*reason)) else {
+            return;
+        };
+        (entry.closing, entry.idle) = (None, false);
+        let Connection {
+            peer,
+            direction,
+            established,
+            ..
+        } = entry.connection;
+        self.trimming.add(id, direction, established);
+        self.judge(id, standing, out);
+        let trimmed = reason == CloseReason::Trimmed;
+        self.trimming.spare(now, id, held, trimmed);
+        self.refresh(now, &peer, out);
+        self.trim_on(now, out);
+    }
+
+    /// What the peer's tags say has changed, or the connection is new.
+    pub(crate) fn judge(&mut self, id: ConnectionId, standing: Standing, out: &mut Outbox) {
+        self.trimming.judge(id, standing);
+        let keep = standing.protected;
+        if let Some(entry) = self.table.get_mut(&id)
+            && entry.kept != keep
+        {
+            entry.kept = keep;
+            out.push(Action::Keep {
+                connection: id,
+                keep,
+            });
+        }
+    }
+
+    /// Closes what is worth least where there are too many; `at_once`: down to the low watermarks in any case.
+    pub(crate) fn trim(&mut self, now: Instant, at_once: bool, out: &mut Outbox) {
+        self.trimming.begin(now, at_once);
+        self.trim_on(now, out);
+    }
+
+    fn trim_on(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some(pick) = self.trimming.pick() {
+            if pick.in_use {
+                self.close(now, pick.id, CloseReason::Trimmed, out);
+            } else {
+                self.close_idle(now, pick.id, CloseReason::Trimmed, out);
+            }
+        }
+        match self.trimming.poll_timeout() {
+            Some(at) => out.timers.set(Timer::Trim, at),
+            None => out.timers.clear(Timer::Trim),
+        }
     }
 
     /// The connection has not been preferred and idle long enough.
     pub(crate) fn close_duplicate(&mut self, now: Instant, id: ConnectionId, out: &mut Outbox) {
-        self.close(now, id, CloseReason::Duplicate, out);
+        self.close_idle(now, id, CloseReason::Duplicate, out);
     }
 
     pub(crate) fn close_peer(&mut self, now: Instant, peer: &PeerId, out: &mut Outbox) {
@@ -276,6 +374,7 @@ impl Connections {
         out: &mut Outbox,
     ) -> Option<PeerId> {
         let entry = self.table.remove(&id)?;
+        self.trimming.remove(id);
         out.timers.clear(Timer::Duplicate(id));
         out.timers.clear(Timer::Refresh(id));
         match entry.connection.direction {
@@ -286,8 +385,10 @@ impl Connections {
         if let Some(address) = entry.dialed {
             self.dialed.remove(&(address, id));
         }
-        if entry.closing == Some(CloseReason::Duplicate) {
-            out.counters.closed_duplicate += 1;
+        match entry.closing {
+            Some(CloseReason::Duplicate) => out.counters.closed_duplicate += 1,
+            Some(CloseReason::Trimmed) => out.counters.closed_trimmed += 1,
+            _ => {}
         }
         let peer = entry.connection.peer;
         if let Some(of_peer) = self.peers.get_mut(&peer) {
@@ -308,13 +409,10 @@ impl Connections {
         None
     }
 
-    /// A duplicate on which a stream was opened meanwhile is taken back: see [`CloseReason::Duplicate`].
+    /// The connection has no user stream any more, or one again.
     pub(crate) fn idle(&mut self, now: Instant, id: ConnectionId, idle: bool, out: &mut Outbox) {
         if let Some(entry) = self.table.get_mut(&id) {
             entry.idle = idle;
-            if !idle && entry.closing == Some(CloseReason::Duplicate) {
-                entry.closing = None;
-            }
             let peer = entry.connection.peer;
             self.refresh(now, &peer, out);
         }
@@ -329,6 +427,11 @@ impl Connections {
     /// Whether there is any connection to the peer, be it a closing one.
     pub(crate) fn knows(&self, peer: &PeerId) -> bool {
         self.peers.contains_key(peer)
+    }
+
+    /// Who is on the other end, as long as the connection is not gone.
+    pub(crate) fn peer(&self, id: ConnectionId) -> Option<PeerId> {
+        Some(self.table.get(&id)?.connection.peer)
     }
 
     pub(crate) fn best(&self, peer: &PeerId) -> Option<ConnectionId> {
@@ -405,7 +508,7 @@ impl Connections {
             .get(peer)
             .into_iter()
             .flat_map(|p| &p.connections);
-        let held = |entry: &&Entry| matches!(entry.closing, None | Some(CloseReason::Duplicate));
+        let held = |entry: &&Entry| entry.closing.is_none_or(may_stay);
         ids.filter_map(|id| self.table.get(id).map(|entry| &**entry))
             .filter(held)
             .count()
@@ -481,5 +584,11 @@ impl Connections {
             && self.pending.is_empty()
             && self.subnets.is_empty()
             && (self.inbound, self.outbound) == (0, 0)
+            && self.trimming.is_empty()
     }
+}
+
+/// Whether a connection that is to be closed for this may be taken back.
+const fn may_stay(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::Duplicate | CloseReason::Trimmed)
 }

@@ -183,6 +183,13 @@ pub enum Event {
         /// Whether no user stream is open.
         idle: bool,
     },
+    /// The answer to [`Action::CloseIdle`] when the connection is in use: it stays.
+    Spared {
+        /// Which one.
+        connection: ConnectionId,
+        /// Whether the app holds it with a handle, and not only streams do.
+        held: bool,
+    },
     /// The answer to [`Action::Identify`].
     Identified {
         /// Where it was received.
@@ -280,6 +287,20 @@ pub enum Action {
         /// Why.
         reason: CloseReason,
     },
+    /// Close a connection if no user stream and no handle of it is open; else answer with [`Event::Spared`].
+    CloseIdle {
+        /// Which one.
+        connection: ConnectionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// From now on, do not close the connection for being idle, or do so again. Not before this.
+    Keep {
+        /// Which one.
+        connection: ConnectionId,
+        /// Whether it is kept.
+        keep: bool,
+    },
     /// Ask the peer who it is, answer with [`Event::Identified`] when it says so.
     Identify {
         /// On which connection.
@@ -307,8 +328,7 @@ pub enum Action {
 /// Why we close a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {
-    /// Another connection to the peer is preferred, and this one was idle. If it no longer is, do not
-    /// close it but send [`Event::Idle`] with `false`: then it stays.
+    /// Another connection to the peer is preferred, and this one was idle.
     #[error("another connection to the peer is preferred")]
     Duplicate,
     /// There are as many connections as the configuration allows.

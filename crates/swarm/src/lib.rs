@@ -8,8 +8,11 @@ mod swarm;
 mod connections;
 mod dial;
 mod dialer;
+mod kept;
 mod listeners;
 mod peer_store;
+mod tags;
+mod trimming;
 
 mod backoff;
 mod black_holes;
@@ -25,13 +28,15 @@ mod rates;
 mod timers;
 
 pub use addresses::{Scope, scope};
-pub use config::{Config, Counters};
+pub use config::{Config, Counters, Watermarks};
 pub use connections::Connection;
 pub use error::{AttemptError, DialError, NameError, Refused, Skip};
 pub use event::{
     Action, Answer, AttemptId, CloseReason, ConnectionId, DialOptions, Direction, Event, Family,
     LookupId, Notice, Origin, PendingId, Query, WaiterId,
 };
+pub use kept::KeepError;
 pub use limits::{Ledger, Level, Limit, LimitReached, Limits, Unit, Usage};
 pub use peer_store::{KnownAddress, MetadataError, PeerMetadata, PeerStore, Source};
 pub use swarm::{Change, Swarm};
+pub use tags::{NAME_BYTES_MAX as TAG_NAME_BYTES_MAX, Tag, TagError};

@@ -17,14 +17,17 @@ use crate::{
         Action, AttemptId, CloseReason, ConnectionId, DialOptions, Direction, Event, Notice,
         Origin, PendingId, WaiterId,
     },
+    kept::Kept,
     limits::{Limit, LimitReached},
     listeners::Listeners,
     names,
     peer_store::{MetadataError, PeerMetadata, PeerStore, Told},
     plan::{Ourselves, Plan, Target, Transports},
+    tags::Tags,
     timers::{Outbox, Timer},
 };
 
+mod keeping;
 mod own;
 mod saved;
 
@@ -42,6 +45,8 @@ pub struct Swarm {
     transports: Transports,
     peer_store: PeerStore,
     saving: Option<Saving>,
+    tags: Tags,
+    kept: Kept,
     // Our own pushes keep to the pace that we grant others; made at the first.
     pushes: Option<PushLimiter>,
     closed: bool,
@@ -58,6 +63,8 @@ impl Swarm {
             transports: Transports::default(),
             peer_store: PeerStore::new(config.clone()),
             saving: None,
+            tags: Tags::new(&config),
+            kept: Kept::default(),
             pushes: None,
             closed: false,
             out: Outbox::default(),
@@ -102,6 +109,7 @@ impl Swarm {
             Event::Idle { connection, idle } => {
                 self.connections.idle(now, connection, idle, &mut self.out);
             }
+            Event::Spared { connection, held } => self.spared(now, connection, held),
             Event::Identified { connection, info } => self.identified(now, connection, info, false),
             Event::Pushed { connection, info } => self.pushed(now, connection, info),
             Event::Addresses {
@@ -148,9 +156,12 @@ impl Swarm {
                         out.push(Action::Identify { connection });
                     }
                 }
+                Timer::Trim => self.connections.trim(now, false, out),
                 Timer::Push => self.push_identify(now),
             }
         }
+        self.decay_tags(now);
+        self.dial_kept(now);
         self.peer_store.handle_timeout(now, &mut self.out.counters);
         self.out.tell_limits(now);
         self.save_due(now);
@@ -162,6 +173,8 @@ impl Swarm {
             self.out.timers.next(),
             self.peer_store.poll_timeout(),
             self.save_at(),
+            self.tags.poll_timeout(),
+            self.kept.poll_timeout(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -351,6 +364,7 @@ impl Swarm {
                 is_first,
             });
             self.out.push(Action::Identify { connection: id });
+            self.weigh(now, id, &peer);
         }
         let best = self.connections.best(&peer);
         if let Some((dial, _)) = dialed {
@@ -402,6 +416,7 @@ impl Swarm {
         if let Some(peer) = self.connections.closed(now, connection, &mut self.out) {
             let counters = &mut self.out.counters;
             self.peer_store.disconnected(now, peer, counters);
+            self.kept.disconnected(now, &peer);
         }
         let belief = self.listeners.forget(connection, self.config.observers_min);
         self.believe(now, belief);
@@ -459,6 +474,7 @@ impl Swarm {
     fn shut_down(&mut self, now: Instant) {
         self.closed = true;
         self.out.timers.clear(Timer::Push);
+        self.kept.clear();
         self.dialer.shut_down(&mut self.out);
         self.connections.close_all(now, &mut self.out);
     }

@@ -55,6 +55,8 @@ pub(crate) enum Timer {
     Duplicate(ConnectionId),
     /// Ask again what an ignored push said.
     Refresh(ConnectionId),
+    /// There are more connections than there should be.
+    Trim,
     /// Tell everyone what we are now.
     Push,
 }

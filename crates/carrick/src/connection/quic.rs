@@ -12,7 +12,6 @@ use std::{
 
 use carrick_protocols::packets::VIOLATION_CODE;
 use carrick_session::Code;
-use carrick_swarm::CloseReason;
 use futures::{
     FutureExt, StreamExt,
     future::{join, join_all},
@@ -423,7 +422,7 @@ pub(crate) async fn run(
                 quic.forget_acknowledged();
                 let now = Instant::now();
                 if let Some(since) = idle_timeout.and_then(|timeout| now.checked_sub(timeout)) {
-                    shared.close_idle(since, CloseReason::Idle);
+                    shared.close_unused(since);
                 }
                 let idle_by = shared.idle_since().zip(idle_timeout);
                 let idle_by = idle_by.map(|(since, timeout)| since + timeout);

@@ -10,6 +10,7 @@ use carrick_swarm::{
     WaiterId,
 };
 use carrick_wire::{Multiaddr, PeerId};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Control, caught};
@@ -45,6 +46,12 @@ impl Control {
                 }
                 Action::Resolve { waiter, result } => self.resolve(waiter, result),
                 Action::Close { connection, reason } => self.close_connection(connection, reason),
+                Action::CloseIdle { connection, reason } => self.close_idle(connection, reason),
+                Action::Keep { connection, keep } => {
+                    if let Some(shared) = self.connections.get(&connection) {
+                        shared.set_kept(keep);
+                    }
+                }
                 Action::Identify { connection } => self.identify(connection),
                 Action::PushIdentify { connection } => self.spawn_on(connection, identify::push),
                 Action::Prefer { peer, connection } => self.prefer(peer, connection),
@@ -102,17 +109,30 @@ impl Control {
         let Some(shared) = self.connections.get(&connection) else {
             return;
         };
-        if reason != CloseReason::Duplicate {
-            shared.close(reason);
-        } else if !shared.close_idle(Instant::now(), reason) {
-            // A stream was opened on it since it was last asked: it stays.
-            self.duplicates.insert(connection, false);
-            let idle = false;
-            return self
-                .swarm
-                .handle_event(Instant::now(), Event::Idle { connection, idle });
-        }
         debug!(peer = %shared.peer, %reason, "closing a connection");
+        if reason == CloseReason::Trimmed {
+            // It is in use, and nobody's fault: what is open may finish.
+            self.spawn_on(connection, drain);
+        } else {
+            shared.close(reason);
+        }
+    }
+
+    fn close_idle(&mut self, connection: ConnectionId, reason: CloseReason) {
+        let Some(shared) = self.connections.get(&connection) else {
+            return;
+        };
+        let now = Instant::now();
+        if shared.close_idle(now, reason) {
+            return debug!(peer = %shared.peer, %reason, "closing a connection");
+        }
+        // It is in use since it was last asked: it stays.
+        if reason == CloseReason::Duplicate {
+            self.duplicates.insert(connection, false);
+        }
+        let held = shared.is_held();
+        let spared = Event::Spared { connection, held };
+        self.swarm.handle_event(now, spared);
     }
 
     /// Soon; over QUIC at once: py-libp2p may lose the answer that it waits for when a stream of ours comes meanwhile.
@@ -253,4 +273,11 @@ impl Control {
         // Nobody may be listening.
         let _ = self.events.send(event);
     }
+}
+
+/// Ends a connection that is in use.
+async fn drain(node: Arc<Core>, shared: Arc<Shared>) {
+    // Whoever has not finished in time loses its stream.
+    let _ = timeout(node.config.drain_timeout, shared.drain()).await;
+    shared.close(CloseReason::Trimmed);
 }

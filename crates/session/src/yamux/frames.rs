@@ -4,9 +4,22 @@ use bytes::Bytes;
 use carrick_wire::yamux::{HEADER_LEN, Header};
 
 use crate::{
-    Key,
+    Key, Violation,
     outbox::{Mark, Outbox},
 };
+
+/// Go-away codes (hashicorp/yamux). 0 is normal; whatever else a go-away carries is libp2p's reason to close.
+pub(super) const PROTOCOL_ERROR: u32 = 1;
+const INTERNAL_ERROR: u32 = 2;
+
+/// What a go-away says that we, or the peer, did wrong.
+pub(super) fn accusation(code: u32) -> Option<Violation> {
+    match code {
+        PROTOCOL_ERROR => Some(Violation("the peer reported a protocol error")),
+        INTERNAL_ERROR => Some(Violation("the peer reported an internal error")),
+        _ => None,
+    }
+}
 
 /// Where in a frame the input stands.
 #[derive(Debug, Default)]

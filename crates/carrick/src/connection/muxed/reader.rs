@@ -10,7 +10,6 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use carrick_session::{Key, Opener};
-use carrick_swarm::CloseReason;
 use tokio::{
     task::yield_now,
     time::{Sleep, sleep_until},
@@ -196,7 +195,7 @@ impl Input {
             .zip(idle_timeout)
             .map(|(since, timeout)| since + timeout);
         if let Some(since) = idle_timeout.and_then(|timeout| now.checked_sub(timeout)) {
-            self.shared.close_idle(since, CloseReason::Idle);
+            self.shared.close_unused(since);
         }
         let deadline = self.shared.muxed().with(|state| {
             state

@@ -72,7 +72,7 @@ impl Pair {
     fn act(&mut self, at: usize, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Close { connection, .. } => {
+                Action::Close { connection, .. } | Action::CloseIdle { connection, .. } => {
                     let index = (0..2)
                         .find(|c| self.ends[*c][at] == End::Open(connection))
                         .unwrap();
@@ -223,7 +223,7 @@ fn a_connection_counts_as_busy_until_it_is_said_to_be_idle() {
     assert_eq!(node.swarm.connections(&peer(small)).count(), 1);
 
     // A stream was opened on it at that moment: it stays, and may go later.
-    node.idle(loser, false);
+    node.spared(loser, false);
     assert_eq!(node.swarm.connections(&peer(small)).count(), 2);
     assert!(node.pass(seconds(600)).is_empty());
     node.idle(loser, true);

@@ -4,11 +4,13 @@ mod choosing;
 mod dialing;
 mod duplicates;
 mod identity;
+mod keeping;
 mod limits;
 mod lookups;
 mod random;
 mod registry;
 mod saving;
+mod trimming;
 
 use std::time::Duration;
 
@@ -16,9 +18,11 @@ use libp2p_identity::Keypair;
 
 use super::*;
 use crate::{
+    config::Watermarks,
     error::{NameError, Skip},
     event::{Answer, Family, LookupId, PendingId, Query},
     peer_store::Source,
+    tags::Tag,
 };
 
 /// A swarm with its clock and its shell's counters.
@@ -130,6 +134,10 @@ impl Node {
 
     pub(super) fn idle(&mut self, connection: ConnectionId, idle: bool) -> Vec<Action> {
         self.event(Event::Idle { connection, idle })
+    }
+
+    pub(super) fn spared(&mut self, connection: ConnectionId, held: bool) -> Vec<Action> {
+        self.event(Event::Spared { connection, held })
     }
 
     /// Lets time pass, with all timers on the way at their moments.
@@ -257,7 +265,9 @@ pub(super) fn failure(actions: &[Action]) -> DialError {
 
 pub(super) fn closes(actions: &[Action]) -> Vec<(ConnectionId, CloseReason)> {
     let close = |action: &Action| match action {
-        Action::Close { connection, reason } => Some((*connection, *reason)),
+        Action::Close { connection, reason } | Action::CloseIdle { connection, reason } => {
+            Some((*connection, *reason))
+        }
         _ => None,
     };
     actions.iter().filter_map(close).collect()

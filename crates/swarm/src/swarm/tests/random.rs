@@ -39,6 +39,14 @@ enum Step {
         connection: usize,
         idle: bool,
     },
+    Spared {
+        connection: usize,
+        held: bool,
+    },
+    Keeping {
+        peer: u8,
+        what: u8,
+    },
     Identified {
         connection: usize,
         push: bool,
@@ -75,6 +83,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (index.clone(), peer.clone()).prop_map(|(pending, peer)| Step::Inbound { pending, peer }),
         3 => index.clone().prop_map(Step::Closed),
         2 => (index.clone(), any::<bool>()).prop_map(|(connection, idle)| Step::Idle { connection, idle }),
+        3 => (index.clone(), any::<bool>()).prop_map(|(connection, held)| Step::Spared { connection, held }),
+        3 => (peer.clone(), 0..10_u8).prop_map(|(peer, what)| Step::Keeping { peer, what }),
         2 => (index, any::<bool>(), at.clone())
             .prop_map(|(connection, push, observed)| Step::Identified { connection, push, observed }),
         1 => (peer.clone(), at.clone(), 0..100_u64)
@@ -127,6 +137,12 @@ fn config() -> Config {
         addresses_max: 2,
         addresses_connected_max: 3,
         observers_min: 2,
+        inbound_watermarks: Some(Watermarks { low: 2, high: 3 }),
+        trim_grace: seconds(2),
+        trim_tenure: seconds(20),
+        tags_per_peer_max: 3,
+        tagged_peers_max: 3,
+        kept_peers_max: 2,
         ..Config::default()
     }
 }
@@ -155,7 +171,8 @@ impl Shell {
                 Action::Dial { attempt, .. } => assert!(self.attempts.insert(attempt)),
                 Action::Abort { attempt } => assert!(self.attempts.remove(&attempt)),
                 Action::Resolve { waiter, result } => {
-                    assert!(self.waiting.remove(&waiter), "answered once");
+                    let own = waiter > WaiterId(u64::MAX / 2);
+                    assert!(own || self.waiting.remove(&waiter), "answered once");
                     assert!(result.is_err() || self.open.contains_key(&result.unwrap()));
                 }
                 Action::Prefer {
@@ -172,6 +189,8 @@ impl Shell {
                     assert!(self.preferred.remove(&peer).is_some());
                 }
                 Action::Close { connection, .. }
+                | Action::CloseIdle { connection, .. }
+                | Action::Keep { connection, .. }
                 | Action::Identify { connection }
                 | Action::PushIdentify { connection } => {
                     assert!(self.open.contains_key(&connection));
@@ -282,13 +301,33 @@ impl Shell {
                 self.established(peer(who), address, Origin::Pending(pending));
             }
             Step::Closed(index) => self.close(self.connection(index)?),
-            Step::Idle { connection, idle } => {
-                let connection = self.connection(connection)?;
-                self.event(Event::Idle { connection, idle });
-            }
             other => self.other(other)?,
         }
         Some(())
+    }
+
+    fn keeping(&mut self, peer: PeerId, what: u8) {
+        let (swarm, now) = (&mut self.node.swarm, self.node.now);
+        let value = i32::from(what) - 3;
+        // Refusals are part of it.
+        let _ = match what {
+            0 => swarm.protect(peer, "a").is_ok(),
+            1 => swarm.unprotect(&peer, "a"),
+            2 => swarm.untag(&peer, "b"),
+            3 => {
+                swarm.trim(now);
+                true
+            }
+            4 => swarm.keep_connected(now, peer, vec![at(1)], 7).is_ok(),
+            5 => swarm.stop_keeping(&peer),
+            6 | 7 => swarm.tag(now, peer, "b", Tag::fixed(-value)).is_ok(),
+            _ => {
+                let tag = Tag::decaying(100 * value, seconds(u64::from(what)));
+                swarm.tag(now, peer, "c", tag).is_ok()
+            }
+        };
+        let actions = self.node.drain();
+        self.act(actions);
     }
 
     fn other(&mut self, step: Step) -> Option<()> {
@@ -332,6 +371,15 @@ impl Shell {
             Step::Listen { address, .. } => self.event(Event::ListenerClosed {
                 address: at(address),
             }),
+            Step::Idle { connection, idle } => {
+                let connection = self.connection(connection)?;
+                self.event(Event::Idle { connection, idle });
+            }
+            Step::Spared { connection, held } => {
+                let connection = self.connection(connection)?;
+                self.event(Event::Spared { connection, held });
+            }
+            Step::Keeping { peer: who, what } => self.keeping(peer(who), what),
             Step::ProtocolsChanged => self.event(Event::ProtocolsChanged),
             Step::Disconnect(who) => self.event(Event::Disconnect { peer: peer(who) }),
             Step::Pass(time) => {
@@ -402,6 +450,11 @@ impl Shell {
 
     /// Everything in the world ends, and all timers run out.
     fn end(mut self) {
+        for n in 1..6 {
+            self.node.swarm.stop_keeping(&peer(n));
+        }
+        let actions = self.node.drain();
+        self.act(actions);
         while let Some((&connection, _)) = self.open.first_key_value() {
             self.close(connection);
         }
