@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use carrick_protocols::identify::{Own, Sealed};
@@ -142,6 +142,13 @@ impl Core {
             }
         };
         sealed.encode(Some(remote))
+    }
+
+    /// After a change of the swarm's addresses.
+    pub(crate) fn update_addresses(&self, swarm: &Swarm) {
+        let addresses = self.addresses.write();
+        let mut addresses = addresses.unwrap_or_else(PoisonError::into_inner);
+        addresses.update(swarm, SystemTime::now());
     }
 
     /// Asks or commands the swarm, on the control task; `None` once the node is closed. When it returns, what the swarm

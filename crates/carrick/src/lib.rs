@@ -53,6 +53,7 @@
 
 mod addresses;
 mod alarm;
+mod announce;
 mod buffers;
 mod builder;
 mod config;
