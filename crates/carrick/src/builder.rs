@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::{
     AcceptError, Config, IntoAddress, ListenError, Node, Packets, Stream, TargetError,
+    admission::Judge,
     control::{Control, MESSAGES_MAX},
     core::{Core, Parts},
     events::EVENTS_MAX,
@@ -125,6 +126,7 @@ pub struct Builder {
     swarm_key: Option<SwarmKey>,
     reuse_port: bool,
     store: Option<Arc<dyn Store>>,
+    pub(crate) judge: Option<Judge>,
 }
 
 impl Builder {
@@ -147,6 +149,7 @@ impl Builder {
             swarm_key: None,
             reuse_port: false,
             store: None,
+            judge: None,
         }
     }
 
@@ -329,6 +332,7 @@ impl Builder {
             resolver: self.resolver,
             swarm_key: self.swarm_key,
             router,
+            judge: self.judge,
             control,
             events: events.downgrade(),
             workers,

@@ -131,6 +131,7 @@ impl Phase {
     fn lost_to(&self, error: ConnectionError) -> Option<ConnectionError> {
         match self {
             Self::Lost(_) => None,
+            _ if matches!(error, ConnectionError::Expelled(_)) => Some(error),
             Self::Closing => Some(ConnectionError::Closed),
             Self::Open => Some(error),
         }
@@ -240,6 +241,13 @@ impl Shared {
         }
     }
 
+    /// The connection is over at once, and all that use it hear why. What is queued, and the reason as far as there is a word
+    /// for it, are sent if the way is free.
+    pub(crate) fn expel(&self, reason: CloseReason) {
+        self.close(reason);
+        self.lose(ConnectionError::Expelled(reason));
+    }
+
     /// As [`close`](Self::close), if no user has held the connection since `since`. Tells whether that is so.
     pub(crate) fn close_idle(&self, since: Instant, reason: CloseReason) -> bool {
         let users = self.users();
@@ -324,6 +332,7 @@ impl Shared {
                 let reason = self.closed_for.get().copied();
                 ConnectionEnd::Ours(reason.unwrap_or(CloseReason::Requested))
             }
+            Some(ConnectionError::Expelled(reason)) => ConnectionEnd::Ours(reason),
             Some(error) => ConnectionEnd::Lost(error),
         }
     }
@@ -508,6 +517,7 @@ fn close_code(reason: CloseReason) -> Code {
         CloseReason::LimitExceeded => Code::LIMIT,
         CloseReason::Unwanted | CloseReason::Idle | CloseReason::Trimmed => Code::TRIMMED,
         CloseReason::Banned | CloseReason::Rejected => Code::GATED,
+        CloseReason::Misbehaved => Code::VIOLATION,
         CloseReason::Shutdown => Code::SHUTDOWN,
         CloseReason::LocalPeer | CloseReason::WrongPeer | CloseReason::Requested => Code::NONE,
     }

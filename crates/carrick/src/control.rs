@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{Arc, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use carrick_swarm::{
@@ -21,7 +21,7 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    Connection, NodeEvent,
+    Connection, NodeEvent, admission,
     alarm::Alarm,
     connection::{self, Shared},
     core::Core,
@@ -78,6 +78,10 @@ impl Control {
         let mut swarm = Swarm::new(node.config.swarm.clone(), node.id);
         let dialer = node.clone();
         swarm.set_dialable(move |address| dial::can_dial(&dialer, address));
+        swarm.set_wall_clock(Instant::now(), SystemTime::now());
+        if let Some(judge) = node.judge.clone() {
+            swarm.set_admission(move |stage| admission::ask(&judge, stage));
+        }
         Self {
             node,
             swarm,
@@ -206,7 +210,8 @@ impl Control {
     }
 
     fn ask(&mut self, Ask(ask): Ask) {
-        let answer = ask(&mut self.swarm, Instant::now());
+        let now = self.tell_time();
+        let answer = ask(&mut self.swarm, now);
         self.act();
         answer();
     }
@@ -232,8 +237,15 @@ impl Control {
         self.act();
     }
 
-    fn tick(&mut self) {
+    /// What time it is; bans go by the wall clock, which may be moved.
+    fn tell_time(&mut self) -> Instant {
         let now = Instant::now();
+        self.swarm.set_wall_clock(now, SystemTime::now());
+        now
+    }
+
+    fn tick(&mut self) {
+        let now = self.tell_time();
         self.swarm.handle_timeout(now);
         self.act();
         while let Some(connection) = self.to_identify.due(now) {

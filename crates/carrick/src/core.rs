@@ -12,13 +12,14 @@ use std::{
 
 use carrick_protocols::identify::{Own, Sealed};
 use carrick_session::Security;
-use carrick_swarm::{DialError, DialOptions, Swarm, WaiterId, scope};
+use carrick_swarm::{Behaviour, DialError, DialOptions, Swarm, WaiterId, scope};
 use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::{
     Config, Connection, NodeEvent,
     addresses::Addresses,
+    admission::Judge,
     connection::Shared,
     message::{Answering, Ask, Message},
     metrics::Metrics,
@@ -48,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) swarm_key: Option<SwarmKey>,
     pub(crate) router: Router,
     pub(crate) metrics: Arc<Metrics>,
+    /// What the user says to who wants in.
+    pub(crate) judge: Option<Judge>,
     /// The connection that new streams to a peer use.
     pub(crate) peers: RwLock<HashMap<PeerId, Arc<Shared>>>,
     pub(crate) addresses: RwLock<Addresses>,
@@ -73,6 +76,7 @@ pub(crate) struct Parts {
     pub(crate) resolver: Box<dyn Resolver>,
     pub(crate) swarm_key: Option<SwarmKey>,
     pub(crate) router: Router,
+    pub(crate) judge: Option<Judge>,
     pub(crate) control: mpsc::Sender<Message>,
     pub(crate) events: broadcast::WeakSender<NodeEvent>,
     pub(crate) workers: Workers,
@@ -94,6 +98,7 @@ impl Core {
             swarm_key: parts.swarm_key,
             router: parts.router,
             metrics: Arc::default(),
+            judge: parts.judge,
             peers: RwLock::default(),
             addresses: RwLock::default(),
             events: parts.events,
@@ -165,6 +170,14 @@ impl Core {
         });
         self.send(Message::Swarm(Ask(ask))).await;
         answer.await.ok()
+    }
+
+    /// Counts what a peer did.
+    pub(crate) async fn record(&self, peer: PeerId, behaviour: Behaviour, source: &'static str) {
+        let record = move |swarm: &mut Swarm, now| {
+            swarm.record_behaviour(now, peer, behaviour, source);
+        };
+        self.with_swarm(record).await;
     }
 
     /// The connection that streams to `peer` use, if there is one.

@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use carrick_session::{Code, NegotiateError, SecureError, Violation};
 use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId};
 
+use carrick_swarm::CloseReason;
 pub use carrick_swarm::{AttemptError, DialError};
 
 /// Why a connection is over, or takes no new streams.
@@ -13,6 +14,9 @@ pub enum ConnectionError {
     /// We closed it, or it was idle.
     #[error("the connection was closed")]
     Closed,
+    /// We closed it at once for what the peer is or did: it is banned, not admitted, or misbehaves.
+    #[error("we closed the connection: {0}")]
+    Expelled(CloseReason),
     /// One side has said that it closes; open streams may still finish.
     #[error("the connection is closing")]
     Closing,

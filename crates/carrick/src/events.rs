@@ -1,8 +1,10 @@
 //! What the node tells its user unasked: one ordered stream for each who listens. It is bounded: who is too slow misses the
 //! oldest, and is told how many.
 
+use std::time::SystemTime;
+
 use carrick_session::Code;
-use carrick_swarm::{CloseReason, ConnectionId, DialError, Direction, Limit};
+use carrick_swarm::{CloseReason, ConnectionId, DialError, Direction, Limit, Subject};
 use carrick_wire::{Multiaddr, PeerId};
 use tokio::sync::broadcast;
 
@@ -93,6 +95,20 @@ pub enum NodeEvent {
     LimitReached {
         /// Which one.
         limit: Limit,
+    },
+    /// A ban has begun, or another one of the same subject has taken its place.
+    Banned {
+        /// Who is banned.
+        subject: Subject,
+        /// Until when; `None`: until it is lifted.
+        until: Option<SystemTime>,
+        /// Why.
+        reason: String,
+    },
+    /// A ban is over, was lifted, or had to make room for others.
+    Unbanned {
+        /// Whose.
+        subject: Subject,
     },
     /// This receiver was too slow and has missed events, right here. What holds now can be asked: see
     /// [`Node::peers`](crate::Node::peers), [`Node::addresses`](crate::Node::addresses).

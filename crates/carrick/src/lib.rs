@@ -52,6 +52,7 @@
 )]
 
 mod addresses;
+mod admission;
 mod alarm;
 mod announce;
 mod buffers;
@@ -89,6 +90,7 @@ mod pnet;
 #[path = "no_pnet.rs"]
 mod pnet;
 mod proofs;
+mod reputation;
 pub mod resolve;
 mod router;
 mod store;
@@ -101,9 +103,9 @@ mod workers;
 pub use builder::{Builder, Muxer, Security};
 pub use carrick_session::{Code, Summary};
 pub use carrick_swarm::{
-    CloseReason, ConnectionId, DialOptions, Direction, KeepError, KnownAddress, Level, Limit,
-    LimitReached, Limits, MetadataError, PeerMetadata, Source, Tag, TagError, Unit, Usage,
-    Watermarks,
+    Ban, Behaviour, CloseReason, ConnectionId, DialOptions, Direction, KeepError, KnownAddress,
+    Level, Limit, LimitReached, Limits, MetadataError, Network, PeerClass, PeerMetadata, Source,
+    Stage, Subject, SubjectError, Tag, TagError, Unit, Usage, Verdict, Watermarks,
 };
 pub use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
 pub use config::Config;

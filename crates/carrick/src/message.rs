@@ -6,7 +6,8 @@ use bytes::BytesMut;
 use carrick_protocols::identify;
 use carrick_session::{Mux, Opener, Sealer, Summary};
 use carrick_swarm::{
-    Answer, AttemptId, ConnectionId, DialError, DialOptions, LookupId, PendingId, Swarm, WaiterId,
+    Answer, AttemptId, ConnectionId, DialError, DialOptions, LookupId, PendingId, Refused, Swarm,
+    WaiterId,
 };
 use carrick_wire::{Multiaddr, PeerId, PublicKey};
 use tokio::sync::oneshot;
@@ -130,6 +131,25 @@ pub(crate) enum Arrival {
     Quic(Box<Knock>),
 }
 
+impl Arrival {
+    /// Whether somebody is proven to be where it comes from.
+    pub(crate) fn is_validated(&self) -> bool {
+        match self {
+            Self::Pipe(_) => true,
+            Self::Quic(knock) => knock.is_validated(),
+        }
+    }
+
+    /// Does not let it in.
+    pub(crate) fn refuse(self, refused: &Refused) {
+        match self {
+            // A pipe has no words before its handshake.
+            Self::Pipe(_) => {}
+            Self::Quic(knock) => knock.refuse(refused),
+        }
+    }
+}
+
 /// A pipe and what its upgrade made.
 #[derive(Debug)]
 pub(crate) struct Upgraded {
@@ -139,4 +159,24 @@ pub(crate) struct Upgraded {
     pub(crate) mux: Mux,
     /// Bytes that followed the upgrade.
     pub(crate) leftover: BytesMut,
+}
+
+/// The same without the muxer: what its reader and its writer need.
+pub(crate) struct Halves {
+    pub(crate) pipe: Pipe,
+    pub(crate) sealer: Sealer,
+    pub(crate) opener: Opener,
+    pub(crate) leftover: BytesMut,
+}
+
+impl Upgraded {
+    pub(crate) fn split(self) -> (Mux, Halves) {
+        let halves = Halves {
+            pipe: self.pipe,
+            sealer: self.sealer,
+            opener: self.opener,
+            leftover: self.leftover,
+        };
+        (self.mux, halves)
+    }
 }

@@ -126,6 +126,22 @@ pub struct Config {
     pub tcp_port_reused: bool,
     /// Observers, each in another IPv4 /24 or IPv6 /48 network, until an address is believed ours.
     pub observers_min: usize,
+    /// How long it takes a peer's score to come half as near to 0.
+    pub score_half_life: Duration,
+    /// A peer that makes its score fall to this or below is disconnected. Scores are compared in whole points.
+    pub score_disconnect: i32,
+    /// A peer that makes its score fall to this or below is banned.
+    pub score_ban: i32,
+    /// Peers whose scores are remembered; about 250 bytes each.
+    pub scores_max: usize,
+    /// How long the first ban lasts that its score brings a peer; each further one twice as long.
+    pub ban_base: Duration,
+    /// The longest of these, and how long they are remembered.
+    pub ban_max: Duration,
+    /// Bans; the oldest makes room for a new one. About 500 bytes each.
+    pub bans_max: usize,
+    /// Banned peers of one IPv4 address or IPv6 /64; when there are more, nobody is let in from there. Loopback is exempt.
+    pub banned_peers_per_ip_max: usize,
 }
 
 impl Default for Config {
@@ -187,6 +203,14 @@ impl Default for Config {
             save_interval: Duration::from_secs(1),
             tcp_port_reused: false,
             observers_min: 4,
+            score_half_life: Duration::from_secs(600),
+            score_disconnect: -20,
+            score_ban: -50,
+            scores_max: 10_000,
+            ban_base: Duration::from_secs(15 * 60),
+            ban_max: Duration::from_secs(12 * 60 * 60),
+            bans_max: 1000,
+            banned_peers_per_ip_max: 5,
         }
     }
 }
@@ -222,6 +246,14 @@ impl Watermarks {
 pub struct Counters {
     /// What limits have refused.
     pub limits: Ledger,
+    /// Inbound connections refused: their address is banned.
+    pub refused_banned: u64,
+    /// Connections refused or closed because admission decided so.
+    pub rejected: u64,
+    /// Connections closed because the peer is banned.
+    pub closed_banned: u64,
+    /// Connections closed because of [`Config::score_disconnect`].
+    pub closed_misbehaved: u64,
     /// Connections closed because another one is preferred.
     pub closed_duplicate: u64,
     /// Connections trimmed: [`Config::inbound_watermarks`] or [`Config::outbound_watermarks`].

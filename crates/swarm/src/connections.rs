@@ -453,6 +453,13 @@ impl Connections {
         self.live(peer).map(|(id, entry)| (id, &entry.connection))
     }
 
+    /// The connections whose other ends are at such addresses; looks at all.
+    pub(crate) fn at(&self, is_there: impl Fn(&Multiaddr) -> bool) -> Vec<ConnectionId> {
+        let all = self.table.iter();
+        let there = all.filter(|(_, entry)| is_there(&entry.connection.address));
+        there.map(|(id, _)| *id).collect()
+    }
+
     /// Peers with their preferred connections.
     pub(crate) fn preferred(&self) -> impl Iterator<Item = (&PeerId, ConnectionId)> {
         self.peers

@@ -267,7 +267,11 @@ impl Dial {
             Skip::Backoff { .. } => counters.skipped_backoff += 1,
             Skip::UdpBlackHole | Skip::Ipv6BlackHole => counters.skipped_black_hole += 1,
             Skip::PrivateFromPublic => counters.addresses_private += 1,
-            Skip::PlainTcp | Skip::Unspecified | Skip::NoZone | Skip::LimitReached(_) => {}
+            Skip::PlainTcp
+            | Skip::Unspecified
+            | Skip::NoZone
+            | Skip::Banned
+            | Skip::LimitReached(_) => {}
         }
         self.failed.push((address, skip.into()));
     }

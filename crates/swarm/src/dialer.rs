@@ -266,6 +266,14 @@ impl Dialer {
         }
     }
 
+    /// The peer must not be dialed any more, and whoever waits for it is told so.
+    pub(crate) fn refuse(&mut self, peer: &PeerId, error: &DialError, out: &mut Outbox) {
+        for id in self.of_peer(peer) {
+            self.resolve(id, &Err(error.clone()), out);
+            self.remove(id, End::Stopped, out);
+        }
+    }
+
     /// Answers everyone, aborts everything.
     pub(crate) fn shut_down(&mut self, out: &mut Outbox) {
         let ids: Vec<_> = self.dials.keys().copied().collect();
@@ -437,7 +445,12 @@ impl Dialer {
         );
         if !untried {
             // Who answers is there, even if it is somebody else.
-            let answered = matches!(error, AttemptError::WrongPeer { .. });
+            let answered = matches!(
+                error,
+                AttemptError::WrongPeer { .. }
+                    | AttemptError::Banned(_)
+                    | AttemptError::Rejected(_)
+            );
             black_holes.record(address, answered, &self.config);
             // With a connection that somebody else has made, nothing is held against this address.
             if let Some(peer) = dial.target.peer.filter(|_| !dial.waiters.is_empty()) {

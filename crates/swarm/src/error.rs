@@ -1,12 +1,15 @@
 //! Why a dial, one of its attempts, or an inbound connection comes to nothing.
 //! The texts name every address that was tried, a line each when there are several.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
-use crate::limits::LimitReached;
+use crate::{admission::Verdict, limits::LimitReached};
 
 /// Why there is no connection for a waiter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,13 @@ pub enum DialError {
     /// There are as many dials, outbound connections or connections to the peer as there may be. Try again when one has
     /// ended.
     LimitReached(LimitReached),
+    /// The peer is banned.
+    Banned {
+        /// Who.
+        peer: PeerId,
+        /// Until when; `None`: until the ban is lifted.
+        until: Option<SystemTime>,
+    },
     /// The node has shut down.
     Closed,
 }
@@ -46,6 +56,7 @@ impl fmt::Display for DialError {
                 write_attempts(f, attempts)
             }
             Self::LimitReached(reached) => reached.fmt(f),
+            Self::Banned { peer, .. } => write!(f, "peer {peer} is banned"),
             Self::Closed => f.write_str("the node has shut down"),
         }
     }
@@ -100,6 +111,12 @@ pub enum AttemptError {
     /// The dial was stopped.
     #[error("aborted")]
     Aborted,
+    /// Whoever answered is banned.
+    #[error("peer {0} is banned")]
+    Banned(PeerId),
+    /// Admission decided against whoever answered.
+    #[error("not admitted: {0}")]
+    Rejected(Verdict),
     /// It is one of our own addresses; not dialed.
     #[error("this is our own address")]
     OwnAddress,
@@ -139,6 +156,9 @@ pub enum Skip {
         /// How long from now.
         remaining: Duration,
     },
+    /// It is banned, or its network is.
+    #[error("the address is banned")]
+    Banned,
     /// The dial has as many others as it may.
     #[error(transparent)]
     LimitReached(LimitReached),
@@ -171,8 +191,14 @@ pub enum NameError {
 }
 
 /// Why an inbound connection is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    /// The remote's address is banned.
+    #[error("the address is banned")]
+    Banned,
+    /// The app's admission decided against it.
+    #[error("{0}")]
+    Verdict(Verdict),
     /// There are as many as there may be, of all or of its network.
     #[error(transparent)]
     LimitReached(#[from] LimitReached),

@@ -1,7 +1,11 @@
 //! What goes into the swarm and what comes out: events (the world and the app to us), actions (us to
 //! the world), notices (us to the app). Plain values; nothing here decides anything.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{
+    fmt,
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
 
 use carrick_protocols::identify;
 use libp2p_identity::PeerId;
@@ -11,6 +15,8 @@ use crate::{
     error::{AttemptError, DialError},
     limits::Limit,
     peer_store::Source,
+    reputation::Behaviour,
+    subject::Subject,
 };
 
 macro_rules! id {
@@ -358,6 +364,9 @@ pub enum CloseReason {
     /// Admission decided against it.
     #[error("not admitted")]
     Rejected,
+    /// What the peer did has brought its score down to [`crate::Config::score_disconnect`].
+    #[error("it misbehaves")]
+    Misbehaved,
     /// We shut down.
     #[error("shutting down")]
     Shutdown,
@@ -435,6 +444,29 @@ pub enum Notice {
     },
     /// What we tell others of our addresses has changed: [`crate::Swarm::told_addresses`].
     AddressesChanged,
+    /// The peer's score has fallen to [`crate::Config::score_disconnect`]; told once until it is better.
+    Disfavoured {
+        /// Who.
+        peer: PeerId,
+        /// What it did last.
+        behaviour: Behaviour,
+        /// Who says so.
+        source: &'static str,
+    },
+    /// A ban has begun, or another one of the same subject has taken its place.
+    Banned {
+        /// Who is banned.
+        subject: Subject,
+        /// Until when; `None`: until it is lifted.
+        until: Option<SystemTime>,
+        /// Why.
+        reason: String,
+    },
+    /// A ban is over, was lifted, or had to make room for others.
+    Unbanned {
+        /// Whose.
+        subject: Subject,
+    },
     /// A dial that somebody waited for has failed.
     DialFailed {
         /// To whom, when known.

@@ -5,6 +5,10 @@
 mod event;
 mod swarm;
 
+mod admission;
+mod reputation;
+mod subject;
+
 mod connections;
 mod dial;
 mod dialer;
@@ -28,6 +32,7 @@ mod rates;
 mod timers;
 
 pub use addresses::{Scope, scope};
+pub use admission::{Stage, Verdict};
 pub use config::{Config, Counters, Watermarks};
 pub use connections::Connection;
 pub use error::{AttemptError, DialError, NameError, Refused, Skip};
@@ -38,5 +43,7 @@ pub use event::{
 pub use kept::KeepError;
 pub use limits::{Ledger, Level, Limit, LimitReached, Limits, Unit, Usage};
 pub use peer_store::{KnownAddress, MetadataError, PeerMetadata, PeerStore, Source};
+pub use reputation::{Ban, Behaviour, PeerClass, Reputation};
+pub use subject::{Network, Subject, SubjectError};
 pub use swarm::{Change, Swarm};
 pub use tags::{NAME_BYTES_MAX as TAG_NAME_BYTES_MAX, Tag, TagError};

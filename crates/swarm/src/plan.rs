@@ -7,10 +7,11 @@ use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
 use crate::{
-    addresses::{is_nobody, is_unspecified, lacks_zone, scope, split_peer},
+    addresses::{ip, is_nobody, is_unspecified, lacks_zone, scope, split_peer},
     error::{AttemptError, Skip},
     listeners::Listeners,
     names::{Origin, is_name, sample},
+    reputation::Reputation,
 };
 
 /// To whom, and how.
@@ -48,6 +49,7 @@ pub(crate) struct Ourselves<'a> {
     pub(crate) listeners: &'a Listeners,
     pub(crate) transports: &'a Transports,
     pub(crate) allow_private: bool,
+    pub(crate) reputation: &'a Reputation,
 }
 
 /// Tells what the shell can dial; without it, everything.
@@ -110,6 +112,8 @@ impl Ourselves<'_> {
             Some(Skip::PrivateFromPublic.into())
         } else if lacks_zone(address) {
             Some(Skip::NoZone.into())
+        } else if ip(address).is_some_and(|ip| self.reputation.is_ip_banned(ip)) {
+            Some(Skip::Banned.into())
         } else {
             None
         }

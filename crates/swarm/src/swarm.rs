@@ -9,13 +9,14 @@ use multiaddr::Multiaddr;
 
 use crate::{
     addresses::{Scope, scope, split_peer},
+    admission::Admission,
     config::{Config, Counters},
     connections::{self, Connection, Connections},
     dialer::Dialer,
-    error::{AttemptError, DialError, Refused},
+    error::{AttemptError, DialError},
     event::{
         Action, AttemptId, CloseReason, ConnectionId, DialOptions, Direction, Event, Notice,
-        Origin, PendingId, WaiterId,
+        Origin, WaiterId,
     },
     kept::Kept,
     limits::{Limit, LimitReached},
@@ -23,6 +24,7 @@ use crate::{
     names,
     peer_store::{MetadataError, PeerMetadata, PeerStore, Told},
     plan::{Ourselves, Plan, Target, Transports},
+    reputation::Reputation,
     tags::Tags,
     timers::{Outbox, Timer},
 };
@@ -47,6 +49,8 @@ pub struct Swarm {
     saving: Option<Saving>,
     tags: Tags,
     kept: Kept,
+    reputation: Reputation,
+    admission: Admission,
     // Our own pushes keep to the pace that we grant others; made at the first.
     pushes: Option<PushLimiter>,
     closed: bool,
@@ -65,6 +69,8 @@ impl Swarm {
             saving: None,
             tags: Tags::new(&config),
             kept: Kept::default(),
+            reputation: Reputation::new(config.clone()),
+            admission: Admission::default(),
             pushes: None,
             closed: false,
             out: Outbox::default(),
@@ -95,7 +101,12 @@ impl Swarm {
             }
             Event::LookedUp { lookup, result } => {
                 let (dialer, out) = (&mut self.dialer, &mut self.out);
-                let ourselves = ourselves(&self.listeners, &self.transports, &self.config);
+                let ourselves = ourselves(
+                    &self.listeners,
+                    &self.transports,
+                    &self.reputation,
+                    &self.config,
+                );
                 dialer.looked_up(now, lookup, result, ourselves, out);
             }
             Event::PendingFailed { pending } => self.connections.fail_pending(pending),
@@ -144,7 +155,12 @@ impl Swarm {
                 Timer::Attempt(attempt) => self.dialer.attempt_timed_out(now, attempt, out),
                 Timer::Next(dial) => self.dialer.next_due(now, dial, out),
                 Timer::Names(dial) => {
-                    let ourselves = ourselves(&self.listeners, &self.transports, &self.config);
+                    let ourselves = ourselves(
+                        &self.listeners,
+                        &self.transports,
+                        &self.reputation,
+                        &self.config,
+                    );
                     self.dialer.names_timed_out(now, dial, ourselves, out);
                 }
                 Timer::Dial(dial) => self.dialer.dial_timed_out(now, dial, out),
@@ -158,6 +174,7 @@ impl Swarm {
                 }
                 Timer::Trim => self.connections.trim(now, false, out),
                 Timer::Push => self.push_identify(now),
+                Timer::Bans => self.end_bans(now),
             }
         }
         self.decay_tags(now);
@@ -182,21 +199,6 @@ impl Swarm {
     /// What to do next, in this order. Drain it after every input.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.out.actions.pop_front()
-    }
-
-    /// Whether an inbound connection from `remote` is let in; ask before its first byte is read.
-    /// What is let in ends with [`Event::Established`] or [`Event::PendingFailed`].
-    ///
-    /// # Errors
-    /// Which limit is reached.
-    pub fn admit(&mut self, now: Instant, remote: &Multiaddr) -> Result<PendingId, Refused> {
-        if self.closed {
-            return Err(Refused::Closed);
-        }
-        let limits = &mut self.out.counters.limits;
-        let admitted = self.connections.admit(now, limits, remote);
-        self.out.tell_limits(now);
-        admitted
     }
 
     /// What we know of peers.
@@ -272,6 +274,7 @@ impl Swarm {
         let at_once = match existing {
             _ if self.closed => Some(Err(DialError::Closed)),
             _ if peer == Some(self.local) => Some(Err(DialError::LocalPeer)),
+            _ if self.ban_error(peer).is_some() => self.ban_error(peer).map(Err),
             Some(connection) => Some(Ok(connection)),
             None => None,
         };
@@ -298,7 +301,12 @@ impl Swarm {
         let all = given
             .chain(known)
             .map(|origin| (origin.address.clone(), origin));
-        let ourselves = ourselves(&self.listeners, &self.transports, &self.config);
+        let ourselves = ourselves(
+            &self.listeners,
+            &self.transports,
+            &self.reputation,
+            &self.config,
+        );
         let plan = Plan::new(&target, all, ourselves);
         let outbound = self.connections.outbound_count();
         let (dialer, out) = (&mut self.dialer, &mut self.out);
@@ -325,7 +333,7 @@ impl Swarm {
         address: Multiaddr,
         origin: Origin,
     ) {
-        if let Some(reason) = self.unusable(now, &peer, origin) {
+        if let Some(reason) = self.unusable(now, &peer, &address, origin) {
             let connection = id;
             return self.out.push(Action::Close { connection, reason });
         }
@@ -356,6 +364,7 @@ impl Swarm {
             let reached = dialed.as_ref().map(|(_, dialed)| dialed.address.clone());
             let counters = &mut self.out.counters;
             self.peer_store.connected(now, peer, reached, counters);
+            self.reputation.rank(now, peer, true);
             self.out.notice(Notice::Connected {
                 peer,
                 connection: id,
@@ -379,7 +388,13 @@ impl Swarm {
     }
 
     /// Why a new connection must be closed at once; what it was before then ends here.
-    fn unusable(&mut self, now: Instant, peer: &PeerId, origin: Origin) -> Option<CloseReason> {
+    fn unusable(
+        &mut self,
+        now: Instant,
+        peer: &PeerId,
+        address: &Multiaddr,
+        origin: Origin,
+    ) -> Option<CloseReason> {
         let (target, known) = match origin {
             Origin::Attempt(attempt) => {
                 let dialed = self.dialer.attempt(attempt);
@@ -396,7 +411,7 @@ impl Swarm {
                 (CloseReason::WrongPeer, error)
             }
             _ if *peer == self.local => (CloseReason::LocalPeer, AttemptError::OwnAddress),
-            _ => return None,
+            _ => self.inadmissible(*peer, address, origin)?,
         };
         match origin {
             Origin::Attempt(attempt) => self.attempt_failed(now, attempt, error),
@@ -417,6 +432,7 @@ impl Swarm {
             let counters = &mut self.out.counters;
             self.peer_store.disconnected(now, peer, counters);
             self.kept.disconnected(now, &peer);
+            self.reputation.rank(now, peer, false);
         }
         let belief = self.listeners.forget(connection, self.config.observers_min);
         self.believe(now, belief);
@@ -438,6 +454,9 @@ impl Swarm {
         else {
             return;
         };
+        if self.reject_identified(now, connection, peer, &remote, &info) {
+            return;
+        }
         let counters = &mut self.out.counters;
         self.peer_store
             .identified(now, peer, &remote, &info, is_push, counters);
@@ -483,15 +502,18 @@ impl Swarm {
 const fn ourselves<'a>(
     listeners: &'a Listeners,
     transports: &'a Transports,
+    reputation: &'a Reputation,
     config: &Config,
 ) -> Ourselves<'a> {
     Ourselves {
         listeners,
         transports,
         allow_private: config.allow_private,
+        reputation,
     }
 }
 
+mod standing;
 mod usage;
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub(crate) enum Timer {
     Trim,
     /// Tell everyone what we are now.
     Push,
+    /// A ban may be over.
+    Bans,
 }
 
 /// Timers by time and by name.

@@ -266,7 +266,8 @@ impl State {
         spare: &mut Records,
         rested: bool,
     ) -> Poll<Transmit> {
-        if rested && self.mux.wants_transmit() && !self.mux.is_hurried() {
+        let open = self.phase == Phase::Open;
+        if open && rested && self.mux.wants_transmit() && !self.mux.is_hurried() {
             return Poll::Ready(Transmit::Gather);
         }
         if self.mux.poll_transmit(spare) {
@@ -278,7 +279,9 @@ impl State {
                 wait(&mut self.writer, cx);
                 Poll::Pending
             }
-            Phase::Closing => Poll::Ready(Transmit::Shutdown),
+            Phase::Closing | Phase::Lost(ConnectionError::Expelled(_)) => {
+                Poll::Ready(Transmit::Shutdown)
+            }
             Phase::Lost(_) => Poll::Ready(Transmit::Stop),
         }
     }

@@ -11,7 +11,7 @@ use carrick_swarm::{
 };
 use carrick_wire::{Multiaddr, PeerId};
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::{Control, caught};
 use crate::{
@@ -113,6 +113,11 @@ impl Control {
         if reason == CloseReason::Trimmed {
             // It is in use, and nobody's fault: what is open may finish.
             self.spawn_on(connection, drain);
+        } else if matches!(
+            reason,
+            CloseReason::Banned | CloseReason::Rejected | CloseReason::Misbehaved
+        ) {
+            shared.expel(reason);
         } else {
             shared.close(reason);
         }
@@ -226,6 +231,27 @@ impl Control {
             Notice::Listening { address } => self.tell(NodeEvent::Listening { address }),
             Notice::ListenerClosed { address } => self.tell(NodeEvent::ListenerClosed { address }),
             Notice::DialFailed { peer, error } => self.tell(NodeEvent::DialFailed { peer, error }),
+            Notice::Banned {
+                subject,
+                until,
+                reason,
+            } => {
+                info!(%subject, ?until, reason, "banned");
+                self.tell(NodeEvent::Banned {
+                    subject,
+                    until,
+                    reason,
+                });
+            }
+            Notice::Unbanned { subject } => {
+                info!(%subject, "not banned any more");
+                self.tell(NodeEvent::Unbanned { subject });
+            }
+            Notice::Disfavoured {
+                peer,
+                behaviour,
+                source,
+            } => info!(%peer, behaviour = behaviour.name(), source, "a peer misbehaves"),
             Notice::ExternalAddress { address } => {
                 debug!(%address, "several peers see us at this address");
                 self.tell(NodeEvent::ExternalAddress { address });
@@ -265,6 +291,9 @@ impl Control {
             | Notice::ExternalAddress { .. }
             | Notice::ExternalAddressExpired { .. }
             | Notice::AddressesChanged
+            | Notice::Disfavoured { .. }
+            | Notice::Banned { .. }
+            | Notice::Unbanned { .. }
             | Notice::LimitReached { .. } => {}
         }
     }

@@ -16,17 +16,19 @@ use crate::{
         quic::{self, Quic},
     },
     dial, identify, inbound,
-    message::{Arrival, Carrier, Message, Session, Upgraded},
+    message::{Arrival, Carrier, Halves, Message, Session},
     metrics::Tally,
 };
 
 impl Control {
     /// Admission comes before the first byte is read, and before QUIC's handshake.
     pub(super) fn accepted(&mut self, arrival: Arrival, remote: Multiaddr) {
-        let pending = match self.swarm.admit(Instant::now(), &remote) {
+        let validated = arrival.is_validated();
+        let pending = match self.swarm.admit(Instant::now(), &remote, validated) {
             Ok(pending) => pending,
             Err(refused) => {
                 debug!(%remote, %refused, "an inbound connection was refused");
+                arrival.refuse(&refused);
                 return self.act();
             }
         };
@@ -67,7 +69,9 @@ impl Control {
             negotiation_timeout: self.node.config.negotiation_timeout,
             tally: Tally::new(&self.node.metrics, &address),
         };
-        let shared = self.start(details, session.carrier);
+        let span = debug_span!("connection", %peer, id = id.0);
+        let (link, halves) = self.link(session.carrier);
+        let shared = Arc::new(Shared::new(details, link));
         shared.set_outbound_max(outbound_max.min(identify::FOREIGN_STREAMS_MAX));
         self.connections.insert(id, shared.clone());
         self.event(Event::Established {
@@ -76,52 +80,52 @@ impl Control {
             address,
             origin,
         });
-        if !self.swarm.connections(&peer).any(|(known, _)| known == id) {
+        let admitted = self.swarm.connections(&peer).any(|(known, _)| known == id);
+        if !admitted {
             // No limit counts a connection that was not taken in: it must not live until the peer closes its side.
             shared.lose(ConnectionError::Closed);
         }
+        // Only now: no stream of a peer is served before the peer is let in.
+        self.start(&shared, halves, admitted, span);
         self.watch_duplicates(peer);
     }
 
-    /// Makes the connection and starts its tasks.
-    fn start(&self, origin: connection::Origin, carrier: Carrier) -> Arc<Shared> {
-        let span = debug_span!("connection", peer = %origin.peer, id = origin.id.0);
+    /// What will carry the connection's streams, and what a muxer leaves to its reader and writer.
+    fn link(&self, carrier: Carrier) -> (Link, Option<Halves>) {
         match carrier {
-            Carrier::Pipe(upgraded) => self.start_muxed(origin, upgraded, span),
+            Carrier::Pipe(upgraded) => {
+                let (mux, halves) = upgraded.split();
+                (Link::Muxed(Muxed::new(mux)), Some(halves))
+            }
             Carrier::Quic(secured) => {
-                let config = &self.node.config;
-                let quic = Quic::new(secured, origin.outbound_max, &config.session);
-                let shared = Arc::new(Shared::new(origin, Link::Quic(quic)));
-                let incoming = self.server(&shared);
-                let run = quic::run(shared.clone(), config.idle_timeout, incoming);
-                self.spawn_last(&shared, run, span);
-                shared
+                let config = &self.node.config.session;
+                let quic = Quic::new(secured, config.outbound_streams_max, config);
+                (Link::Quic(quic), None)
             }
         }
     }
 
-    /// A muxer's reader and writer.
-    fn start_muxed(
-        &self,
-        origin: connection::Origin,
-        upgraded: Upgraded,
-        span: Span,
-    ) -> Arc<Shared> {
-        let link = Link::Muxed(Muxed::new(upgraded.mux));
-        let shared = Arc::new(Shared::new(origin, link));
-        let write = writer::run(shared.clone(), upgraded.pipe.writer, upgraded.sealer);
+    /// Starts the connection's tasks.
+    fn start(&self, shared: &Arc<Shared>, halves: Option<Halves>, lingers: bool, span: Span) {
+        let idle_timeout = self.node.config.idle_timeout;
+        let incoming = self.server(shared);
+        let Some(halves) = halves else {
+            let run = quic::run(shared.clone(), idle_timeout, incoming);
+            return self.spawn_last(shared, run, span);
+        };
+        let write = writer::run(shared.clone(), halves.pipe.writer, halves.sealer);
         let write = caught_or_lost(shared.clone(), write).instrument(span.clone());
         let reader = Reader {
             shared: shared.clone(),
-            pipe: upgraded.pipe.reader,
-            opener: upgraded.opener,
-            leftover: upgraded.leftover,
-            idle_timeout: self.node.config.idle_timeout,
-            incoming: self.server(&shared),
+            pipe: halves.pipe.reader,
+            opener: halves.opener,
+            leftover: halves.leftover,
+            idle_timeout,
+            lingers,
+            incoming,
         };
         let run = duo::run(shared.clone(), Box::pin(reader.run()), Box::pin(write));
-        self.spawn_last(&shared, run, span);
-        shared
+        self.spawn_last(shared, run, span);
     }
 
     /// Serves every stream that the peer opens.

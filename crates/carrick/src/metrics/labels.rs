@@ -100,6 +100,7 @@ pub(super) fn dial_error(error: &AttemptError) -> &'static str {
         AttemptError::Transport(text) if text.contains("timed out") => "timeout",
         AttemptError::WrongPeer { .. } => "wrong peer",
         AttemptError::Upgrade(_) => "upgrade",
+        AttemptError::Banned(_) | AttemptError::Rejected(_) => "gated",
         AttemptError::Transport(_)
         | AttemptError::NoTransport
         | AttemptError::NotBuilt(_)

@@ -12,7 +12,7 @@ use std::{
 };
 
 use carrick_session::{SecureError, TlsIdentity, tls};
-use carrick_swarm::AttemptError;
+use carrick_swarm::{AttemptError, Refused, Verdict};
 use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, PublicKey};
 use quinn::{
     ClientConfig, ConnectError, Endpoint, Incoming, ServerConfig, TransportConfig,
@@ -246,6 +246,24 @@ impl Knock {
     /// Where it says that it comes from.
     pub(crate) fn remote(&self) -> &Multiaddr {
         &self.remote
+    }
+
+    /// Whether somebody is proven to be there.
+    pub(crate) fn is_validated(&self) -> bool {
+        self.incoming.remote_address_validated()
+    }
+
+    /// Does not let it in, and says so unless it is to be ignored; or asks for a proof of its address.
+    pub(crate) fn refuse(self, refused: &Refused) {
+        match refused {
+            Refused::Verdict(Verdict::Ignore) => self.incoming.ignore(),
+            Refused::Verdict(Verdict::Retry) if !self.is_validated() => {
+                if let Err(error) = self.incoming.retry() {
+                    error.into_incoming().ignore();
+                }
+            }
+            _ => self.incoming.refuse(),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod pnet;
 mod quic;
 #[cfg(feature = "quic")]
 mod quic_hostile;
+mod reputation;
 #[cfg(feature = "quic")]
 mod round_trips;
 #[cfg(all(

@@ -33,6 +33,8 @@ pub(crate) struct Reader<F> {
     pub(crate) leftover: BytesMut,
     /// Close when no user has held a stream for this long.
     pub(crate) idle_timeout: Option<Duration>,
+    /// Whether a peer that is expelled gets a moment to hear of it.
+    pub(crate) lingers: bool,
     /// Gets every stream that the peer opens.
     pub(crate) incoming: F,
 }
@@ -52,14 +54,26 @@ impl<F: FnMut(Channel) + Send> Reader<F> {
             alarm: Alarm::new(idle_tick(self.idle_timeout)),
             pause: None,
         };
-        let mut incoming = self.incoming;
+        let (mut incoming, lingers) = (self.incoming, self.lingers);
+        let mut parting = None;
         poll_fn(move |cx| {
-            let error = ready!(input.poll_run(cx, &mut incoming));
-            input.shared.lose(error);
-            Poll::Ready(())
+            if parting.is_none() {
+                let error = ready!(input.poll_run(cx, &mut incoming));
+                let is_expelled = matches!(error, ConnectionError::Expelled(_));
+                input.shared.lose(error);
+                if !is_expelled || !lingers {
+                    return Poll::Ready(());
+                }
+                input.alarm.ring_at(Instant::now() + PARTING_TIME);
+            }
+            input.poll_part(cx, parting.get_or_insert(PARTING_BYTES))
         })
     }
 }
+
+/// How long the reader goes on for a peer that is expelled, and for how many bytes.
+const PARTING_TIME: Duration = Duration::from_secs(1);
+const PARTING_BYTES: usize = 1 << 20;
 
 struct Input {
     shared: Arc<Shared>,
@@ -169,6 +183,21 @@ impl Input {
         }
     }
 
+    /// Ready when the peer has closed its side, too, or could have. A pipe that is closed with unread bytes in it may lose
+    /// what we said last, so they are read, and not looked at.
+    fn poll_part(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+        loop {
+            if *left == 0 || self.alarm.sleep.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            self.blocks.current().clear();
+            match ready!(self.poll_pipe(cx)) {
+                Ok(read) if read > 0 => *left = left.saturating_sub(read),
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+
     fn poll_pipe(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         ready!(self.pipe.poll_readable(cx))?;
         self.blocks.make_room();
@@ -241,6 +270,11 @@ impl Alarm {
             .chain(self.close_by)
             .fold(tick, Instant::min);
         self.sleep.as_mut().reset(self.at.into());
+    }
+
+    fn ring_at(&mut self, at: Instant) {
+        self.at = at;
+        self.sleep.as_mut().reset(at.into());
     }
 
     /// We have said that we close: from now on the peer has a deadline.

@@ -10,6 +10,7 @@ mod lookups;
 mod random;
 mod registry;
 mod saving;
+mod standing;
 mod trimming;
 
 use std::time::Duration;
@@ -19,7 +20,7 @@ use libp2p_identity::Keypair;
 use super::*;
 use crate::{
     config::Watermarks,
-    error::{NameError, Skip},
+    error::{NameError, Refused, Skip},
     event::{Answer, Family, LookupId, PendingId, Query},
     peer_store::Source,
     tags::Tag,
@@ -109,7 +110,7 @@ impl Node {
     }
 
     pub(super) fn admit(&mut self, at: &str) -> Result<PendingId, Refused> {
-        self.swarm.admit(self.now, &address(at))
+        self.swarm.admit(self.now, &address(at), true)
     }
 
     pub(super) fn established(

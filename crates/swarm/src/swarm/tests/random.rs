@@ -284,7 +284,7 @@ impl Shell {
                 self.established(peer(who), at(1), Origin::Attempt(attempt));
             }
             Step::Admit(n) => {
-                if let Ok(pending) = self.node.swarm.admit(self.node.now, &at(n)) {
+                if let Ok(pending) = self.node.swarm.admit(self.node.now, &at(n), true) {
                     self.pending.push((pending, at(n)));
                 }
             }
