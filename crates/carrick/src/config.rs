@@ -68,6 +68,8 @@ impl Config {
             &mut swarm.trim_tenure,
             &mut swarm.address_ttl,
             &mut swarm.disconnected_ttl,
+            &mut swarm.hearsay_interval,
+            &mut swarm.save_interval,
         ];
         own.into_iter()
             .chain(self.idle_timeout.as_mut())

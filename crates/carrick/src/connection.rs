@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) known: watch::Sender<Known>,
     /// The ping stream of ours between two pings.
     pub(crate) ping: tokio::sync::Mutex<Option<Channel>>,
+    /// The last ping's round trip, in microseconds; 0: none yet.
+    pinged_us: AtomicU32,
     /// How long a stream's negotiation may take.
     pub(crate) negotiation_timeout: Duration,
     /// How many streams of the peer's for our own protocols are served at once.
@@ -181,6 +183,7 @@ impl Shared {
             spoken: RwLock::default(),
             known: watch::Sender::default(),
             ping: tokio::sync::Mutex::default(),
+            pinged_us: AtomicU32::new(0),
             negotiation_timeout: origin.negotiation_timeout,
             inbound_pings: Semaphore::new(ping::INBOUND_MAX),
             inbound_identifies: Semaphore::new(identify::INBOUND_MAX),
@@ -313,6 +316,20 @@ impl Shared {
             false
         });
         changes
+    }
+
+    /// A ping took so long.
+    pub(crate) fn pinged(&self, rtt: Duration) {
+        let us = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+        self.pinged_us.store(us, Ordering::Relaxed);
+    }
+
+    /// How far the peer is, for the peer store: a ping's word, or the connection's own.
+    pub(crate) fn distance(&self) -> Option<Duration> {
+        match self.pinged_us.load(Ordering::Relaxed) {
+            0 => self.rtt(),
+            us => Some(Duration::from_micros(us.into())),
+        }
     }
 
     /// Why the connection is over, if it is.

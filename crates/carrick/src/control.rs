@@ -186,6 +186,7 @@ impl Control {
                 }
             },
             Message::Ended { connection } => {
+                self.measured(connection);
                 self.event(Event::Closed { connection });
                 self.duplicates.remove(&connection);
                 self.to_identify.remove(connection);
@@ -196,6 +197,7 @@ impl Control {
             }
             Message::Identified { connection, info } => {
                 let info = *info;
+                self.measured(connection);
                 self.event(Event::Identified { connection, info });
             }
             Message::Pushed { connection, info } => {
@@ -214,6 +216,15 @@ impl Control {
         let answer = ask(&mut self.swarm, now);
         self.act();
         answer();
+    }
+
+    /// What the connection has measured goes to the peer store: when the peer is identified and at the end.
+    fn measured(&mut self, connection: ConnectionId) {
+        if let Some(shared) = self.connections.get(&connection)
+            && let Some(rtt) = shared.distance()
+        {
+            self.swarm.record_rtt(&shared.peer, rtt);
+        }
     }
 
     fn all_with(&self, peer: &PeerId) -> Vec<Connection> {

@@ -104,8 +104,8 @@ pub use builder::{Builder, Muxer, Security};
 pub use carrick_session::{Code, Summary};
 pub use carrick_swarm::{
     Ban, Behaviour, CloseReason, ConnectionId, DialOptions, Direction, KeepError, KnownAddress,
-    Level, Limit, LimitReached, Limits, MetadataError, Network, PeerClass, PeerMetadata, Source,
-    Stage, Subject, SubjectError, Tag, TagError, Unit, Usage, Verdict, Watermarks,
+    Level, Limit, LimitReached, Limits, Network, PeerClass, PeerMetadata, Source, Stage, Subject,
+    SubjectError, Tag, TagError, Unit, Usage, Verdict, Watermarks,
 };
 pub use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
 pub use config::Config;

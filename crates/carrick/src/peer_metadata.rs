@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use carrick_swarm::{Event, MetadataError, PeerMetadata, Source};
+use carrick_swarm::{Event, LimitReached, PeerMetadata, Source};
 use carrick_wire::PeerId;
 
 use crate::{
@@ -61,13 +61,13 @@ impl Node {
     /// ```
     ///
     /// # Errors
-    /// See [`MetadataError`]; what was kept stays. A closed node keeps nothing, and reports no error.
+    /// The limit that is reached; what was kept stays. A closed node keeps nothing, and reports no error.
     pub async fn set_peer_metadata(
         &self,
         peer: &PeerId,
         name: &str,
         value: Option<Vec<u8>>,
-    ) -> Result<(), MetadataError> {
+    ) -> Result<(), LimitReached> {
         let (peer, name) = (*peer, name.to_owned());
         let set = self
             .core

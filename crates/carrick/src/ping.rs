@@ -38,6 +38,7 @@ async fn round_on(mut stream: Stream, parked: &mut Option<Channel>) -> Result<Du
     let rtt = timeout(ping::TIMEOUT, round(&mut stream))
         .await
         .map_err(|_| PingError::TimedOut)??;
+    stream.shared().pinged(rtt);
     *parked = stream.park();
     Ok(rtt)
 }

@@ -1,7 +1,7 @@
 //! What outlives the program: the trait that a store fulfils, what can go wrong with one, and the task that
 //! writes. What is kept is decided by the swarm.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 pub use carrick_swarm::Change;
 
@@ -70,6 +70,16 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Nothing was written. The node goes on, and hands out the same changes again with the next ones.
     fn write(&self, changes: &[Change]) -> Result<(), StoreError>;
+}
+
+impl<S: Store> Store for Arc<S> {
+    fn load(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {
+        (**self).load(take)
+    }
+
+    fn write(&self, changes: &[Change]) -> Result<(), StoreError> {
+        (**self).write(changes)
+    }
 }
 
 /// Why a store cannot be used.

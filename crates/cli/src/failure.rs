@@ -4,7 +4,7 @@ use std::fmt;
 
 use carrick::{
     AttemptError, DialError, ListenError, NoPackets, OpenError, PacketsError, PingError,
-    StreamError, perf::PerfError, transport::CertificateError,
+    StoreError, StreamError, perf::PerfError, transport::CertificateError,
 };
 
 /// What the user reads.
@@ -119,9 +119,17 @@ impl From<ListenError> for Failure {
             | ListenError::Invalid(_)
             | ListenError::PrivateNetwork(_)
             | ListenError::NoSwarmKey
+            | ListenError::Store(_)
             | ListenError::PrivateSharedPort => Self(error.to_string()),
             error => Self::new(error, "try again; -vv logs what happens"),
         }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        // Its texts name the remedy themselves.
+        Self(error.to_string())
     }
 }
 

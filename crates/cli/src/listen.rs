@@ -49,6 +49,10 @@ pub(crate) struct Args {
     /// machine only. Whoever reaches it can read them.
     #[arg(long, value_name = "ADDR", value_parser = metrics::address)]
     metrics: Option<SocketAddr>,
+    /// Keep what is known of peers in this directory, and know it again next time: --store ~/.carrick. Made if it is not
+    /// there; one process at a time may use it.
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -66,6 +70,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let mut builder = builder.handle_packets(ECHO_PACKETS, echo);
     if let Some(file) = &args.key {
         builder = builder.identity(key::load(file)?);
+    }
+    if let Some(directory) = &args.store {
+        builder = builder.store(directory)?;
     }
     if let Some((certificate, key)) = args.wss_cert.as_ref().zip(args.wss_key.as_ref()) {
         builder = builder.wss_certificate(certificate, key)?;

@@ -79,6 +79,11 @@ pub struct Config {
     pub backoff_max: Duration,
     /// Addresses whose failures are remembered, over all peers; about 200 bytes each.
     pub backoffs_max: usize,
+    /// How long a host and port is not dialed again that nobody but peers has told, whichever peers these are: many made-up
+    /// ones could live in the same place. Neither given addresses nor those where the peer was reached are held back.
+    pub hearsay_interval: Duration,
+    /// Hosts and ports for which that is remembered; about 100 bytes each.
+    pub hearsay_dials_max: usize,
     /// Attempts over public UDP, or to public IPv6, that tell whether it works here at all. 0: never doubt it.
     pub black_hole_window: usize,
     /// As many of them must succeed; else only one dial in `black_hole_window` tries it.
@@ -181,6 +186,8 @@ impl Default for Config {
             backoff_step: Duration::from_secs(1),
             backoff_max: Duration::from_secs(5 * 60),
             backoffs_max: 4096,
+            hearsay_interval: Duration::from_secs(10),
+            hearsay_dials_max: 4096,
             black_hole_window: 100,
             black_hole_successes_min: 5,
             name_depth_max: 4,
@@ -262,6 +269,8 @@ pub struct Counters {
     pub reconnects: u64,
     /// Addresses not dialed: they failed shortly before.
     pub skipped_backoff: u64,
+    /// Addresses not dialed: [`Config::hearsay_interval`].
+    pub skipped_hearsay: u64,
     /// Addresses not dialed: UDP or IPv6 does not work here.
     pub skipped_black_hole: u64,
     /// Lookups that were not answered within [`Config::name_timeout`].

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     error::{AttemptError, Skip},
     event::{AttemptId, LookupId, WaiterId},
+    hearsay::Hearsay,
     limits::Limit,
     names::Names,
     plan::{Candidate, Target},
@@ -32,6 +33,7 @@ use crate::{
 pub(crate) struct Experience {
     pub(crate) backoffs: Backoffs,
     pub(crate) black_holes: BlackHoles,
+    pub(crate) hearsay: Hearsay,
 }
 
 #[derive(Debug)]
@@ -261,12 +263,13 @@ impl Dial {
         None
     }
 
-    fn fail_skipped(&mut self, address: Multiaddr, skip: Skip, out: &mut Outbox) {
+    pub(crate) fn fail_skipped(&mut self, address: Multiaddr, skip: Skip, out: &mut Outbox) {
         let counters = &mut out.counters;
         match skip {
             Skip::Backoff { .. } => counters.skipped_backoff += 1,
             Skip::UdpBlackHole | Skip::Ipv6BlackHole => counters.skipped_black_hole += 1,
             Skip::PrivateFromPublic => counters.addresses_private += 1,
+            Skip::Hearsay { .. } => counters.skipped_hearsay += 1,
             Skip::PlainTcp
             | Skip::Unspecified
             | Skip::NoZone

@@ -20,7 +20,7 @@ use crate::{
     addresses::{Scope, scope, split_peer},
     config::Config,
     dial::{Attempt, Dial, Experience},
-    error::{AttemptError, DialError, NameError},
+    error::{AttemptError, DialError, NameError, Skip},
     event::{Action, Answer, AttemptId, ConnectionId, LookupId, Notice, Query, WaiterId},
     limits::Limit,
     names::Outcome,
@@ -435,6 +435,7 @@ impl Dialer {
         let Experience {
             backoffs,
             black_holes,
+            ..
         } = &mut self.experience;
         let untried = matches!(
             error,
@@ -477,6 +478,14 @@ impl Dialer {
             let Some(candidate) = dial.pop_due(due) else {
                 break;
             };
+            if candidate.origin.is_hearsay() && !dial.target.force_new {
+                let (hearsay, limits) = (&mut self.experience.hearsay, &mut out.counters.limits);
+                let knock = hearsay.knock(now, &candidate.address, &self.config, limits);
+                if let Err(remaining) = knock {
+                    dial.fail_skipped(candidate.address, Skip::Hearsay { remaining }, out);
+                    continue;
+                }
+            }
             let attempt = AttemptId(self.attempt_next);
             self.attempt_next += 1;
             self.attempts.insert(attempt, id);
@@ -594,6 +603,11 @@ impl Dialer {
     /// Dials that run.
     pub(crate) fn dials_count(&self) -> usize {
         self.dials.len()
+    }
+
+    /// Doors that hearsay has led to.
+    pub(crate) fn hearsay_count(&self) -> usize {
+        self.experience.hearsay.len()
     }
 
     /// Addresses whose failures are remembered.

@@ -144,6 +144,13 @@ pub enum Skip {
     /// [`crate::Config::allow_private`].
     #[error("a peer in the world has told this private address")]
     PrivateFromPublic,
+    /// The same host and port was dialed shortly before, and nobody but peers says that this one lives there:
+    /// [`crate::Config::hearsay_interval`].
+    #[error("the same place was dialed shortly before, the next try is in {:.1} s", remaining.as_secs_f32())]
+    Hearsay {
+        /// How long from now.
+        remaining: Duration,
+    },
     /// Public UDP has not worked lately: [`crate::Config::black_hole_window`].
     #[error("UDP seems not to get out of this network")]
     UdpBlackHole,

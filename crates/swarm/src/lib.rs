@@ -12,6 +12,7 @@ mod subject;
 mod connections;
 mod dial;
 mod dialer;
+mod hearsay;
 mod kept;
 mod listeners;
 mod peer_store;
@@ -42,7 +43,7 @@ pub use event::{
 };
 pub use kept::KeepError;
 pub use limits::{Ledger, Level, Limit, LimitReached, Limits, Unit, Usage};
-pub use peer_store::{KnownAddress, MetadataError, PeerMetadata, PeerStore, Source};
+pub use peer_store::{KnownAddress, PeerMetadata, PeerStore, Source};
 pub use reputation::{Ban, Behaviour, PeerClass, Reputation};
 pub use subject::{Network, Subject, SubjectError};
 pub use swarm::{Change, Swarm};

@@ -56,6 +56,7 @@ limits! {
     DialAddresses: "dial_addresses", Peer, Count, "addresses of one dial";
     DialAttempts: "dial_attempts", Peer, Count, "addresses of one dial at the same time";
     DialBackoffs: "dial_backoffs", Global, Count, "addresses whose failures are remembered";
+    HearsayDials: "hearsay_dials", Global, Count, "hosts and ports, dialed on a peer's word, that are remembered";
     NameDepth: "name_depth", Peer, Count, "names that lead to each other";
     NameLookups: "name_lookups", Peer, Count, "lookups of one dial";
     NameRecords: "name_records", Peer, Count, "records of one name";
@@ -65,6 +66,8 @@ limits! {
     PeersBytes: "peers_bytes", Global, Bytes, "bytes that peers say of themselves and are not connected";
     PeerAddresses: "peer_addresses", Peer, Count, "addresses of one peer that is not connected";
     PeerAddressesConnected: "peer_addresses_connected", Peer, Count, "addresses of one connected peer";
+    PeerValues: "peer_values", Peer, Count, "values that the user keeps of one peer";
+    PeerValuesBytes: "peer_values_bytes", Peer, Bytes, "bytes of the values that the user keeps of one peer, and of their names";
 }
 
 /// Of what there is one count.

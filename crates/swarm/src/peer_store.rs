@@ -16,11 +16,11 @@ use multiaddr::Multiaddr;
 use crate::{
     addresses::{scope, split_peer},
     config::{Config, Counters},
-    limits::Limit,
+    limits::{Limit, LimitReached},
 };
 pub(crate) use entry::Told;
 use entry::{Entry, Known};
-pub use metadata::{KnownAddress, MetadataError, PeerMetadata, Source};
+pub use metadata::{KnownAddress, PeerMetadata, Source};
 use saved::Unsaved;
 
 mod entry;
@@ -156,10 +156,10 @@ impl PeerStore {
         name: String,
         value: Option<Vec<u8>>,
         counters: &mut Counters,
-    ) -> Result<(), MetadataError> {
+    ) -> Result<(), LimitReached> {
         let mut outcome = Ok(());
-        self.update(now, peer, counters, |entry, config, _| {
-            outcome = entry.set_value(config, name, value);
+        self.update(now, peer, counters, |entry, config, counters| {
+            outcome = entry.set_value(config, &mut counters.limits, name, value);
         });
         outcome
     }

@@ -22,7 +22,7 @@ use crate::{
     limits::{Limit, LimitReached},
     listeners::Listeners,
     names,
-    peer_store::{MetadataError, PeerMetadata, PeerStore, Told},
+    peer_store::{PeerMetadata, PeerStore, Told},
     plan::{Ourselves, Plan, Target, Transports},
     reputation::Reputation,
     tags::Tags,
@@ -215,14 +215,14 @@ impl Swarm {
     /// forgotten for want of room.
     ///
     /// # Errors
-    /// See [`MetadataError`]; what was kept stays.
+    /// [`Limit::PeerValues`] or [`Limit::PeerValuesBytes`]; what was kept stays.
     pub fn set_peer_metadata(
         &mut self,
         now: Instant,
         peer: PeerId,
         name: String,
         value: Option<Vec<u8>>,
-    ) -> Result<(), MetadataError> {
+    ) -> Result<(), LimitReached> {
         let counters = &mut self.out.counters;
         self.peer_store.set_value(now, peer, name, value, counters)
     }

@@ -17,4 +17,5 @@ mod perf;
 mod process;
 mod refusals;
 mod roads;
+mod store;
 mod swarm;

@@ -10,11 +10,11 @@ use carrick_wire::{ProtocolId, peer_record::PeerRecord};
 use libp2p_identity::PublicKey;
 use multiaddr::Multiaddr;
 
-use super::metadata::{MetadataError, Source};
+use super::metadata::Source;
 use crate::{
     addresses::{Scope, is_nobody, scope},
     config::{Config, Counters},
-    limits::Limit,
+    limits::{Ledger, Limit, LimitReached},
 };
 
 #[derive(Debug, Default)]
@@ -185,28 +185,29 @@ impl Entry {
     pub(super) fn set_value(
         &mut self,
         config: &Config,
+        limits: &mut Ledger,
         name: String,
         value: Option<Vec<u8>>,
-    ) -> Result<(), MetadataError> {
-        let values = &mut self.values;
-        let before = values.remove(&name);
-        let used: usize = values.iter().map(|(n, v)| n.len() + v.len()).sum();
-        let outcome = match &value {
-            Some(_) if values.len() >= config.metadata_values_max => {
-                let max = config.metadata_values_max;
-                Err(MetadataError::TooMany { max })
-            }
-            Some(v) if used + name.len() + v.len() > config.metadata_bytes_max => {
-                let max = config.metadata_bytes_max;
-                Err(MetadataError::TooLarge { max })
-            }
-            _ => Ok(()),
+    ) -> Result<(), LimitReached> {
+        let Some(value) = value else {
+            self.values.remove(&name);
+            return Ok(());
         };
-        let kept = if outcome.is_ok() { value } else { before };
-        if let Some(value) = kept {
-            values.insert(name, value);
+        let others = || self.values.iter().filter(|(other, _)| **other != name);
+        limits.check(
+            Limit::PeerValues,
+            others().count(),
+            config.metadata_values_max,
+        )?;
+        let used: usize = others().map(|(name, value)| name.len() + value.len()).sum();
+        let used = used + name.len() + value.len();
+        if used > config.metadata_bytes_max {
+            return Err(limits.refuse(Limit::PeerValuesBytes, config.metadata_bytes_max));
         }
-        outcome
+        self.values.insert(name, value);
+        limits.saw(Limit::PeerValues, self.values.len());
+        limits.saw(Limit::PeerValuesBytes, used);
+        Ok(())
     }
 
     /// Whether anything of it is of use to another run.

@@ -53,20 +53,3 @@ pub struct KnownAddress {
     /// How much longer it is; `None`: as long as the peer is connected, and some time after.
     pub ttl: Option<Duration>,
 }
-
-/// Why a value is not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MetadataError {
-    /// The peer has as many values as it may.
-    #[error("the peer has {max} values; remove one first")]
-    TooMany {
-        /// [`crate::Config::metadata_values_max`]
-        max: usize,
-    },
-    /// The peer's values, with their names, would be longer than they may.
-    #[error("the peer's values and their names would be longer than {max} bytes")]
-    TooLarge {
-        /// [`crate::Config::metadata_bytes_max`]
-        max: usize,
-    },
-}

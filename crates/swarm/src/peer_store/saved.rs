@@ -20,28 +20,51 @@ use crate::{
     config::{Config, Counters},
 };
 
-/// Peers that have changed, and whether the store may have a record of them.
+/// Peers that have changed since they were saved; those that wait longest come first.
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
     /// Only then anything is noted.
     pub(super) on: bool,
-    peers: BTreeMap<PeerId, bool>,
+    peers: BTreeMap<PeerId, Waiting>,
+    queue: BTreeMap<u64, PeerId>,
+    tick: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    tick: u64,
+    /// Whether the store may have a record of the peer.
+    was_saved: bool,
 }
 
 impl Unsaved {
     pub(super) fn changed(&mut self, peer: PeerId, entry: &Entry) {
-        if self.on {
-            *self.peers.entry(peer).or_default() |= entry.saved;
+        if !self.on {
+            return;
         }
+        let tick = self.tick;
+        let waiting = self.peers.entry(peer).or_insert_with(|| {
+            self.tick += 1;
+            self.queue.insert(tick, peer);
+            let was_saved = false;
+            Waiting { tick, was_saved }
+        });
+        waiting.was_saved |= entry.saved;
     }
 
     /// The peer is forgotten; what no store has ever seen needs no word.
     pub(super) fn removed(&mut self, peer: PeerId, entry: &Entry) {
-        if self.on && (entry.saved || self.peers.get(&peer) == Some(&true)) {
-            self.peers.insert(peer, true);
-        } else {
+        self.changed(peer, entry);
+        if let Some(waiting) = self.peers.get(&peer).filter(|waiting| !waiting.was_saved) {
+            self.queue.remove(&waiting.tick);
             self.peers.remove(&peer);
         }
+    }
+
+    fn pop(&mut self) -> Option<(PeerId, bool)> {
+        let (_, peer) = self.queue.pop_first()?;
+        let waiting = self.peers.remove(&peer)?;
+        Some((peer, waiting.was_saved))
     }
 }
 
@@ -55,7 +78,7 @@ impl PeerStore {
         !self.unsaved.peers.is_empty()
     }
 
-    /// The peers that have changed, at most `max` of them; `None`: forget what you have.
+    /// The peers that have changed, at most `max` of them, those first that wait longest; `None`: forget what you have.
     pub(crate) fn take_unsaved(
         &mut self,
         now: Instant,
@@ -64,7 +87,7 @@ impl PeerStore {
     ) -> Vec<(PeerId, Option<Vec<u8>>)> {
         let mut changes = Vec::new();
         while changes.len() < max
-            && let Some((peer, was_saved)) = self.unsaved.peers.pop_first()
+            && let Some((peer, was_saved)) = self.unsaved.pop()
         {
             let entry = self.peers.get_mut(&peer);
             let record = match entry.filter(|entry| entry.is_worth_saving()) {
@@ -172,7 +195,8 @@ impl Entry {
         self.seen = record.seen_ms.map(|seen| (now, ago(seen)));
         self.remembered_until = Some(clock.until(record.until_ms));
         for (name, value) in record.values {
-            if self.set_value(config, name, Some(value)).is_err() {
+            let limits = &mut counters.limits;
+            if self.set_value(config, limits, name, Some(value)).is_err() {
                 counters.stored_refused += 1;
             }
         }

@@ -268,3 +268,53 @@ fn an_address_where_somebody_else_answers_is_forgotten() {
     assert_eq!(s.known(1), [address(2)]);
     assert_eq!(s.store.peers_count(), 1);
 }
+
+#[test]
+fn a_peers_metadata_is_all_that_is_known_of_it() {
+    let mut s = Setup::new(Config::default());
+    assert_eq!(s.store.metadata(&peer(1), s.now), None);
+    s.add(1, [2], 2 * MINUTE);
+    s.connect(1, Some(1));
+    let info = Info {
+        protocols: vec![ProtocolId::from_static("/echo/1")],
+        agent: Some("other/1".into()),
+        ..Info::default()
+    };
+    s.identified(1, &info);
+    s.store.measured(&peer(1), Duration::from_millis(80));
+    s.store.measured(&peer(1), Duration::from_millis(160));
+    s.pass(MINUTE);
+    let known = s.store.metadata(&peer(1), s.now).unwrap();
+    assert_eq!(known.rtt, Some(Duration::from_millis(90)));
+    assert_eq!(known.protocols, info.protocols);
+    assert_eq!(known.agent, info.agent);
+    assert_eq!(
+        (known.connected, known.last_seen),
+        (true, Some(Duration::ZERO))
+    );
+    let sources: Vec<_> = known.addresses.iter().map(|k| (k.source, k.ttl)).collect();
+    let expected = [(Source::Dialed, None), (Source::Discovery, None)];
+    assert_eq!(sources, expected);
+    s.disconnect(1);
+    s.pass(MINUTE);
+    let known = s.store.metadata(&peer(1), s.now).unwrap();
+    assert_eq!((known.connected, known.last_seen), (false, Some(MINUTE)));
+    assert_eq!(known.addresses[1].ttl, Some(14 * MINUTE));
+}
+
+#[test]
+fn a_users_value_keeps_its_peer_until_it_is_taken_away() {
+    let mut s = Setup::new(Config::default());
+    let set = |s: &mut Setup, value: Option<&[u8]>| {
+        let value = value.map(<[u8]>::to_vec);
+        s.store
+            .set_value(s.now, peer(1), "color".into(), value, &mut s.counters)
+            .unwrap();
+    };
+    set(&mut s, Some(b"red"));
+    s.pass(1_000_000 * MINUTE);
+    let known = s.store.metadata(&peer(1), s.now).unwrap();
+    assert_eq!(known.values["color"], b"red");
+    set(&mut s, None);
+    s.assert_empty();
+}

@@ -38,14 +38,19 @@ impl Swarm {
         self.peer_store.save();
     }
 
-    /// What has changed since this was last called: at most 4096 records, the others come with the next call.
+    /// What has changed since this was last called: at most 4096 records. If there are more, the next ones are due sooner.
     pub fn take_changes(&mut self, now: Instant, unix: Duration) -> Vec<Change> {
         let peers = self.peer_store.take_unsaved(now, unix, CHANGES_MAX);
+        if let Some(saving) = self
+            .saving
+            .as_mut()
+            .filter(|_| self.peer_store.is_unsaved())
+        {
+            saving.next = now + self.config.save_interval / 16;
+        }
         let key = |peer| format!("{PEER}/{peer}");
-        peers
-            .into_iter()
-            .map(|(peer, record)| (key(peer), record))
-            .collect()
+        let peers = peers.into_iter();
+        peers.map(|(peer, record)| (key(peer), record)).collect()
     }
 
     /// Whether there are changes.

@@ -46,6 +46,7 @@ impl Swarm {
                 config.attempts_per_peer_max,
             ),
             Limit::DialBackoffs => (Some(dialer.backoffs_count()), config.backoffs_max),
+            Limit::HearsayDials => (Some(dialer.hearsay_count()), config.hearsay_dials_max),
             Limit::NameDepth => (None, config.name_depth_max),
             Limit::NameLookups => (
                 Some(dialer.used(|dial| dial.names.lookups_count())),
@@ -61,6 +62,8 @@ impl Swarm {
             Limit::PeersBytes => (Some(bytes), config.peers_bytes_max),
             Limit::PeerAddresses => (None, config.addresses_max),
             Limit::PeerAddressesConnected => (None, config.addresses_connected_max),
+            Limit::PeerValues => (None, config.metadata_values_max),
+            Limit::PeerValuesBytes => (None, config.metadata_bytes_max),
         };
         Some(self.out.counters.limits.usage(limit, used, max))
     }

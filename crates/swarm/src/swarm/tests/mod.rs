@@ -3,6 +3,7 @@
 mod choosing;
 mod dialing;
 mod duplicates;
+mod hearsay;
 mod identity;
 mod keeping;
 mod limits;
@@ -82,12 +83,23 @@ impl Node {
 
     /// The app has learnt where a peer is.
     pub(super) fn learns(&mut self, peer: PeerId, addresses: &[&str]) {
+        self.learns_from(peer, addresses, Source::User, None);
+    }
+
+    /// Somebody says where a peer is.
+    pub(super) fn learns_from(
+        &mut self,
+        peer: PeerId,
+        addresses: &[&str],
+        source: Source,
+        from: Option<&str>,
+    ) {
         self.event(Event::Addresses {
             peer,
             addresses: addresses.iter().map(|a| address(a)).collect(),
             ttl: seconds(24 * 60 * 60),
-            source: Source::User,
-            from: None,
+            source,
+            from: from.map(address),
         });
     }
 

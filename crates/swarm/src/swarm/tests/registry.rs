@@ -117,6 +117,23 @@ impl World {
         refusal(&actions)
     }
 
+    fn set_value(&mut self, n: usize, value: Option<Vec<u8>>) -> Option<LimitReached> {
+        let (now, name) = (self.node.now, n.to_string());
+        let set = self.node.swarm.set_peer_metadata(now, peer(2), name, value);
+        set.err()
+    }
+
+    /// Dials, in vain, where others say that a peer is.
+    fn dial_hearsay(&mut self, n: usize) -> Option<LimitReached> {
+        let (who, at) = (peer(small(n + 1)), format!("/ip4/1.1.1.{n}/tcp/1"));
+        self.node.learns_from(who, &[&at], Source::Discovery, None);
+        let (_, actions) = self.node.connect(who, &[]);
+        for (attempt, _) in dials(&actions) {
+            self.node.fail(attempt);
+        }
+        None
+    }
+
     fn begin_dial(&mut self, n: u8) -> Option<LimitReached> {
         let (waiter, actions) = self
             .node
@@ -185,17 +202,22 @@ fn scenario(limit: Limit) -> Option<Scenario> {
         | Limit::ConnectionRatePerIp
         | Limit::ConnectionRatePerSite
         | Limit::ConnectionRateSubnets => of_connections(limit),
-        Limit::Dials | Limit::DialAddresses | Limit::DialAttempts | Limit::DialBackoffs => {
-            of_dials(limit)
-        }
+        Limit::Dials
+        | Limit::DialAddresses
+        | Limit::DialAttempts
+        | Limit::DialBackoffs
+        | Limit::HearsayDials => of_dials(limit),
         Limit::NameDepth
         | Limit::NameLookups
         | Limit::NameRecords
         | Limit::NameRecordBytes
         | Limit::NameAddresses => of_names(limit),
-        Limit::Peers | Limit::PeersBytes | Limit::PeerAddresses | Limit::PeerAddressesConnected => {
-            of_peers(limit)
-        }
+        Limit::Peers
+        | Limit::PeersBytes
+        | Limit::PeerAddresses
+        | Limit::PeerAddressesConnected
+        | Limit::PeerValues
+        | Limit::PeerValuesBytes => of_peers(limit),
     })
 }
 
@@ -298,6 +320,13 @@ fn of_dials(limit: Limit) -> Scenario {
                 let actions = world.node.fail(attempt);
                 assert_eq!(dials(&actions).len(), 1, "the one that has waited");
             },
+            ..TWICE
+        },
+        Limit::HearsayDials => Scenario {
+            set: |config, max| config.hearsay_dials_max = max,
+            kind: Kind::GivesWay,
+            take: World::dial_hearsay,
+            release: |world| drop(world.node.pass(seconds(10))),
             ..TWICE
         },
         _ => Scenario {
@@ -417,6 +446,19 @@ fn of_peers(limit: Limit) -> Scenario {
                 None
             },
             release: expire,
+            ..TWICE
+        },
+        Limit::PeerValues => Scenario {
+            set: |config, max| config.metadata_values_max = max,
+            take: |world, n| world.set_value(n, Some(vec![0; 9])),
+            release: |world| assert_eq!(world.set_value(1, None), None),
+            ..TWICE
+        },
+        Limit::PeerValuesBytes => Scenario {
+            set: |config, max| config.metadata_bytes_max = max,
+            max: 20,
+            take: |world, n| world.set_value(n, Some(vec![0; 9])),
+            release: |world| assert_eq!(world.set_value(1, None), None),
             ..TWICE
         },
         _ => Scenario {

@@ -28,14 +28,14 @@ impl Node {
         node
     }
 
-    fn known(&self) -> PeerMetadata {
+    fn known_of_two(&self) -> PeerMetadata {
         self.swarm
             .peer_metadata(self.now, &peer(2))
             .unwrap_or_default()
     }
 
     fn known_addresses(&self) -> Vec<String> {
-        let known = self.known().addresses.into_iter();
+        let known = self.known_of_two().addresses.into_iter();
         known.map(|known| known.address.to_string()).collect()
     }
 }
@@ -63,6 +63,25 @@ fn changes_are_handed_out_at_once_and_then_once_a_second() {
 }
 
 #[test]
+fn many_changes_come_in_batches_and_the_oldest_first() {
+    let mut node = Node::saving(Config::default());
+    let peers: Vec<_> = (0..5000).map(|_| PeerId::random()).collect();
+    for peer in &peers {
+        node.learns(*peer, &["/ip4/1.2.3.4/tcp/1"]);
+    }
+    // What is changed again does not go to the end of the queue.
+    node.learns(peers[0], &["/ip4/1.2.3.4/tcp/2"]);
+    assert_eq!(saves(&node.pass(Duration::ZERO)), 1);
+    let mut taken = node.take(UNIX);
+    assert_eq!(taken.len(), 4096);
+    assert_eq!(saves(&node.pass(millis(63))), 1);
+    taken.extend(node.take(UNIX));
+    let keys: Vec<_> = taken.into_iter().map(|(key, _)| key).collect();
+    let expected: Vec<_> = peers.iter().map(|peer| format!("peer/{peer}")).collect();
+    assert_eq!(keys, expected);
+}
+
+#[test]
 fn without_a_store_nothing_is_noted() {
     let mut node = Node::new(Config::default());
     node.learns(peer(2), &["/ip4/1.2.3.4/tcp/1"]);
@@ -78,13 +97,13 @@ fn the_next_run_knows_what_this_one_knew() {
     node.swarm
         .set_peer_metadata(node.now, peer(2), "color".into(), color)
         .unwrap();
-    let before = node.known();
+    let before = node.known_of_two();
     let records = node.take(UNIX);
     let mut next = Node::next(&records, UNIX);
-    assert_eq!(next.known(), before);
+    assert_eq!(next.known_of_two(), before);
     // Half of its time has passed meanwhile.
     next = Node::next(&records, UNIX + DAY / 2);
-    assert_eq!(next.known().addresses[0].ttl, Some(DAY / 2));
+    assert_eq!(next.known_of_two().addresses[0].ttl, Some(DAY / 2));
     assert!(next.take(UNIX).is_empty(), "nothing has changed");
 }
 
@@ -121,7 +140,7 @@ fn a_clock_that_went_back_adds_no_time() {
     let records = node.take(UNIX);
     for unix in [UNIX - 1000 * DAY, Duration::ZERO] {
         assert_eq!(
-            Node::next(&records, unix).known().addresses[0].ttl,
+            Node::next(&records, unix).known_of_two().addresses[0].ttl,
             Some(DAY)
         );
     }
@@ -131,13 +150,7 @@ fn a_clock_that_went_back_adds_no_time() {
 fn a_clock_that_leapt_ahead_ends_hearsay_but_not_what_is_proven() {
     let mut node = Node::saving(Config::default());
     node.learns(peer(2), &["/ip4/1.2.3.4/tcp/1"]);
-    node.event(Event::Addresses {
-        peer: peer(2),
-        addresses: vec![address("/ip4/1.2.3.4/tcp/2")],
-        ttl: DAY,
-        source: Source::Discovery,
-        from: None,
-    });
+    node.learns_from(peer(2), &["/ip4/1.2.3.4/tcp/2"], Source::Discovery, None);
     let records = node.take(UNIX);
     for unix in [UNIX + 1000 * DAY, Duration::MAX] {
         let mut next = Node::next(&records, unix);
@@ -154,7 +167,7 @@ fn whoever_was_connected_when_the_program_was_killed_is_found_again() {
     node.dialed(dials(&actions)[0].0, peer(2));
     let records = node.take(UNIX);
     let next = Node::next(&records, UNIX + 3 * DAY);
-    let known = next.known();
+    let known = next.known_of_two();
     assert_eq!(next.known_addresses(), ["/ip4/1.2.3.4/tcp/1"]);
     assert_eq!((known.connected, known.last_seen), (false, Some(3 * DAY)));
     assert_eq!(known.addresses[0].source, Source::Dialed);
