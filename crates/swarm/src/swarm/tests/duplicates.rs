@@ -1,5 +1,7 @@
 //! Several connections to one peer: both ends prefer the same one, and its loser goes when it is idle.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const AT: &str = "/ip4/5.5.5.5/tcp/5";
@@ -23,6 +25,11 @@ struct Pair {
     // By connection and node.
     ends: [[End; 2]; 2],
     answers: [Vec<Result<ConnectionId, DialError>>; 2],
+    /// Which connections carry streams.
+    used: [bool; 2],
+    begun: Instant,
+    /// Both connections were open at both ends at the same time.
+    both: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +49,15 @@ impl Pair {
             (waiter, dials(&actions)[0].0)
         });
         Self {
+            begun: nodes[0].now,
             nodes,
             peers,
             attempts: begun.map(|(_, attempt)| attempt),
             waiters: begun.map(|(waiter, _)| waiter),
             ends: [[End::Upgrading; 2]; 2],
             answers: [Vec::new(), Vec::new()],
+            used: [false; 2],
+            both: false,
         }
     }
 
@@ -66,17 +76,26 @@ impl Pair {
         self.act(at, actions);
         let actions = self.nodes[at].idle(id, true);
         self.act(at, actions);
+        self.both |= self.open(0) && self.open(1);
     }
 
     /// What one node does, with what the other sees of it.
     fn act(&mut self, at: usize, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Close { connection, .. } | Action::CloseIdle { connection, .. } => {
-                    let index = (0..2)
-                        .find(|c| self.ends[*c][at] == End::Open(connection))
-                        .unwrap();
+                Action::Close { connection, .. } => {
+                    let index = self.index(connection, at);
+                    assert!(!self.used[index], "a stream is cut");
                     self.cut(index);
+                }
+                Action::CloseIdle { connection, .. } => {
+                    let index = self.index(connection, at);
+                    if self.used[index] {
+                        let actions = self.nodes[at].spared(connection, false);
+                        self.act(at, actions);
+                    } else {
+                        self.cut(index);
+                    }
                 }
                 Action::Abort { .. } => self.cut(at),
                 Action::Resolve { waiter, result } => {
@@ -86,6 +105,11 @@ impl Pair {
                 _ => {}
             }
         }
+    }
+
+    fn index(&self, connection: ConnectionId, at: usize) -> usize {
+        let is_it = |c: &usize| self.ends[*c][at] == End::Open(connection);
+        (0..2).find(is_it).unwrap()
     }
 
     fn cut(&mut self, connection: usize) {
@@ -295,4 +319,94 @@ fn what_the_other_side_dialed_is_never_ours_to_close() {
     }
     assert!(node.pass(seconds(60)).is_empty());
     assert_eq!(node.swarm.connections(&peer(2)).count(), 4);
+}
+
+/// What may happen in between, at one of two nodes or to one of two connections.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Establish {
+        connection: usize,
+        at: usize,
+    },
+    /// Streams come or go: one end hears of it, the other later.
+    Use {
+        connection: usize,
+        used: bool,
+    },
+    Hear {
+        connection: usize,
+        at: usize,
+    },
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (n, at) = (0..2_usize, 0..2_usize);
+    prop_oneof![
+        3 => (n.clone(), at.clone()).prop_map(|(connection, at)| Step::Establish { connection, at }),
+        2 => (n.clone(), any::<bool>()).prop_map(|(connection, used)| Step::Use { connection, used }),
+        4 => (n, at).prop_map(|(connection, at)| Step::Hear { connection, at }),
+        3 => (0..7_000_u64).prop_map(Step::Pass),
+    ]
+}
+
+impl Pair {
+    fn upgrades(&self) -> bool {
+        self.ends.iter().flatten().any(|end| *end == End::Upgrading)
+    }
+
+    fn now(&self) -> Duration {
+        self.nodes[0].now - self.begun
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Establish { connection, at } => self.establish(connection, at),
+            Step::Use { connection, used } => self.used[connection] = used && self.open(connection),
+            Step::Hear { connection, at } => {
+                if let End::Open(id) = self.ends[connection][at] {
+                    let actions = self.nodes[at].idle(id, !self.used[connection]);
+                    self.act(at, actions);
+                }
+            }
+            // An upgrade that takes longer comes to nothing.
+            Step::Pass(time) if self.upgrades() && self.now() + millis(time) > seconds(14) => {}
+            Step::Pass(time) => self.pass(millis(time)),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn whatever_happens_meanwhile_no_stream_is_cut_and_one_connection_is_left(
+        steps in prop::collection::vec(step(), 0..40),
+    ) {
+        let mut pair = Pair::new(&Config::default());
+        let mut was_usable = false;
+        for step in steps {
+            // A stream on a connection that ends meanwhile would be cut: see `act`.
+            pair.step(step);
+            let usable = pair.open(0) || pair.open(1);
+            // The superfluous one may go a moment before the other is up at both ends: it was idle for five seconds.
+            let works = usable || !was_usable || pair.upgrades();
+            prop_assert!(works, "there is always one that works");
+            was_usable = usable;
+        }
+        for (connection, at) in orders()[0] {
+            pair.step(Step::Establish { connection, at });
+        }
+        pair.used = [false; 2];
+        for (connection, at) in orders()[0] {
+            pair.step(Step::Hear { connection, at });
+        }
+        pair.pass(seconds(60));
+        let left = [pair.open(0), pair.open(1)];
+        prop_assert_eq!(left.iter().filter(|open| **open).count(), 1);
+        prop_assert_eq!(pair.preferred(0), pair.preferred(1));
+        if pair.both {
+            prop_assert_eq!(left, [true, false]);
+        }
+    }
 }
