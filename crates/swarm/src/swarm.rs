@@ -242,6 +242,11 @@ impl Swarm {
         self.connections.of_peer(peer)
     }
 
+    /// Whether the connection was taken in and is not gone: the limits count it.
+    pub fn holds(&self, connection: ConnectionId) -> bool {
+        self.connections.peer(connection).is_some()
+    }
+
     /// The peers we are connected to.
     pub fn peers(&self) -> impl Iterator<Item = &PeerId> {
         self.connections.preferred().map(|(peer, _)| peer)

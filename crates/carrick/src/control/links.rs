@@ -80,7 +80,7 @@ impl Control {
             address,
             origin,
         });
-        let admitted = self.swarm.connections(&peer).any(|(known, _)| known == id);
+        let admitted = self.swarm.holds(id);
         if !admitted {
             // No limit counts a connection that was not taken in: it must not live until the peer closes its side.
             shared.lose(ConnectionError::Closed);

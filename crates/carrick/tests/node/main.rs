@@ -14,6 +14,7 @@ mod events;
 mod features;
 mod hostile;
 mod idle;
+mod keeping;
 mod listen;
 #[cfg(all(feature = "metrics", feature = "quic"))]
 mod metrics;
@@ -29,6 +30,7 @@ mod pnet;
 mod quic;
 #[cfg(feature = "quic")]
 mod quic_hostile;
+mod races;
 mod reputation;
 #[cfg(feature = "quic")]
 mod round_trips;
