@@ -185,7 +185,9 @@ fn outbound_connections_and_dials_stop_at_their_limits() {
         let error = soon(echo(&client, &servers[2], b"three"))
             .await
             .unwrap_err();
-        assert_eq!(error.to_string(), "too many connections");
+        let text =
+            "at most 2 outbound connections, with one for each dial (limit connections_outbound)";
+        assert_eq!(error.to_string(), text);
 
         let mut config = Config::default();
         config.swarm.dials_max = 1;

@@ -219,7 +219,9 @@ impl Bans {
             let (first, bits) = network.parts();
             (first.is_ipv6(), bits)
         });
-        length.map(|length| count(&mut self.lengths, length, more));
+        if let Some(length) = length {
+            count(&mut self.lengths, length, more);
+        }
         for network in &ban.networks {
             count(&mut self.crowds, *network, more);
         }
