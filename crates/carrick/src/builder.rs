@@ -13,10 +13,10 @@ use crate::{
     admission::Judge,
     control::{Control, MESSAGES_MAX},
     core::{Core, Parts},
-    events::EVENTS_MAX,
     identify, packets,
     pnet::{self, SwarmKey},
     proofs::RecentProofs,
+    quotas::EVENTS_MAX,
     resolve::{Resolver, SystemResolver},
     router::{Outcome, Router},
     store::{Saver, Store},
@@ -289,7 +289,7 @@ impl Builder {
             Some(_) if self.share_port => return Err(ListenError::PrivateSharedPort),
             _ => {}
         }
-        let router = Router::new();
+        let router = Router::new(self.config.handlers_per_protocol_max);
         self.handlers
             .drain(..)
             .try_for_each(|register| register(&router))?;

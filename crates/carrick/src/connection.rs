@@ -17,7 +17,7 @@ use carrick_protocols::{
     ping,
 };
 use carrick_session::{Code, Summary};
-use carrick_swarm::{CloseReason, ConnectionId, Direction};
+use carrick_swarm::{CloseReason, ConnectionId, Direction, Limit};
 use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -26,6 +26,7 @@ use crate::{
     ConnectionEnd, ConnectionError,
     info::{Changes, Info},
     metrics::Tally,
+    quotas::Share,
 };
 
 pub(crate) use self::channel::Channel;
@@ -71,6 +72,10 @@ pub(crate) struct Shared {
     /// How many streams of the peer's for our own protocols are served at once.
     pub(crate) inbound_pings: Semaphore,
     pub(crate) inbound_identifies: Semaphore,
+    /// How many streams of the peer's may be without a protocol.
+    pub(crate) negotiations: Semaphore,
+    /// What the peer uses of the node's limits.
+    pub(crate) share: Arc<Share>,
     /// The pace of the peer's pushes, and whether one that came too early is already being made up for.
     pub(crate) pushes: Mutex<PushLimiter>,
     pub(crate) refresh: Semaphore,
@@ -160,6 +165,7 @@ pub(crate) struct Origin {
     pub(crate) outbound_max: usize,
     pub(crate) hurry: mpsc::Sender<ConnectionId>,
     pub(crate) negotiation_timeout: Duration,
+    pub(crate) share: Arc<Share>,
     pub(crate) tally: Tally,
 }
 
@@ -187,6 +193,8 @@ impl Shared {
             negotiation_timeout: origin.negotiation_timeout,
             inbound_pings: Semaphore::new(ping::INBOUND_MAX),
             inbound_identifies: Semaphore::new(identify::INBOUND_MAX),
+            negotiations: Semaphore::new(origin.share.quotas().negotiations_per_connection),
+            share: origin.share,
             pushes: Mutex::new(PushLimiter::new(Instant::now())),
             refresh: Semaphore::new(1),
             outbound_max: origin.outbound_max,
@@ -196,6 +204,13 @@ impl Shared {
             closed_for: OnceLock::new(),
             users: Mutex::new(users),
         }
+    }
+
+    /// A stream of the peer's was one too many for the connection.
+    fn refuse_stream(&self) {
+        self.share
+            .quotas()
+            .refuse(Limit::StreamsInboundPerConnection);
     }
 
     /// A new stream of ours; waits while too many are open, of which `beyond` may exceed the limit. Cancel-safe.
@@ -440,7 +455,11 @@ impl Shared {
 
     /// From here on a user has a stream of it.
     pub(crate) fn carry(&self) {
-        self.carried.store(true, Ordering::Relaxed);
+        if !self.carried.swap(true, Ordering::Relaxed)
+            && let Link::Quic(quic) = &self.link
+        {
+            quic.widen(&self.share);
+        }
     }
 
     /// Whether a user ever had a stream of it.

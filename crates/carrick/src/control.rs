@@ -157,7 +157,11 @@ impl Control {
             Message::Listen { address, reply } => self.listen(address, reply),
             Message::Bound { result, reply } => self.bound(result, reply),
             Message::ListenerEnded { addresses } => self.listener_ended(addresses),
-            Message::Accepted { arrival, remote } => self.accepted(arrival, remote),
+            Message::Accepted {
+                arrival,
+                remote,
+                permit,
+            } => self.accepted(arrival, remote, permit),
             Message::AttemptProgress { attempt } => self.event(Event::AttemptProgress { attempt }),
             Message::LookedUp { lookup, result } => {
                 self.lookups.remove(&lookup);

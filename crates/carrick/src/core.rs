@@ -12,7 +12,7 @@ use std::{
 
 use carrick_protocols::identify::{Own, Sealed};
 use carrick_session::Security;
-use carrick_swarm::{Behaviour, DialError, DialOptions, Swarm, WaiterId, scope};
+use carrick_swarm::{Behaviour, DialError, DialOptions, Limit, Swarm, WaiterId, scope};
 use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -24,6 +24,7 @@ use crate::{
     message::{Answering, Ask, Message},
     metrics::Metrics,
     pnet::SwarmKey,
+    quotas::Quotas,
     resolve::Resolver,
     router::Router,
     target::Target,
@@ -48,6 +49,7 @@ pub(crate) struct Core {
     /// Of the private network that we are in.
     pub(crate) swarm_key: Option<SwarmKey>,
     pub(crate) router: Router,
+    pub(crate) quotas: Arc<Quotas>,
     pub(crate) metrics: Arc<Metrics>,
     /// What the user says to who wants in.
     pub(crate) judge: Option<Judge>,
@@ -88,6 +90,7 @@ impl Core {
             id: parts.keypair.public().to_peer_id(),
             keypair: parts.keypair,
             securities: parts.securities,
+            quotas: Quotas::new(&parts.config, telling(parts.control.clone())),
             session_config: Arc::new(parts.config.session.clone()),
             config: parts.config,
             muxers: parts.muxers,
@@ -210,6 +213,17 @@ impl Core {
         guard.armed = false;
         outcome
     }
+}
+
+/// Tells the user, through the swarm, that a limit was reached.
+fn telling(control: mpsc::Sender<Message>) -> Box<dyn Fn(Limit) + Send + Sync> {
+    Box::new(move |limit| {
+        let ask = Ask(Box::new(move |swarm, now| {
+            swarm.limit_reached(now, limit);
+            Box::new(|| {})
+        }));
+        post(&control, Message::Swarm(ask));
+    })
 }
 
 /// Tells the swarm that a waiter has gone, so that a dial nobody waits for ends.

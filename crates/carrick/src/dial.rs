@@ -1,24 +1,26 @@
 //! From an address to a session: a transport makes the pipe, the upgrade makes the rest; QUIC makes all of it. Also its
 //! mirror image, listening.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use carrick_session::{
     NegotiateError, Role, SecureError, Security, Summary, Upgrade, UpgradeError, Upgraded,
 };
-use carrick_swarm::AttemptId;
-use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId};
+use carrick_swarm::{AttemptId, Limit};
+use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout_at,
+    time::{sleep, timeout_at},
 };
+use tracing::debug;
 
 use crate::{
     AttemptError, ListenError,
     core::Core,
     message::{self, Arrival, Carrier, Listening, Message, Session},
     pnet,
+    quotas::ConnectionPermit,
     transport::{
         Pipe, Transport, missing,
         quic::{self, Secured},
@@ -40,12 +42,15 @@ pub(crate) async fn dial(
         return Err(AttemptError::PrivateNetwork);
     }
     let Some(transport) = transport(node, &address) else {
-        return match missing(&address) {
-            Some(feature) => Err(AttemptError::NotBuilt(feature)),
-            None => node.quic.dial(&address, expected).await.map(over_quic),
-        };
+        if let Some(feature) = missing(&address) {
+            return Err(AttemptError::NotBuilt(feature));
+        }
+        let permit = node.quotas.dial(false)?;
+        let secured = node.quic.dial(&address, expected).await;
+        return secured.map(|secured| over_quic(secured, permit));
     };
-    let dialed = dial_over(node, attempt, transport, address, expected).await;
+    let permit = node.quotas.dial(has_socket(&address))?;
+    let dialed = dial_over(node, attempt, transport, address, expected, permit).await;
     dialed.map_err(|failed| pnet::hint(node.swarm_key.as_ref(), failed.into()))
 }
 
@@ -56,6 +61,7 @@ async fn dial_over(
     transport: &dyn Transport,
     address: Multiaddr,
     expected: Option<PeerId>,
+    permit: ConnectionPermit,
 ) -> Result<Session, Failed> {
     let mut refused = Vec::new();
     for security in &node.securities {
@@ -68,7 +74,7 @@ async fn dial_over(
             Err(Failed::Upgrade(UpgradeError::Security(NegotiateError::Unsupported(_)))) => {
                 refused.push(security.protocol());
             }
-            result => return result,
+            result => return result.map(|made| made.with(permit)),
         }
     }
     let refused = UpgradeError::Security(NegotiateError::Unsupported(refused));
@@ -87,13 +93,18 @@ pub(crate) fn can_dial(node: &Core, address: &Multiaddr) -> bool {
 pub(crate) async fn upgrade_inbound(
     node: &Core,
     arrival: Arrival,
+    permit: ConnectionPermit,
 ) -> Result<Session, AttemptError> {
     let pipe = match arrival {
         Arrival::Pipe(pipe) => pipe,
-        Arrival::Quic(knock) => return node.quic.secure(*knock).await.map(over_quic),
+        Arrival::Quic(knock) => {
+            let secured = node.quic.secure(*knock).await;
+            return secured.map(|secured| over_quic(secured, permit));
+        }
     };
     let securities = node.securities.clone();
     let upgraded = upgrade(node, pipe, Role::Listener, securities, None).await;
+    let upgraded = upgraded.map(|made| made.with(permit));
     upgraded.map_err(|failed| pnet::hint(node.swarm_key.as_ref(), failed.into()))
 }
 
@@ -103,9 +114,16 @@ pub(crate) async fn listen(node: &Core, address: Multiaddr) -> Result<Listening,
     if node.swarm_key.is_some() && pnet::is_beyond(&bare) {
         return Err(ListenError::PrivateNetwork(address));
     }
+    let permit = node.quotas.permit(Limit::FileDescriptors)?;
     let listening = match transport(node, &bare) {
-        Some(transport) => transport.listen(bare).await.map(Listening::Pipes),
-        None if quic::can_handle(&bare) => node.quic.listen(&bare).map(Listening::Quic),
+        Some(transport) => {
+            let listening = transport.listen(bare).await;
+            listening.map(|listener| Listening::Pipes(listener, permit))
+        }
+        None if quic::can_handle(&bare) => {
+            let listening = node.quic.listen(&bare);
+            listening.map(|listener| Listening::Quic(listener, permit))
+        }
         None => {
             return Err(match missing(&bare) {
                 Some(feature) => ListenError::NotBuilt(address, feature),
@@ -123,23 +141,69 @@ pub(crate) async fn listen(node: &Core, address: Multiaddr) -> Result<Listening,
 /// Passes on everybody who comes in, until the listener has failed.
 pub(crate) async fn accept_all(node: &Core, listening: Listening) {
     match listening {
-        Listening::Pipes(mut listener) => {
-            while let Ok((pipe, remote)) = listener.accept().await {
-                let arrival = Arrival::Pipe(pipe);
-                node.send(Message::Accepted { arrival, remote }).await;
+        Listening::Pipes(mut listener, _permit) => loop {
+            while node.quotas.is_short_of_sockets() {
+                // Newcomers wait in the kernel.
+                sleep(ACCEPT_PAUSE).await;
             }
-        }
-        Listening::Quic(mut listener) => {
+            let Ok((pipe, remote)) = listener.accept().await else {
+                return;
+            };
+            let has_socket = has_socket(&remote);
+            pass_on(node, Arrival::Pipe(pipe), remote, has_socket).await;
+        },
+        Listening::Quic(mut listener, _permit) => {
             while let Some(knock) = listener.accept().await {
                 let remote = knock.remote().clone();
-                let arrival = Arrival::Quic(Box::new(knock));
-                node.send(Message::Accepted { arrival, remote }).await;
+                pass_on(node, Arrival::Quic(Box::new(knock)), remote, false).await;
             }
         }
     }
 }
 
-fn over_quic(secured: Secured) -> Session {
+async fn pass_on(node: &Core, arrival: Arrival, remote: Multiaddr, has_socket: bool) {
+    match node.quotas.arrival(has_socket) {
+        Ok(permit) => {
+            let accepted = Message::Accepted {
+                arrival,
+                remote,
+                permit,
+            };
+            node.send(accepted).await;
+        }
+        Err(reached) => debug!(%remote, %reached, "an inbound connection was refused"),
+    }
+}
+
+/// How long accepting pauses when few sockets are left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether a pipe to this address is a socket of its own.
+fn has_socket(address: &Multiaddr) -> bool {
+    !matches!(address.iter().next(), Some(Protocol::Memory(_)))
+}
+
+/// A session but for its permit.
+struct Made {
+    peer: PeerId,
+    key: PublicKey,
+    summary: Summary,
+    upgraded: message::Upgraded,
+}
+
+impl Made {
+    fn with(self, permit: ConnectionPermit) -> Session {
+        Session {
+            peer: self.peer,
+            key: self.key,
+            summary: self.summary,
+            carrier: Carrier::Pipe(self.upgraded),
+            permit,
+        }
+    }
+}
+
+fn over_quic(secured: Secured, permit: ConnectionPermit) -> Session {
     Session {
         peer: secured.peer,
         key: secured.key.clone(),
@@ -150,6 +214,7 @@ fn over_quic(secured: Secured) -> Session {
             round_trips: 1,
         },
         carrier: Carrier::Quic(secured),
+        permit,
     }
 }
 
@@ -173,7 +238,7 @@ async fn upgrade(
     role: Role,
     securities: Vec<Security>,
     expected: Option<PeerId>,
-) -> Result<Session, Failed> {
+) -> Result<Made, Failed> {
     let mut pipe = pnet::protect(node.swarm_key.as_ref(), pipe);
     let config = node.session_config.clone();
     let muxers = node.muxers.clone();
@@ -197,17 +262,17 @@ async fn upgrade(
                 .map_or_else(Failed::Upgrade, |()| AttemptError::Timeout.into()));
         }
     };
-    Ok(Session {
+    Ok(Made {
         peer: upgraded.peer,
         key: upgraded.key,
         summary: upgraded.summary,
-        carrier: Carrier::Pipe(message::Upgraded {
+        upgraded: message::Upgraded {
             pipe,
             sealer: upgraded.sealer,
             opener: upgraded.opener,
             mux: upgraded.mux,
             leftover: upgraded.leftover,
-        }),
+        },
     })
 }
 

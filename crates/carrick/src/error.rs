@@ -5,8 +5,8 @@ use std::{io, time::Duration};
 use carrick_session::{Code, NegotiateError, SecureError, Violation};
 use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId};
 
-use carrick_swarm::CloseReason;
 pub use carrick_swarm::{AttemptError, DialError};
+use carrick_swarm::{CloseReason, LimitReached};
 
 /// Why a connection is over, or takes no new streams.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -206,6 +206,9 @@ pub enum ListenError {
     /// The system gives the node no threads of its own, as [`Config::workers`](crate::Config::workers) asks.
     #[error("cannot start threads for the node: {0}")]
     Workers(String),
+    /// The node has as many sockets as it may have.
+    #[error(transparent)]
+    LimitReached(#[from] LimitReached),
     /// The identity's private key cannot sign.
     #[error("the identity key cannot be used to sign")]
     Identity,

@@ -1,14 +1,14 @@
 //! What the node tells its user unasked: one ordered stream for each who listens. It is bounded: who is too slow misses the
 //! oldest, and is told how many.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use carrick_session::Code;
 use carrick_swarm::{CloseReason, ConnectionId, DialError, Direction, Limit, Subject};
 use carrick_wire::{Multiaddr, PeerId};
 use tokio::sync::broadcast;
 
-use crate::{Changes, ConnectionError};
+use crate::{Changes, ConnectionError, quotas::Quotas};
 
 /// Something happened to the node. All who listen see the same events in the same order, the one in which the node decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,9 +132,6 @@ pub enum ConnectionEnd {
     Lost(ConnectionError),
 }
 
-/// Events kept for those who have not read them: about 200 KiB for a node. What is older, they miss.
-pub(crate) const EVENTS_MAX: usize = 1024;
-
 /// The events of a node from the moment of [`Node::events`](crate::Node::events) on. A receiver that does not read costs the
 /// node nothing: after 1024 more events it misses the oldest, and [`NodeEvent::Missed`] says how many, in their place.
 ///
@@ -157,14 +154,20 @@ pub(crate) const EVENTS_MAX: usize = 1024;
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Events(pub(crate) broadcast::Receiver<NodeEvent>);
+pub struct Events(
+    pub(crate) broadcast::Receiver<NodeEvent>,
+    pub(crate) Arc<Quotas>,
+);
 
 impl Events {
     /// The next event; `None` once the node is closed. Cancel-safe.
     pub async fn next(&mut self) -> Option<NodeEvent> {
         match self.0.recv().await {
             Ok(event) => Some(event),
-            Err(broadcast::error::RecvError::Lagged(count)) => Some(NodeEvent::Missed { count }),
+            Err(broadcast::error::RecvError::Lagged(count)) => {
+                self.1.count(Limit::Events, count);
+                Some(NodeEvent::Missed { count })
+            }
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }

@@ -72,6 +72,7 @@ mod inbound;
 mod incoming;
 mod info;
 mod limits;
+mod machine;
 mod message;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -90,6 +91,7 @@ mod pnet;
 #[path = "no_pnet.rs"]
 mod pnet;
 mod proofs;
+mod quotas;
 mod reputation;
 pub mod resolve;
 mod router;

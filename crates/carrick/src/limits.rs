@@ -1,13 +1,16 @@
-//! What a node's limits allow, what is used of them and what they have refused.
+//! What a node's limits allow, what is used of them and what they have refused: the swarm's, and those on what connections
+//! carry and cost.
 
-use carrick_swarm::Limits;
+use std::sync::PoisonError;
 
-use crate::Node;
+use carrick_swarm::{Limit, Limits};
+
+use crate::{Node, connection::Shared};
 
 impl Node {
-    /// All limits with what is used of them, as plain data and, when shown, as a table. What a closed node used is not
-    /// known any more. Costs the control task a look at every connection and dial: for people and for metrics, not for
-    /// every message.
+    /// All limits with what is used of them, as plain data and, when shown, as a table. What a closed node used of the
+    /// swarm's is not known any more. Costs a look at every connection and dial: for people and for metrics, not for every
+    /// message.
     ///
     /// ```
     /// # #[tokio::main]
@@ -23,7 +26,37 @@ impl Node {
     /// # }
     /// ```
     pub async fn limits(&self) -> Limits {
-        let of_swarm = self.core.with_swarm(|swarm, now| swarm.limits(now));
-        Limits::new(of_swarm.await.unwrap_or_default())
+        let core = &self.core;
+        let of_swarm = core.with_swarm(|swarm, now| swarm.limits(now)).await;
+        let mut all = of_swarm.unwrap_or_default();
+        let peers = core.peers.read().unwrap_or_else(PoisonError::into_inner);
+        let most = |count: &dyn Fn(&Shared) -> u64| {
+            peers
+                .values()
+                .map(|shared| count(shared))
+                .max()
+                .unwrap_or(0)
+        };
+        let quotas = &core.quotas;
+        all.extend(Limit::ALL.iter().filter_map(|limit| {
+            let used = match limit {
+                Limit::MemoryPerPeer => Some(most(&|shared| shared.share.memory())),
+                Limit::StreamsInboundPerPeer => Some(most(&|shared| shared.share.streams())),
+                Limit::NegotiationsPerConnection => {
+                    let max = quotas.max(*limit);
+                    Some(most(&|shared| {
+                        max.saturating_sub(shared.negotiations.available_permits() as u64)
+                    }))
+                }
+                Limit::StreamsInboundPerProtocol => Some(core.router.streams_of_busiest()),
+                Limit::FileDescriptors
+                | Limit::Memory
+                | Limit::StreamsInbound
+                | Limit::Negotiations => Some(quotas.used(*limit)),
+                _ => None,
+            };
+            quotas.usage(*limit, used)
+        }));
+        Limits::new(all)
     }
 }

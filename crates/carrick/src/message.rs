@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     AttemptError, Connection, ListenError,
+    quotas::{ConnectionPermit, Permit},
     target::Target,
     transport::{
         Listener, Pipe,
@@ -47,6 +48,7 @@ pub(crate) enum Message {
     Accepted {
         arrival: Arrival,
         remote: Multiaddr,
+        permit: ConnectionPermit,
     },
     AttemptProgress {
         attempt: AttemptId,
@@ -108,6 +110,7 @@ pub(crate) struct Session {
     pub(crate) key: PublicKey,
     pub(crate) summary: Summary,
     pub(crate) carrier: Carrier,
+    pub(crate) permit: ConnectionPermit,
 }
 
 /// What will carry its streams.
@@ -120,8 +123,8 @@ pub(crate) enum Carrier {
 /// What listens.
 #[derive(Debug)]
 pub(crate) enum Listening {
-    Pipes(Box<dyn Listener>),
-    Quic(QuicListener),
+    Pipes(Box<dyn Listener>, Permit),
+    Quic(QuicListener, Permit),
 }
 
 /// Who came in, before anything is known of it.

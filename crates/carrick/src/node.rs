@@ -304,7 +304,8 @@ impl Node {
     /// What happens from now on.
     pub fn events(&self) -> Events {
         let events = self.core.events.upgrade();
-        Events(events.map_or_else(|| broadcast::channel(1).1, |events| events.subscribe()))
+        let events = events.map_or_else(|| broadcast::channel(1).1, |events| events.subscribe());
+        Events(events, self.core.quotas.clone())
     }
 
     /// Closes the node: no new streams, open ones may finish for [`Config::drain_timeout`](crate::Config::drain_timeout), then every connection is

@@ -7,20 +7,22 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use carrick_protocols::{identify, packets, ping};
+use carrick_swarm::Limit;
 use carrick_wire::ProtocolId;
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::{AcceptError, Stream};
-
-/// Handler tasks of one protocol that run at once; further streams wait before they are confirmed.
-const HANDLERS_MAX: usize = 4096;
-/// Streams of one protocol that wait for [`Incoming::next`]; further ones wait before they are confirmed.
-pub(crate) const QUEUE_MAX: usize = 256;
+use crate::{
+    AcceptError, Stream,
+    quotas::{QUEUE_MAX, Quotas},
+};
 
 /// What a handler's future may end in.
 pub trait Outcome: Send {
@@ -45,27 +47,40 @@ type Handler = Arc<dyn Fn(Stream) -> BoxFuture<'static, Option<String>> + Send +
 /// Where the streams of one protocol go.
 #[derive(Clone)]
 enum Route {
-    Handler(Handler, Arc<Semaphore>),
-    Queue(mpsc::Sender<Stream>),
+    Handler(Handler, Arc<Semaphore>, Arc<AtomicU64>),
+    Queue(mpsc::Sender<Stream>, Arc<AtomicU64>),
     Ping,
     Identify,
     IdentifyPush,
-    Packets,
+    Packets(Arc<AtomicU64>),
 }
 
 /// Room for one stream, reserved before the protocol is confirmed.
 pub(crate) enum Place {
-    Handler(Handler, OwnedSemaphorePermit),
-    Queue(mpsc::OwnedPermit<Stream>),
+    Handler(Handler, OwnedSemaphorePermit, Arc<AtomicU64>),
+    Queue(mpsc::OwnedPermit<Stream>, Arc<AtomicU64>),
     Ping,
     Identify,
     IdentifyPush,
-    Packets,
+    Packets(Arc<AtomicU64>),
+}
+
+impl Place {
+    /// How many streams of a user's protocol are open.
+    pub(crate) fn streams(&self) -> Option<&Arc<AtomicU64>> {
+        match self {
+            Self::Handler(_, _, streams) | Self::Queue(_, streams) | Self::Packets(streams) => {
+                Some(streams)
+            }
+            Self::Ping | Self::Identify | Self::IdentifyPush => None,
+        }
+    }
 }
 
 pub(crate) struct Router {
     /// `None`: the node is closed.
     routes: RwLock<Option<Routes>>,
+    handlers_max: usize,
 }
 
 struct Routes {
@@ -76,7 +91,7 @@ struct Routes {
 
 impl Router {
     /// Knows the protocols that every node serves.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(handlers_max: usize) -> Self {
         let routes = [
             (ping::PROTOCOL, Route::Ping),
             (identify::PROTOCOL, Route::Identify),
@@ -87,6 +102,7 @@ impl Router {
                 streams: routes.into(),
                 packets: BTreeMap::new(),
             })),
+            handlers_max: handlers_max.min(Semaphore::MAX_PERMITS),
         }
     }
 
@@ -95,8 +111,11 @@ impl Router {
         F: Fn(Stream) -> R + Send + Sync + 'static,
         R: Future<Output: Outcome> + Send + 'static,
     {
-        let (handler, permits) = handling(handler);
-        self.add(vec![protocol], &Route::Handler(handler, permits))
+        let (handler, permits) = handling(handler, self.handlers_max);
+        self.add(
+            vec![protocol],
+            &Route::Handler(handler, permits, Arc::default()),
+        )
     }
 
     /// Registers who takes the control streams of one protocol's flows of packets.
@@ -115,14 +134,16 @@ impl Router {
         };
         for carrier in [packets::PROTOCOL, packets::STREAM_PROTOCOL] {
             let route = routes.streams.entry(carrier.clone());
-            if !matches!(route.or_insert(Route::Packets), Route::Packets) {
+            let packets = || Route::Packets(Arc::default());
+            if !matches!(route.or_insert_with(packets), Route::Packets(_)) {
                 return Err(AcceptError::AlreadyRegistered(carrier));
             }
         }
         if routes.packets.contains_key(&protocol) {
             return Err(AcceptError::AlreadyRegistered(protocol));
         }
-        routes.packets.insert(protocol, handling(handler));
+        let handling = handling(handler, self.handlers_max);
+        routes.packets.insert(protocol, handling);
         Ok(())
     }
 
@@ -143,7 +164,7 @@ impl Router {
         protocols: Vec<ProtocolId>,
     ) -> Result<mpsc::Receiver<Stream>, AcceptError> {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-        self.add(protocols, &Route::Queue(sender))?;
+        self.add(protocols, &Route::Queue(sender, Arc::default()))?;
         Ok(receiver)
     }
 
@@ -196,8 +217,23 @@ impl Router {
         Ok(())
     }
 
+    /// Streams of the protocol that has most of them.
+    pub(crate) fn streams_of_busiest(&self) -> u64 {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let all = routes.iter().flat_map(|routes| routes.streams.values());
+        let all = all.filter_map(|route| match route {
+            Route::Handler(_, _, streams) | Route::Queue(_, streams) | Route::Packets(streams) => {
+                Some(streams)
+            }
+            Route::Ping | Route::Identify | Route::IdentifyPush => None,
+        });
+        all.map(|streams| streams.load(Ordering::Relaxed))
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Waits for room; `None` when nobody accepts the protocol (any more).
-    pub(crate) async fn reserve(&self, protocol: &ProtocolId) -> Option<Place> {
+    pub(crate) async fn reserve(&self, protocol: &ProtocolId, quotas: &Quotas) -> Option<Place> {
         let route = self
             .routes
             .read()
@@ -207,20 +243,32 @@ impl Router {
             .get(protocol)?
             .clone();
         Some(match route {
-            Route::Handler(handler, permits) => {
-                Place::Handler(handler, permits.acquire_owned().await.ok()?)
+            Route::Handler(handler, permits, streams) => {
+                let limit = Limit::HandlersPerProtocol;
+                match permits.available_permits() {
+                    0 => drop(quotas.refuse(limit)),
+                    free => quotas.saw(limit, (self.handlers_max - free) as u64 + 1),
+                }
+                Place::Handler(handler, permits.acquire_owned().await.ok()?, streams)
             }
-            Route::Queue(sender) => Place::Queue(sender.reserve_owned().await.ok()?),
+            Route::Queue(sender, streams) => {
+                let limit = Limit::QueuePerProtocol;
+                match sender.capacity() {
+                    0 => drop(quotas.refuse(limit)),
+                    free => quotas.saw(limit, (QUEUE_MAX - free) as u64 + 1),
+                }
+                Place::Queue(sender.reserve_owned().await.ok()?, streams)
+            }
             Route::Ping => Place::Ping,
             Route::Identify => Place::Identify,
             Route::IdentifyPush => Place::IdentifyPush,
-            Route::Packets => Place::Packets,
+            Route::Packets(streams) => Place::Packets(streams),
         })
     }
 }
 
 /// A handler in the form that routes have, and its places.
-fn handling<F, R>(handler: F) -> (Handler, Arc<Semaphore>)
+fn handling<F, R>(handler: F, max: usize) -> (Handler, Arc<Semaphore>)
 where
     F: Fn(Stream) -> R + Send + Sync + 'static,
     R: Future<Output: Outcome> + Send + 'static,
@@ -229,7 +277,7 @@ where
         let handled = handler(stream);
         Box::pin(async move { handled.await.error() })
     });
-    (handler, Arc::new(Semaphore::new(HANDLERS_MAX)))
+    (handler, Arc::new(Semaphore::new(max)))
 }
 
 impl fmt::Debug for Router {

@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     StreamError,
     connection::{Channel, Shared},
+    quotas::StreamPermit,
 };
 
 #[cfg(feature = "futures-io")]
@@ -66,6 +67,8 @@ pub struct Stream {
     /// Received and not read yet.
     chunk: Bytes,
     held: bool,
+    /// A peer's stream counts as long as it is here.
+    permit: Option<StreamPermit>,
 }
 
 impl Stream {
@@ -97,7 +100,13 @@ impl Stream {
             unconfirmed: None,
             chunk: Bytes::new(),
             held: true,
+            permit: None,
         }
+    }
+
+    /// Counts it until it is dropped.
+    pub(crate) fn count(&mut self, permit: StreamPermit) {
+        self.permit = Some(permit);
     }
 
     /// Who is on the other end.

@@ -30,6 +30,7 @@ pub(crate) mod quic;
 #[path = "transport/no_quic.rs"]
 pub(crate) mod quic;
 mod shared;
+pub(crate) mod shortage;
 mod tcp;
 #[cfg(unix)]
 mod unix;

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use carrick::{
-    IntoAddress, Multiaddr, Node, NodeEvent, Packets, Protocol, Stream,
+    Config, IntoAddress, Multiaddr, Node, NodeEvent, Packets, Protocol, Stream,
     perf::{self, Header},
 };
 use serde_json::json;
@@ -22,6 +22,7 @@ Examples:
                                                           WebSocket over TLS, with the certificate of a web server
   carrick listen /unix/tmp/carrick.sock                   a Unix socket, for the processes of one user on one machine
   carrick listen --swarm-key swarm.key                    a private network: only nodes with this key can connect
+  carrick listen --max-connections 100                    on a machine that has other things to do
   carrick listen --perf                                   for `carrick perf` from elsewhere
   carrick listen --metrics 9184                           figures for Prometheus, for this machine alone
 
@@ -53,6 +54,10 @@ pub(crate) struct Args {
     /// there; one process at a time may use it.
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// Connections at most: two thirds for those who dial this node, one third for those whom it dials. Without it, as many
+    /// as the machine's memory and the process's file descriptors allow, 768 at most.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    max_connections: Option<u32>,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -68,6 +73,10 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     );
     let echo = |packets: Packets| async move { packets.echo().await };
     let mut builder = builder.handle_packets(ECHO_PACKETS, echo);
+    if let Some(connections) = args.max_connections {
+        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        builder = builder.config(Config::default().with_connections_max(connections));
+    }
     if let Some(file) = &args.key {
         builder = builder.identity(key::load(file)?);
     }

@@ -51,3 +51,4 @@ pub use proofs::{NoProofs, Proofs};
 pub use secure::{Opener, Sealer, Security};
 pub use tls::TlsIdentity;
 pub use upgrade::{Summary, Upgrade, Upgraded};
+pub use yamux::window::WindowPool;

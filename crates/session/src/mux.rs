@@ -4,14 +4,14 @@
 //! `poll_transmit`, streams everything else. After any call, drain `poll_event`; a timer runs `handle_timeout` at
 //! `poll_timeout`. Calls that would have to wait return at once and an event says when to try again.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use carrick_wire::ProtocolId;
 
 use crate::{
     Code, Config, Event, Key, Layout, NegotiateError, OpenError, Read, Records, Role, StreamError,
-    Violation, mplex::Mplex, negotiate::Dialer, yamux::Yamux,
+    Violation, WindowPool, mplex::Mplex, negotiate::Dialer, yamux::Yamux,
 };
 
 /// Yamux or mplex, perhaps with the peer's answer to an optimistic proposal of it still under way.
@@ -116,6 +116,22 @@ impl Mux {
         data: &[u8],
     ) -> Result<Option<usize>, StreamError> {
         each!(mut self, mux => mux.write(key, head, data))
+    }
+
+    /// Lets windows grow only as far as the pool lends. Mplex has none.
+    pub fn set_window_pool(&mut self, pool: Arc<dyn WindowPool>) {
+        match &mut self.kind {
+            Kind::Yamux(yamux) => yamux.windows.set_pool(pool),
+            Kind::Mplex(_) => {}
+        }
+    }
+
+    /// How many streams of the peer's were one too many since this was asked last.
+    pub fn take_refused(&mut self) -> u64 {
+        match &mut self.kind {
+            Kind::Yamux(yamux) => std::mem::take(&mut yamux.refused),
+            Kind::Mplex(_) => 0,
+        }
     }
 
     /// Takes the next bytes that were received.

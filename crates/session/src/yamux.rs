@@ -29,7 +29,7 @@ use crate::{
 mod frames;
 mod ids;
 pub(crate) mod limits;
-mod window;
+pub(crate) mod window;
 
 /// specs/yamux#ack-backlog: streams that we may have open without an answer.
 const ACK_BACKLOG: usize = 256;
@@ -46,7 +46,9 @@ pub(crate) struct Yamux {
     decoder: Decoder,
     outbox: Outbox,
     last_frame: Option<LastFrame>,
-    windows: Windows,
+    pub(crate) windows: Windows,
+    /// Streams of the peer's that were one too many, since somebody asked.
+    pub(crate) refused: u64,
     pinger: Pinger,
     counts: Counts,
     resets: Budget,
@@ -113,6 +115,7 @@ impl Yamux {
             outbox: Outbox::new(layout, config),
             last_frame: None,
             windows: Windows::new(config),
+            refused: 0,
             pinger: Pinger::new(config, now),
             counts: Counts {
                 inbound_max: config.inbound_streams_max,
@@ -479,6 +482,7 @@ impl Yamux {
             (self.counts.inbound >= self.counts.inbound_max).then_some(Code::LIMIT)
         };
         if let Some(code) = refusal {
+            self.refused += u64::from(code == Code::LIMIT);
             self.send(Kind::WindowUpdate, Flags::RST, id, code.0);
             return Ok(());
         }

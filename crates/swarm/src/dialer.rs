@@ -443,6 +443,7 @@ impl Dialer {
                 | AttemptError::NoTransport
                 | AttemptError::NotBuilt(_)
                 | AttemptError::PrivateNetwork
+                | AttemptError::LimitReached(_)
         );
         if !untried {
             // Who answers is there, even if it is somebody else.

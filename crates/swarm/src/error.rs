@@ -105,6 +105,9 @@ pub enum AttemptError {
     /// We are in a private network, and connections to this address cannot be hidden under its key.
     #[error("cannot be part of a private network; use TCP or WebSocket")]
     PrivateNetwork,
+    /// We have as many sockets, or as little memory left, as we may have.
+    #[error(transparent)]
+    LimitReached(#[from] LimitReached),
     /// No connection in time; or its turn had not come when the whole dial's time was up.
     #[error("timed out")]
     Timeout,

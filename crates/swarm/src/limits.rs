@@ -68,6 +68,21 @@ limits! {
     PeerAddressesConnected: "peer_addresses_connected", Peer, Count, "addresses of one connected peer";
     PeerValues: "peer_values", Peer, Count, "values that the user keeps of one peer";
     PeerValuesBytes: "peer_values_bytes", Peer, Bytes, "bytes of the values that the user keeps of one peer, and of their names";
+    FileDescriptors: "file_descriptors", Global, Count, "sockets of connections, dials and listeners";
+    Memory: "memory", Global, Bytes, "bytes for connections and the growth of their receive windows";
+    MemoryPerPeer: "memory_per_peer", Peer, Bytes, "bytes that the receive windows of one peer grow by";
+    ReceiveWindows: "receive_windows", Connection, Bytes, "bytes that the receive windows of one connection grow by";
+    SendBuffer: "send_buffer", Connection, Bytes, "unsent bytes of one connection, beyond which writers wait";
+    StreamsInbound: "streams_inbound", Global, Count, "inbound streams";
+    StreamsInboundPerPeer: "streams_inbound_per_peer", Peer, Count, "inbound streams of one peer";
+    StreamsInboundPerProtocol: "streams_inbound_per_protocol", Protocol, Count, "inbound streams of one protocol";
+    StreamsInboundPerConnection: "streams_inbound_per_connection", Connection, Count, "inbound streams of one connection";
+    StreamsOutboundPerConnection: "streams_outbound_per_connection", Connection, Count, "outbound streams of one connection";
+    Negotiations: "negotiations", Global, Count, "inbound streams whose protocol is not agreed on";
+    NegotiationsPerConnection: "negotiations_per_connection", Connection, Count, "inbound streams of one connection whose protocol is not agreed on";
+    HandlersPerProtocol: "handlers_per_protocol", Protocol, Count, "handlers of one protocol that run";
+    QueuePerProtocol: "queue_per_protocol", Protocol, Count, "inbound streams of one protocol that wait to be accepted";
+    Events: "events", Global, Count, "events that wait for one who listens";
 }
 
 /// Of what there is one count.
@@ -134,7 +149,7 @@ pub struct Usage {
     pub used: Option<u64>,
     /// The most that was ever used.
     pub peak: u64,
-    /// How often it has refused, or made something older give way.
+    /// How often it has refused, kept something waiting, or made something older give way.
     pub refused: u64,
 }
 

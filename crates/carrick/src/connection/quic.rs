@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -26,7 +26,8 @@ use tokio::{
 use super::{CLOSE_TIMEOUT, Channel, Datagrams, Phase, Shared, idle_tick};
 use crate::{
     ConnectionError,
-    transport::quic::{Secured, Tickets, streams_at_first},
+    quotas::{Lent, Share},
+    transport::quic::{Secured, Tickets, WINDOW_AT_FIRST, connection_window, streams_at_first},
 };
 
 pub(crate) use self::channel::{QuicChannel, Role};
@@ -41,6 +42,9 @@ pub(crate) struct Quic {
     datagrams: Arc<Datagrams>,
     outbound_max: usize,
     inbound_max: usize,
+    /// What the peer may send unread, and what of that is lent by the node.
+    window_max: u32,
+    lent: OnceLock<Lent>,
     /// Streams of ours that the peer cannot know of yet, since nothing was said on them.
     unspoken: AtomicUsize,
     /// Told when an open that waits is worth trying again, and when there are news for the task.
@@ -94,6 +98,8 @@ impl Quic {
             connection,
             outbound_max,
             inbound_max: streams_max,
+            window_max: connection_window(config),
+            lent: OnceLock::new(),
             linger: config.linger,
             unspoken: AtomicUsize::new(0),
             changed: Notify::new(),
@@ -213,6 +219,16 @@ impl Quic {
     /// The connection itself, for what is no stream: its measurements.
     pub(crate) fn connection(&self) -> &quinn::Connection {
         &self.connection
+    }
+
+    /// From the first user's stream on the peer may send more unread, as far as there is memory for it.
+    pub(crate) fn widen(&self, share: &Arc<Share>) {
+        let lent = share.lend(self.window_max.saturating_sub(WINDOW_AT_FIRST));
+        if lent.bytes() > 0 {
+            let window = WINDOW_AT_FIRST.saturating_add(lent.bytes());
+            self.connection.set_receive_window(window.into());
+            let _ = self.lent.set(lent);
+        }
     }
 
     /// Takes no more streams.
@@ -433,6 +449,9 @@ pub(crate) async fn run(
                 Ok((send, recv)) => {
                     quic.datagrams.count_accepted();
                     let channel = quic.admit(send, recv);
+                    if channel.is_none() && quic.is_open() {
+                        shared.refuse_stream();
+                    }
                     channel.map(|channel| Channel::Quic(Box::new(channel))).into_iter().for_each(&mut incoming);
                 }
                 Err(error) => return shared.lose(connection_error(error)),

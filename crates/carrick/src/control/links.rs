@@ -18,11 +18,17 @@ use crate::{
     dial, identify, inbound,
     message::{Arrival, Carrier, Halves, Message, Session},
     metrics::Tally,
+    quotas::{ConnectionPermit, Share},
 };
 
 impl Control {
     /// Admission comes before the first byte is read, and before QUIC's handshake.
-    pub(super) fn accepted(&mut self, arrival: Arrival, remote: Multiaddr) {
+    pub(super) fn accepted(
+        &mut self,
+        arrival: Arrival,
+        remote: Multiaddr,
+        permit: ConnectionPermit,
+    ) {
         let validated = arrival.is_validated();
         let pending = match self.swarm.admit(Instant::now(), &remote, validated) {
             Ok(pending) => pending,
@@ -34,7 +40,7 @@ impl Control {
         };
         let (node, begun) = (self.node.clone(), Instant::now());
         self.tasks.spawn(async move {
-            let upgraded = caught(dial::upgrade_inbound(&node, arrival)).await;
+            let upgraded = caught(dial::upgrade_inbound(&node, arrival, permit)).await;
             let result = upgraded.unwrap_or(Err(AttemptError::Aborted)).map(Box::new);
             if let Ok(session) = &result {
                 node.metrics.upgraded(&remote, &session.summary, begun);
@@ -57,6 +63,10 @@ impl Control {
         };
         let peer = session.peer;
         let outbound_max = self.node.config.session.outbound_streams_max;
+        let another = self.swarm.connections(&peer).next();
+        let another = another.and_then(|(id, _)| self.connections.get(&id));
+        let share = another.map(|shared| shared.share.clone());
+        let share = share.unwrap_or_else(|| Share::new(self.node.quotas.clone()));
         let details = connection::Origin {
             id,
             peer,
@@ -67,10 +77,11 @@ impl Control {
             outbound_max,
             hurry: self.hurry.clone(),
             negotiation_timeout: self.node.config.negotiation_timeout,
+            share: share.clone(),
             tally: Tally::new(&self.node.metrics, &address),
         };
         let span = debug_span!("connection", %peer, id = id.0);
-        let (link, halves) = self.link(session.carrier);
+        let (link, halves) = self.link(session.carrier, share);
         let shared = Arc::new(Shared::new(details, link));
         shared.set_outbound_max(outbound_max.min(identify::FOREIGN_STREAMS_MAX));
         self.connections.insert(id, shared.clone());
@@ -86,15 +97,16 @@ impl Control {
             shared.lose(ConnectionError::Closed);
         }
         // Only now: no stream of a peer is served before the peer is let in.
-        self.start(&shared, halves, admitted, span);
+        self.start(&shared, halves, admitted, session.permit, span);
         self.watch_duplicates(peer);
     }
 
     /// What will carry the connection's streams, and what a muxer leaves to its reader and writer.
-    fn link(&self, carrier: Carrier) -> (Link, Option<Halves>) {
+    fn link(&self, carrier: Carrier, share: Arc<Share>) -> (Link, Option<Halves>) {
         match carrier {
             Carrier::Pipe(upgraded) => {
-                let (mux, halves) = upgraded.split();
+                let (mut mux, halves) = upgraded.split();
+                mux.set_window_pool(share);
                 (Link::Muxed(Muxed::new(mux)), Some(halves))
             }
             Carrier::Quic(secured) => {
@@ -106,12 +118,19 @@ impl Control {
     }
 
     /// Starts the connection's tasks.
-    fn start(&self, shared: &Arc<Shared>, halves: Option<Halves>, lingers: bool, span: Span) {
+    fn start(
+        &self,
+        shared: &Arc<Shared>,
+        halves: Option<Halves>,
+        lingers: bool,
+        permit: ConnectionPermit,
+        span: Span,
+    ) {
         let idle_timeout = self.node.config.idle_timeout;
         let incoming = self.server(shared);
         let Some(halves) = halves else {
             let run = quic::run(shared.clone(), idle_timeout, incoming);
-            return self.spawn_last(shared, run, span);
+            return self.spawn_last(shared, run, permit, span);
         };
         let write = writer::run(shared.clone(), halves.pipe.writer, halves.sealer);
         let write = caught_or_lost(shared.clone(), write).instrument(span.clone());
@@ -125,7 +144,7 @@ impl Control {
             incoming,
         };
         let run = duo::run(shared.clone(), Box::pin(reader.run()), Box::pin(write));
-        self.spawn_last(shared, run, span);
+        self.spawn_last(shared, run, permit, span);
     }
 
     /// Serves every stream that the peer opens.
@@ -142,11 +161,16 @@ impl Control {
         &self,
         shared: &Arc<Shared>,
         run: impl Future<Output = ()> + Send + 'static,
+        permit: ConnectionPermit,
         span: Span,
     ) {
         let (node, connection) = (self.node.clone(), shared.id);
         let run = caught_or_lost(shared.clone(), run);
-        let run = run.map(move |()| node.post(Message::Ended { connection }));
+        let run = run.map(move |()| {
+            // What it ran with is gone by now.
+            drop(permit);
+            node.post(Message::Ended { connection });
+        });
         tokio::spawn(run.instrument(span));
     }
 

@@ -32,8 +32,8 @@ impl Control {
     ) {
         let outcome = result.map(|listening| {
             let addresses = match &listening {
-                Listening::Pipes(listener) => listener.addresses(),
-                Listening::Quic(listener) => listener.addresses().to_vec(),
+                Listening::Pipes(listener, _) => listener.addresses(),
+                Listening::Quic(listener, _) => listener.addresses().to_vec(),
             };
             self.set_addresses(|all| all.extend_from_slice(&addresses));
             for address in addresses.clone() {

@@ -107,6 +107,7 @@ pub(super) fn dial_error(error: &AttemptError) -> &'static str {
         | AttemptError::PrivateNetwork
         | AttemptError::OwnAddress
         | AttemptError::Skipped(_)
+        | AttemptError::LimitReached(_)
         | AttemptError::Name(_) => "other",
     }
 }

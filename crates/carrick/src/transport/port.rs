@@ -16,13 +16,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::timeout,
 };
+
+use super::shortage::Shortage;
 
 /// Connections that the kernel queues for us between two accepts.
 const BACKLOG: i32 = 1024;
-/// How long accepting pauses when the process has run out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a socket at a shared port may take to say its first byte.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Sockets at a shared port that have not said it; further ones are closed.
@@ -52,6 +52,7 @@ impl Port {
 
     /// The next socket, without Nagle's delay. Cancel-safe.
     pub(super) async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let mut shortage = Shortage::default();
         loop {
             let accepted = match self {
                 Self::Own(listener) => listener.accept().await,
@@ -61,11 +62,14 @@ impl Port {
                     accepted = place.shared.listener.accept() => accepted,
                 },
             };
-            let Ok((stream, remote)) = accepted else {
-                // A failed accept concerns one connection or a passing shortage, never the listener.
-                sleep(ACCEPT_PAUSE).await;
-                continue;
+            let (stream, remote) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    shortage.wait(&error).await;
+                    continue;
+                }
             };
+            shortage.over();
             match self {
                 _ if stream.set_nodelay(true).is_err() => {}
                 Self::Own(_) => return (stream, remote),

@@ -29,7 +29,10 @@ use super::tcp;
 use crate::proofs::RecentProofs;
 
 use self::sessions::Sessions;
-pub(crate) use self::{config::streams_at_first, sessions::Tickets};
+pub(crate) use self::{
+    config::{WINDOW_AT_FIRST, connection_window, streams_at_first},
+    sessions::Tickets,
+};
 pub(crate) use quinn::Connection;
 
 mod config;

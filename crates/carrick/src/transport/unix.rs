@@ -13,7 +13,6 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use carrick_wire::address::unix;
@@ -25,7 +24,7 @@ use tokio::{
     net::{UnixListener, UnixStream, unix::OwnedReadHalf},
 };
 
-use super::{Listener, Pipe, PipeRead, Transport};
+use super::{Listener, Pipe, PipeRead, Transport, shortage::Shortage};
 
 /// Unix sockets. A listener's file belongs to its user alone (mode 600), takes the place of one that nobody answers on,
 /// and is removed with the listener.
@@ -97,12 +96,12 @@ impl Listener for UnixAccept {
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Pipe, Multiaddr)>> {
         Box::pin(async move {
+            let mut shortage = Shortage::default();
             loop {
-                // A failed accept concerns one connection or a passing shortage, never the listener.
                 match self.listener.accept().await {
                     // Who connects has no address; the listener's says how it came.
                     Ok((stream, _)) => return Ok((pipe(stream), self.address())),
-                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                    Err(error) => shortage.wait(&error).await,
                 }
             }
         })
@@ -173,5 +172,3 @@ fn path(address: &Multiaddr) -> Option<PathBuf> {
 
 /// Connections that the kernel queues for us between two accepts.
 const BACKLOG: i32 = 1024;
-/// How long accepting pauses when the process has run out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

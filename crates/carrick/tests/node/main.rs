@@ -15,6 +15,7 @@ mod features;
 mod hostile;
 mod idle;
 mod keeping;
+mod limits;
 mod listen;
 #[cfg(all(feature = "metrics", feature = "quic"))]
 mod metrics;

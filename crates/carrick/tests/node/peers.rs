@@ -188,6 +188,10 @@ fn outbound_connections_and_dials_stop_at_their_limits() {
         let text =
             "at most 2 outbound connections, with one for each dial (limit connections_outbound)";
         assert_eq!(error.to_string(), text);
+        assert_eq!(
+            error.to_string(),
+            "at most 2 outbound connections, with one for each dial (limit connections_outbound)"
+        );
 
         let mut config = Config::default();
         config.swarm.dials_max = 1;
@@ -196,7 +200,7 @@ fn outbound_connections_and_dials_stop_at_their_limits() {
         let mut first = Box::pin(client.dial(address));
         assert!(futures::poll!(&mut first).is_pending());
         let error = soon(echo(&client, &servers[0], b"two")).await.unwrap_err();
-        assert_eq!(error.to_string(), "too many dials are running");
+        assert_eq!(error.to_string(), "at most 1 running dials (limit dials)");
         drop(first);
         soon(echo(&client, &servers[0], b"room again"))
             .await

@@ -5,20 +5,36 @@
 //! comes out of one budget and returns to it when streams end. No stream takes more of it than its share among those that
 //! carry much, so that equal streams get equal windows, and with them equal speed.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use carrick_wire::yamux::INITIAL_WINDOW;
 
 use crate::{Config, Violation};
 
+/// The memory that all connections of a node grow their windows into. Asked when a window grows, never for a frame; called
+/// from any thread.
+pub trait WindowPool: fmt::Debug + Send + Sync {
+    /// Takes so many bytes, if there are as many for this connection.
+    fn take(&self, bytes: u32) -> bool;
+
+    /// Gives back what was taken.
+    fn give_back(&self, bytes: u32);
+}
+
 #[derive(Debug)]
-pub(super) struct Windows {
+pub(crate) struct Windows {
     stream_max: u32,
     budget_max: u32,
     /// What is left of it.
     budget: u32,
     /// Streams that were refilled at least once.
     carrying: u32,
+    /// What the budget comes out of; without one it is our own.
+    pool: Option<Arc<dyn WindowPool>>,
 }
 
 impl Windows {
@@ -28,7 +44,13 @@ impl Windows {
             budget_max: config.window_budget,
             budget: config.window_budget,
             carrying: 0,
+            pool: None,
         }
+    }
+
+    /// From now on windows grow only as far as the pool lends; call it before they do.
+    pub(crate) fn set_pool(&mut self, pool: Arc<dyn WindowPool>) {
+        self.pool = Some(pool);
     }
 
     pub(super) fn stream_max(&self) -> u32 {
@@ -52,7 +74,7 @@ impl Windows {
         let grown = window.saturating_mul(2).min(self.stream_max).min(share);
         let grown = grown.max(window);
         match self.budget.checked_sub(grown - window) {
-            Some(left) if fast => {
+            Some(left) if fast && grown > window && self.take(grown - window) => {
                 self.budget = left;
                 grown
             }
@@ -60,10 +82,28 @@ impl Windows {
         }
     }
 
+    fn take(&self, bytes: u32) -> bool {
+        self.pool.as_ref().is_none_or(|pool| pool.take(bytes))
+    }
+
     /// The stream has ended.
     pub(super) fn give_back(&mut self, window: u32, refilled: Option<Instant>) {
-        self.budget += window - INITIAL_WINDOW;
+        let grown = window - INITIAL_WINDOW;
+        self.budget += grown;
+        if let Some(pool) = self.pool.as_ref().filter(|_| grown > 0) {
+            pool.give_back(grown);
+        }
         self.carrying -= u32::from(refilled.is_some());
+    }
+}
+
+impl Drop for Windows {
+    /// Streams that are still open end with their connection.
+    fn drop(&mut self) {
+        let grown = self.budget_max - self.budget;
+        if let Some(pool) = self.pool.as_ref().filter(|_| grown > 0) {
+            pool.give_back(grown);
+        }
     }
 }
 

@@ -1,8 +1,14 @@
 //! Flow control: yamux windows on links with latency, and what mplex does without any.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use carrick_session::{Code, Config, Event, Key, OpenError, Read, StreamError};
+use carrick_session::{Code, Config, Event, Key, OpenError, Read, StreamError, WindowPool};
 
 use crate::pair::{DIALER, LISTENER, MPLEX, Pair, YAMUX};
 
@@ -107,6 +113,40 @@ fn windows_do_not_grow_for_a_sender_that_does_not_fill_them() {
         .write_some(keys[0].0, &vec![0; 1 << 20])
         .unwrap();
     assert!(sent <= WINDOW, "{sent}");
+}
+
+/// A mebibyte for all.
+#[derive(Debug, Default)]
+struct OneMebibyte(AtomicU32);
+
+impl WindowPool for OneMebibyte {
+    fn take(&self, bytes: u32) -> bool {
+        let more = |taken: u32| taken.checked_add(bytes).filter(|taken| *taken <= 1 << 20);
+        self.0.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self, bytes: u32) {
+        self.0.fetch_sub(bytes, Relaxed);
+    }
+}
+
+#[test]
+fn windows_grow_only_as_far_as_the_pool_lends_which_gets_it_back() {
+    let pool = Arc::new(OneMebibyte::default());
+    let (mut pair, keys) = acked(&roomy(), 2);
+    pair.listener().mux.set_window_pool(pool.clone());
+    pair.latency = Duration::from_millis(50);
+    transfer(&mut pair, keys[0], Duration::from_secs(3));
+    // From 256 KiB to 512 KiB and to a mebibyte; twice that is more than is left.
+    assert_eq!(pool.0.load(Relaxed), 768 << 10);
+    transfer(&mut pair, keys[1], Duration::from_secs(3));
+    assert_eq!(pool.0.load(Relaxed), 1 << 20);
+    pair.release(DIALER, keys[0].0);
+    pair.release(LISTENER, keys[0].1);
+    pair.pass(Duration::from_secs(1), |_| ());
+    assert_eq!(pool.0.load(Relaxed), 256 << 10);
+    drop(pair);
+    assert_eq!(pool.0.load(Relaxed), 0, "with the connection goes the rest");
 }
 
 #[test]

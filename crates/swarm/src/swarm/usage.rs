@@ -64,6 +64,21 @@ impl Swarm {
             Limit::PeerAddressesConnected => (None, config.addresses_connected_max),
             Limit::PeerValues => (None, config.metadata_values_max),
             Limit::PeerValuesBytes => (None, config.metadata_bytes_max),
+            Limit::FileDescriptors
+            | Limit::Memory
+            | Limit::MemoryPerPeer
+            | Limit::ReceiveWindows
+            | Limit::SendBuffer
+            | Limit::StreamsInbound
+            | Limit::StreamsInboundPerPeer
+            | Limit::StreamsInboundPerProtocol
+            | Limit::StreamsInboundPerConnection
+            | Limit::StreamsOutboundPerConnection
+            | Limit::Negotiations
+            | Limit::NegotiationsPerConnection
+            | Limit::HandlersPerProtocol
+            | Limit::QueuePerProtocol
+            | Limit::Events => return None,
         };
         Some(self.out.counters.limits.usage(limit, used, max))
     }

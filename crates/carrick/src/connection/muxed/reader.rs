@@ -150,11 +150,15 @@ impl Input {
         let now = Instant::now();
         let plain = &mut self.plain;
         let recv = |state: &mut State| {
-            plain
-                .drain(..)
-                .try_for_each(|bytes| state.mux.recv(now, bytes))
+            let mut plain = plain.drain(..);
+            let received = plain.try_for_each(|bytes| state.mux.recv(now, bytes));
+            (received, state.mux.take_refused())
         };
-        self.shared.muxed().with_incoming(incoming, recv)?;
+        let (received, refused) = self.shared.muxed().with_incoming(incoming, recv);
+        for _ in 0..refused {
+            self.shared.refuse_stream();
+        }
+        received?;
         ended
     }
 

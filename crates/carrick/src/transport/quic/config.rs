@@ -16,13 +16,13 @@ pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(UDP_PAYLOAD_MAX).minimum_change(MTU_STEP);
     // A stream that nobody reads may hold all of its window, and must leave some of the connection's to the others.
-    let connection_window = session.window_budget.clamp(2 * WINDOW_MIN, WINDOW_MAX);
+    let connection_window = connection_window(session);
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(varint(streams_at_first(session)))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(window(session.stream_window_max, connection_window / 2))
-        .receive_window(connection_window.into())
+        .receive_window(WINDOW_AT_FIRST.into())
         .send_window(SEND_WINDOW)
         .max_idle_timeout(idle.try_into().ok())
         .keep_alive_interval(Some(keep_alive))
@@ -31,6 +31,14 @@ pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
         .mtu_discovery_config(Some(mtu));
     config
 }
+
+/// What a peer may send unread on one connection, once somebody uses it and if there is memory for it.
+pub(crate) fn connection_window(session: &carrick_session::Config) -> u32 {
+    session.window_budget.clamp(2 * WINDOW_MIN, WINDOW_MAX)
+}
+
+/// The same before: enough for what every node speaks.
+pub(crate) const WINDOW_AT_FIRST: u32 = 2 * WINDOW_MIN;
 
 /// Streams that a new connection allows the peer; all when it uses half of them. `quinn` keeps a place for each one that it
 /// allows, which an idle connection would pay for: so many fit into a table of 64 places, of which it fills 56, beside a few

@@ -218,6 +218,21 @@ fn scenario(limit: Limit) -> Option<Scenario> {
         | Limit::PeerAddressesConnected
         | Limit::PeerValues
         | Limit::PeerValuesBytes => of_peers(limit),
+        Limit::FileDescriptors
+        | Limit::Memory
+        | Limit::MemoryPerPeer
+        | Limit::ReceiveWindows
+        | Limit::SendBuffer
+        | Limit::StreamsInbound
+        | Limit::StreamsInboundPerPeer
+        | Limit::StreamsInboundPerProtocol
+        | Limit::StreamsInboundPerConnection
+        | Limit::StreamsOutboundPerConnection
+        | Limit::Negotiations
+        | Limit::NegotiationsPerConnection
+        | Limit::HandlersPerProtocol
+        | Limit::QueuePerProtocol
+        | Limit::Events => return None,
     })
 }
 

@@ -1,0 +1,381 @@
+//! Every limit on what connections carry and cost, at N, at N + 1 and after release. A limit without a test does not compile.
+
+use std::{future::Future, time::Duration};
+
+use carrick::{Code, Config, Limit, Node, NodeEvent, OpenError, Stream, StreamError, Usage};
+use carrick_session::{Key, Read, StreamError as RawError};
+use futures::future::{FutureExt, LocalBoxFuture};
+
+use crate::common::{
+    raw::{Raw, proposal},
+    *,
+};
+
+/// Where a limit is tested.
+enum Proof {
+    Here(fn() -> LocalBoxFuture<'static, ()>),
+    /// With the swarm, or what it belongs to.
+    There(&'static str),
+}
+
+fn proof(limit: Limit) -> Proof {
+    const SWARM: Proof = Proof::There("carrick-swarm: swarm::tests::registry");
+    match limit {
+        Limit::ConnectionsInbound
+        | Limit::ConnectionsOutbound
+        | Limit::ConnectionsPending
+        | Limit::ConnectionsPerPeer
+        | Limit::ConnectionsPerIp
+        | Limit::ConnectionsPerSite
+        | Limit::ConnectionRatePerIp
+        | Limit::ConnectionRatePerSite
+        | Limit::ConnectionRateSubnets
+        | Limit::Dials
+        | Limit::HearsayDials
+        | Limit::DialAddresses
+        | Limit::DialAttempts
+        | Limit::DialBackoffs
+        | Limit::NameDepth
+        | Limit::NameLookups
+        | Limit::NameRecords
+        | Limit::NameRecordBytes
+        | Limit::NameAddresses
+        | Limit::Peers
+        | Limit::PeersBytes
+        | Limit::PeerAddresses
+        | Limit::PeerAddressesConnected
+        | Limit::PeerValues
+        | Limit::PeerValuesBytes => SWARM,
+        Limit::FileDescriptors => {
+            Proof::Here(|| dials(limit_of_sockets, Limit::FileDescriptors).boxed_local())
+        }
+        Limit::Memory => Proof::Here(|| dials(limit_of_memory, Limit::Memory).boxed_local()),
+        Limit::MemoryPerPeer => Proof::There("carrick: limits::tests"),
+        Limit::ReceiveWindows => Proof::There("carrick-session: flow"),
+        Limit::SendBuffer => Proof::There("carrick-session: flow"),
+        Limit::StreamsInbound => Proof::Here(|| {
+            streams(
+                |config| config.streams_inbound_max = 2,
+                Limit::StreamsInbound,
+            )
+            .boxed_local()
+        }),
+        Limit::StreamsInboundPerPeer => Proof::Here(|| {
+            let set = |config: &mut Config| config.streams_inbound_per_peer_max = 2;
+            streams(set, Limit::StreamsInboundPerPeer).boxed_local()
+        }),
+        Limit::StreamsInboundPerProtocol => Proof::Here(|| {
+            let set = |config: &mut Config| config.streams_inbound_per_protocol_max = 2;
+            streams(set, Limit::StreamsInboundPerProtocol).boxed_local()
+        }),
+        Limit::StreamsInboundPerConnection => Proof::Here(|| {
+            let set = |config: &mut Config| config.session.inbound_streams_max = 2;
+            streams(set, Limit::StreamsInboundPerConnection).boxed_local()
+        }),
+        Limit::StreamsOutboundPerConnection => Proof::Here(|| outbound_streams().boxed_local()),
+        Limit::Negotiations => Proof::Here(|| negotiations().boxed_local()),
+        Limit::NegotiationsPerConnection => Proof::Here(|| negotiations_of_one().boxed_local()),
+        Limit::HandlersPerProtocol => Proof::Here(|| handlers().boxed_local()),
+        Limit::QueuePerProtocol => Proof::Here(|| queue().boxed_local()),
+        Limit::Events => Proof::Here(|| events().boxed_local()),
+    }
+}
+
+#[test]
+fn every_limit_holds_at_n_and_at_one_more_and_after_release() {
+    for &limit in Limit::ALL {
+        match proof(limit) {
+            Proof::Here(test) => {
+                eprintln!("{limit}");
+                run(test());
+            }
+            Proof::There(place) => eprintln!("{limit}: {place}"),
+        }
+    }
+}
+
+#[test]
+fn every_limit_is_in_the_list_and_the_list_is_a_table() {
+    run(async {
+        let node = client().await;
+        let limits = node.limits().await;
+        let listed: Vec<_> = limits.iter().map(|usage| usage.limit).collect();
+        assert_eq!(listed, Limit::ALL);
+        assert_eq!(limits.to_string().lines().count(), 1 + Limit::ALL.len());
+        assert!(
+            limits
+                .iter()
+                .all(|usage| usage.max > 0 && usage.refused == 0)
+        );
+        node.close().await;
+        assert!(node.limits().await.get(Limit::Memory).is_some());
+    });
+}
+
+async fn usage(node: &Node, limit: Limit) -> Usage {
+    *node.limits().await.get(limit).unwrap()
+}
+
+/// Looks again and again until the usage is so.
+async fn becomes(node: &Node, limit: Limit, holds: impl Fn(&Usage) -> bool) {
+    let look = async {
+        loop {
+            let usage = usage(node, limit).await;
+            if holds(&usage) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(look).await;
+}
+
+/// Two uses that last as long as what they give, a third, and another when one of the two is over.
+async fn holds<T>(
+    node: &Node,
+    limit: Limit,
+    max: u64,
+    mut make: impl AsyncFnMut() -> Result<T, String>,
+) {
+    let mut events = node.events();
+    let first = make().await.unwrap();
+    let _second = make().await.unwrap();
+    becomes(node, limit, |usage| {
+        usage.used.is_none_or(|used| used == max)
+    })
+    .await;
+    let full = usage(node, limit).await;
+    assert_eq!((full.max, full.refused), (max, 0), "{limit}");
+
+    let refused = make()
+        .await
+        .err()
+        .unwrap_or_else(|| panic!("{limit}: one too many"));
+    let named = refused.contains(limit.name()) || refused == Code::LIMIT.to_string();
+    assert!(named, "{limit}: {refused}");
+    let beyond = usage(node, limit).await;
+    assert!(
+        beyond.used.is_none_or(|used| used <= max) && beyond.peak <= max,
+        "{beyond:?}"
+    );
+    assert_eq!(beyond.refused, 1, "{limit}");
+    let told = async {
+        loop {
+            if events.next().await.unwrap() == (NodeEvent::LimitReached { limit }) {
+                return;
+            }
+        }
+    };
+    soon(told).await;
+
+    drop(first);
+    let again = async {
+        // It takes a moment until the other side knows.
+        while make().await.is_err() {}
+    };
+    soon(again).await;
+}
+
+/// `third` has to wait for the end of something.
+async fn waits<T>(
+    node: &Node,
+    limit: Limit,
+    third: impl Future<Output = T>,
+    end: impl FnOnce(),
+) -> T {
+    let mut third = Box::pin(third);
+    tokio::select! {
+        biased;
+        _ = &mut third => panic!("{limit}: one too many"),
+        () = becomes(node, limit, |usage| usage.refused > 0) => {}
+    }
+    end();
+    soon(third).await
+}
+
+fn limit_of_sockets(config: &mut Config) {
+    config.file_descriptors_max = 2;
+}
+
+/// Each connection is taken to need 128 KiB.
+fn limit_of_memory(config: &mut Config) {
+    config.memory_max = 256 << 10;
+}
+
+async fn dials(set: fn(&mut Config), limit: Limit) {
+    let mut config = Config {
+        idle_timeout: Some(Duration::from_millis(10)),
+        ..Config::default()
+    };
+    set(&mut config);
+    let node = node_with(config).await;
+    let max = usage(&node, limit).await.max;
+    let make = async || {
+        let server = server(TCP).await;
+        let dialed = node.dial(server.address()).await;
+        dialed
+            .map(|connection| (connection, server))
+            .map_err(|error| error.to_string())
+    };
+    holds(&node, limit, max, make).await;
+}
+
+async fn streams(set: fn(&mut Config), limit: Limit) {
+    let mut config = Config::default();
+    set(&mut config);
+    let (server, client) = (server_with(TCP, config).await, client().await);
+    let connection = identified(&client, &server).await;
+    soon(back(&server, client.id()).await.info()).await;
+    settled(&connection).await;
+    let make = async || {
+        let mut stream = match connection.open_stream(ECHO).await {
+            Ok(stream) => stream,
+            Err(OpenError::Stream(StreamError::Reset(code))) => return Err(code.to_string()),
+            Err(other) => panic!("{other}"),
+        };
+        stream.write_all(b"x").await.map_err(|error| code(&error))?;
+        match stream.read_chunk().await {
+            Ok(_) => Ok(stream),
+            Err(error) => Err(code(&error)),
+        }
+    };
+    holds(&server, limit, 2, make).await;
+}
+
+fn code(error: &StreamError) -> String {
+    match error {
+        StreamError::Reset(code) => code.to_string(),
+        other => other.to_string(),
+    }
+}
+
+async fn outbound_streams() {
+    let mut config = Config::default();
+    config.session.outbound_streams_max = 2;
+    let (server, client) = (server(TCP).await, node_with(config).await);
+    let connection = identified(&client, &server).await;
+    settled(&connection).await;
+    let open = || connection.open_stream(ECHO);
+    let (first, _second) = (open().await.unwrap(), open().await.unwrap());
+    let mut third = Box::pin(open());
+    assert!(futures::poll!(&mut third).is_pending());
+    assert_eq!(connection.streams(), 2);
+    drop(first);
+    soon(third).await.unwrap();
+}
+
+/// A stream on which the peer has said no more than hello.
+async fn stalled(raw: &mut Raw) -> Key {
+    raw.open(b"\x13/multistream/1.0.0\n").await
+}
+
+async fn negotiations() {
+    let config = Config {
+        negotiations_max: 2,
+        ..Config::default()
+    };
+    let server = server_with(TCP, config).await;
+    let limit = Limit::Negotiations;
+    let mut raw = Raw::connect(&server.address()).await;
+    let first = stalled(&mut raw).await;
+    stalled(&mut raw).await;
+    becomes(&server, limit, |usage| usage.used == Some(2)).await;
+    let third = stalled(&mut raw).await;
+    let refused = soon(raw.read(third)).await;
+    assert_eq!(refused.err(), Some(RawError::Reset(Code::LIMIT)));
+    assert_eq!(usage(&server, limit).await.refused, 1);
+    raw.mux.reset(first, Code::NONE);
+    raw.flush().await;
+    becomes(&server, limit, |usage| usage.used == Some(1)).await;
+    answers(&mut raw).await;
+}
+
+/// A whole echo.
+async fn answers(raw: &mut Raw) {
+    let key = raw.ask(ECHO, b"hello").await;
+    while !matches!(soon(raw.read(key)).await.unwrap(), Read::Data(bytes) if bytes.ends_with(b"hello"))
+    {
+    }
+}
+
+async fn negotiations_of_one() {
+    let config = Config {
+        negotiations_per_connection_max: 2,
+        ..Config::default()
+    };
+    let server = server_with(TCP, config).await;
+    let limit = Limit::NegotiationsPerConnection;
+    let mut raw = Raw::connect(&server.address()).await;
+    let first = stalled(&mut raw).await;
+    stalled(&mut raw).await;
+    back(&server, raw.id).await;
+    becomes(&server, limit, |usage| usage.used == Some(2)).await;
+    let mut first_words = proposal(ECHO);
+    first_words.extend_from_slice(b"hello");
+    let third = raw.open(&first_words).await;
+    becomes(&server, limit, |usage| usage.refused == 1).await;
+    // Others negotiate meanwhile.
+    echo(&client().await, &server, b"as ever").await.unwrap();
+    raw.mux.reset(first, Code::NONE);
+    raw.flush().await;
+    while !matches!(soon(raw.read(third)).await.unwrap(), Read::Data(bytes) if bytes.ends_with(b"hello"))
+    {
+    }
+}
+
+async fn handlers() {
+    let config = Config {
+        handlers_per_protocol_max: 2,
+        ..Config::default()
+    };
+    let (server, client) = (server_with(TCP, config).await, client().await);
+    let first = agreed(&client, server.address(), ECHO).await;
+    let _second = agreed(&client, server.address(), ECHO).await;
+    let third = agreed(&client, server.address(), ECHO);
+    waits(&server, Limit::HandlersPerProtocol, third, || drop(first)).await;
+}
+
+async fn queue() {
+    let (server, client) = (server(TCP).await, client().await);
+    let mut incoming = server.accept("/queue/1.0.0").unwrap();
+    let mut held: Vec<Stream> = Vec::new();
+    for _ in 0..256 {
+        held.push(agreed(&client, server.address(), "/queue/1.0.0").await);
+    }
+    let limit = Limit::QueuePerProtocol;
+    let full = usage(&server, limit).await;
+    assert_eq!((full.max, full.peak, full.refused), (256, 256, 0));
+    let beyond = agreed(&client, server.address(), "/queue/1.0.0");
+    waits(&server, limit, beyond, || {
+        drop(incoming.next().now_or_never().flatten().unwrap())
+    })
+    .await;
+}
+
+async fn events() {
+    let (node, peer) = (client().await, random_peer());
+    let mut events = node.events();
+    let fail = async |times: usize| {
+        for _ in 0..times {
+            node.dial((peer, vec![nowhere()])).await.unwrap_err();
+        }
+        // What was told before is there once this is answered.
+        node.limits().await;
+    };
+    fail(1024).await;
+    assert!(matches!(
+        events.next().await,
+        Some(NodeEvent::DialFailed { .. })
+    ));
+    assert_eq!(usage(&node, Limit::Events).await.refused, 0);
+    fail(2).await;
+    assert_eq!(events.next().await, Some(NodeEvent::Missed { count: 1 }));
+    assert_eq!(usage(&node, Limit::Events).await.refused, 1);
+    for _ in 0..3 {
+        // One is read, and there is room for one.
+        let next = events.next().await;
+        assert!(matches!(next, Some(NodeEvent::DialFailed { .. })));
+        fail(1).await;
+    }
+    assert_eq!(usage(&node, Limit::Events).await.refused, 1);
+}
