@@ -71,7 +71,7 @@ impl Node {
         let name = name.into();
         let done = self
             .core()
-            .with_swarm(move |swarm, _| swarm.protect(peer, &name));
+            .with_swarm(move |swarm, now| swarm.protect(now, peer, &name));
         done.await.unwrap_or(Ok(()))
     }
 

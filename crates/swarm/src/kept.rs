@@ -13,6 +13,8 @@ use std::{
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
+use crate::{limits::LimitReached, tags::TagError};
+
 /// The first wait, and what it is doubled to. With what chance adds, a minute is the longest.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(48);
@@ -25,15 +27,12 @@ pub enum KeepError {
     /// It is ourselves.
     #[error("cannot keep a connection to ourselves")]
     LocalPeer,
-    /// As many peers are kept as may be.
-    #[error("{max} peers are kept connected already")]
-    TooManyPeers {
-        /// [`crate::Config::kept_peers_max`]
-        max: usize,
-    },
+    /// There are as many such peers as there may be.
+    #[error(transparent)]
+    LimitReached(#[from] LimitReached),
     /// The peer has no room for the tag that protects it.
     #[error(transparent)]
-    Tag(#[from] crate::TagError),
+    Tag(#[from] TagError),
 }
 
 /// All peers to stay connected to.

@@ -83,6 +83,9 @@ limits! {
     HandlersPerProtocol: "handlers_per_protocol", Protocol, Count, "handlers of one protocol that run";
     QueuePerProtocol: "queue_per_protocol", Protocol, Count, "inbound streams of one protocol that wait to be accepted";
     Events: "events", Global, Count, "events that wait for one who listens";
+    TagsPerPeer: "tags_per_peer", Peer, Count, "tags of one peer";
+    TaggedPeers: "tagged_peers", Global, Count, "peers with tags";
+    KeptPeers: "kept_peers", Global, Count, "peers to stay connected to";
 }
 
 /// Of what there is one count.

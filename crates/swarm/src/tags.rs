@@ -10,7 +10,10 @@ use std::{
 
 use libp2p_identity::PeerId;
 
-use crate::config::Config;
+use crate::{
+    config::Config,
+    limits::{Ledger, Limit, LimitReached},
+};
 
 /// What a tag adds to a peer's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,18 +46,9 @@ impl Tag {
 /// Why a peer is not tagged or protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TagError {
-    /// The peer has as many tags as a peer may have.
-    #[error("the peer has {max} tags already")]
-    TooManyTags {
-        /// [`crate::Config::tags_per_peer_max`]
-        max: usize,
-    },
-    /// As many peers are tagged as may be.
-    #[error("{max} peers are tagged already")]
-    TooManyPeers {
-        /// [`crate::Config::tagged_peers_max`]
-        max: usize,
-    },
+    /// The peer has as many tags as a peer may have, or as many peers have tags as may have.
+    #[error(transparent)]
+    LimitReached(#[from] LimitReached),
     /// The name is longer than [`NAME_BYTES_MAX`].
     #[error("the name of a tag is longer than {NAME_BYTES_MAX} bytes")]
     NameTooLong,
@@ -120,8 +114,9 @@ impl Tags {
         peer: PeerId,
         name: &str,
         tag: Tag,
+        limits: &mut Ledger,
     ) -> Result<(), TagError> {
-        self.make_room(&peer, name)?;
+        self.make_room(&peer, name, limits)?;
         self.untag(&peer, name);
         if tag.value == 0 {
             return Ok(());
@@ -155,8 +150,13 @@ impl Tags {
         true
     }
 
-    pub(crate) fn protect(&mut self, peer: PeerId, name: &str) -> Result<(), TagError> {
-        self.make_room(&peer, name)?;
+    pub(crate) fn protect(
+        &mut self,
+        peer: PeerId,
+        name: &str,
+        limits: &mut Ledger,
+    ) -> Result<(), TagError> {
+        self.make_room(&peer, name, limits)?;
         let tagged = self.peers.entry(peer).or_default();
         tagged.protections.insert(name.into());
         Ok(())
@@ -180,6 +180,10 @@ impl Tags {
             Some(name) => tagged.protections.contains(name),
             None => !tagged.protections.is_empty(),
         }
+    }
+
+    pub(crate) fn peers_count(&self) -> usize {
+        self.peers.len()
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
@@ -211,19 +215,21 @@ impl Tags {
         Some(peer)
     }
 
-    fn make_room(&self, peer: &PeerId, name: &str) -> Result<(), TagError> {
+    fn make_room(&self, peer: &PeerId, name: &str, limits: &mut Ledger) -> Result<(), TagError> {
         if name.len() > NAME_BYTES_MAX {
             return Err(TagError::NameTooLong);
         }
-        let Some(tagged) = self.peers.get(peer) else {
-            let max = self.peers_max;
-            let free = self.peers.len() < max && self.tags_max > 0;
-            return free.then_some(()).ok_or(TagError::TooManyPeers { max });
-        };
-        let known = tagged.values.contains_key(name) || tagged.protections.contains(name);
-        let max = self.tags_max;
-        let free = known || tagged.values.len() + tagged.protections.len() < max;
-        free.then_some(()).ok_or(TagError::TooManyTags { max })
+        let tagged = self.peers.get(peer);
+        let names = tagged.map_or(0, |tagged| tagged.values.len() + tagged.protections.len());
+        let has =
+            |tagged: &Tagged| tagged.values.contains_key(name) || tagged.protections.contains(name);
+        if !tagged.is_some_and(has) {
+            limits.check(Limit::TagsPerPeer, names, self.tags_max)?;
+        }
+        if tagged.is_none() {
+            limits.check(Limit::TaggedPeers, self.peers.len(), self.peers_max)?;
+        }
+        Ok(())
     }
 
     fn forget_if_bare(&mut self, peer: &PeerId) {

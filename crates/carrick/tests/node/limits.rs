@@ -45,7 +45,10 @@ fn proof(limit: Limit) -> Proof {
         | Limit::PeerAddresses
         | Limit::PeerAddressesConnected
         | Limit::PeerValues
-        | Limit::PeerValuesBytes => SWARM,
+        | Limit::PeerValuesBytes
+        | Limit::TagsPerPeer
+        | Limit::TaggedPeers
+        | Limit::KeptPeers => SWARM,
         Limit::FileDescriptors => {
             Proof::Here(|| dials(limit_of_sockets, Limit::FileDescriptors).boxed_local())
         }

@@ -12,6 +12,7 @@ use std::{
 
 use carrick::{Config, ConnectionId, Direction, Node, NodeEvent, Stream};
 use futures::{StreamExt, stream};
+use tokio::time::{Instant, interval, interval_at};
 
 use crate::common::*;
 
@@ -68,7 +69,9 @@ impl Racer {
 
 /// Dials after a while, and opens a stream that lives on.
 async fn opens(here: &Racer, there: &Racer, after: Duration) -> Stream {
-    tokio::time::sleep(after).await;
+    // So that the dials cross at all points of each other.
+    let mut begins = interval_at(Instant::now() + after, after.max(Duration::from_millis(1)));
+    begins.tick().await;
     agreed(&here.node, there.node.address(), CHAT).await
 }
 
@@ -90,6 +93,7 @@ async fn race(listen: &str, round: usize) -> bool {
     let mut at_b = soon(in_b.next()).await.unwrap();
     let mut at_a = soon(in_a.next()).await.unwrap();
     // Streams live and others come and go, long enough for the superfluous one to be looked at.
+    let mut pace = interval(Duration::from_millis(100));
     for n in 0..12 {
         says(&mut from_a, &mut at_b, n).await;
         says(&mut at_b, &mut from_a, n).await;
@@ -97,7 +101,7 @@ async fn race(listen: &str, round: usize) -> bool {
         says(&mut at_a, &mut from_b, n).await;
         soon(echo(&a.node, &b.node, b"there")).await.unwrap();
         soon(echo(&b.node, &a.node, b"back")).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        pace.tick().await;
     }
     for stream in [&mut from_a, &mut at_b, &mut from_b, &mut at_a] {
         stream.finish().await.unwrap();

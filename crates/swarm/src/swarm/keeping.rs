@@ -9,6 +9,7 @@ use super::Swarm;
 use crate::{
     event::{ConnectionId, DialOptions, WaiterId},
     kept::KeepError,
+    limits::Limit,
     tags::{Tag, TagError},
 };
 
@@ -28,7 +29,10 @@ impl Swarm {
         name: &str,
         tag: Tag,
     ) -> Result<(), TagError> {
-        self.tags.tag(now, peer, name, tag)?;
+        let limits = &mut self.out.counters.limits;
+        let tagged = self.tags.tag(now, peer, name, tag, limits);
+        self.out.tell_limits(now);
+        tagged?;
         self.judge(&peer);
         Ok(())
     }
@@ -49,8 +53,11 @@ impl Swarm {
     ///
     /// # Errors
     /// See [`TagError`].
-    pub fn protect(&mut self, peer: PeerId, name: &str) -> Result<(), TagError> {
-        self.tags.protect(peer, name)?;
+    pub fn protect(&mut self, now: Instant, peer: PeerId, name: &str) -> Result<(), TagError> {
+        let limits = &mut self.out.counters.limits;
+        let protected = self.tags.protect(peer, name, limits);
+        self.out.tell_limits(now);
+        protected?;
         self.judge(&peer);
         Ok(())
     }
@@ -88,10 +95,13 @@ impl Swarm {
         if peer == self.local {
             return Err(KeepError::LocalPeer);
         }
-        if self.kept.count() >= max && !self.kept.contains(&peer) {
-            return Err(KeepError::TooManyPeers { max });
+        if !self.kept.contains(&peer) {
+            let limits = &mut self.out.counters.limits;
+            let free = limits.check(Limit::KeptPeers, self.kept.count(), max);
+            self.out.tell_limits(now);
+            free?;
         }
-        self.protect(peer, KEPT)?;
+        self.protect(now, peer, KEPT)?;
         let connected = self.connections.best(&peer).is_some();
         self.kept.keep(now, peer, addresses, seed, connected);
         self.dial_kept(now);

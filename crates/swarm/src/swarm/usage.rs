@@ -79,6 +79,9 @@ impl Swarm {
             | Limit::HandlersPerProtocol
             | Limit::QueuePerProtocol
             | Limit::Events => return None,
+            Limit::TagsPerPeer => (None, config.tags_per_peer_max),
+            Limit::TaggedPeers => (Some(self.tags.peers_count()), config.tagged_peers_max),
+            Limit::KeptPeers => (Some(self.kept.count()), config.kept_peers_max),
         };
         Some(self.out.counters.limits.usage(limit, used, max))
     }

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn tags() -> Tags {
-    Tags::new(&Config::default())
+fn tags() -> (Tags, Ledger) {
+    (Tags::new(&Config::default()), Ledger::default())
 }
 
 fn peer(n: u8) -> PeerId {
@@ -22,29 +22,35 @@ fn start() -> Instant {
 
 #[test]
 fn values_add_up_and_one_of_the_same_name_is_replaced() {
-    let (mut tags, now) = (tags(), start());
-    tags.tag(now, peer(1), "a", Tag::fixed(10)).unwrap();
-    tags.tag(now, peer(1), "b", Tag::fixed(-3)).unwrap();
+    let ((mut tags, mut limits), now) = (tags(), start());
+    tags.tag(now, peer(1), "a", Tag::fixed(10), &mut limits)
+        .unwrap();
+    tags.tag(now, peer(1), "b", Tag::fixed(-3), &mut limits)
+        .unwrap();
     assert_eq!(tags.standing(&peer(1)).value, 7);
-    tags.tag(now, peer(1), "a", Tag::fixed(1)).unwrap();
+    tags.tag(now, peer(1), "a", Tag::fixed(1), &mut limits)
+        .unwrap();
     assert_eq!(tags.standing(&peer(1)).value, -2);
     assert!(tags.untag(&peer(1), "b") && !tags.untag(&peer(1), "b"));
-    tags.tag(now, peer(1), "a", Tag::fixed(0)).unwrap();
+    tags.tag(now, peer(1), "a", Tag::fixed(0), &mut limits)
+        .unwrap();
     assert!(tags.peers.is_empty() && tags.halvings.is_empty());
     for name in ["a", "b", "c"] {
-        tags.tag(now, peer(1), name, Tag::fixed(i32::MAX)).unwrap();
+        tags.tag(now, peer(1), name, Tag::fixed(i32::MAX), &mut limits)
+            .unwrap();
     }
     assert_eq!(tags.standing(&peer(1)).value, 3 * i64::from(i32::MAX));
 }
 
 #[test]
 fn a_value_is_halved_until_it_is_gone() {
-    let (mut tags, now) = (tags(), start());
+    let ((mut tags, mut limits), now) = (tags(), start());
     let hour = Duration::from_secs(3600);
-    tags.tag(now, peer(1), "a", Tag::decaying(100, hour))
+    tags.tag(now, peer(1), "a", Tag::decaying(100, hour), &mut limits)
         .unwrap();
-    tags.tag(now, peer(1), "b", Tag::fixed(1000)).unwrap();
-    tags.tag(now, peer(2), "a", Tag::decaying(-5, hour))
+    tags.tag(now, peer(1), "b", Tag::fixed(1000), &mut limits)
+        .unwrap();
+    tags.tag(now, peer(2), "a", Tag::decaying(-5, hour), &mut limits)
         .unwrap();
     let mut seen = Vec::new();
     while let Some(at) = tags.poll_timeout() {
@@ -59,7 +65,7 @@ fn a_value_is_halved_until_it_is_gone() {
 
     // A clock that jumps has halved as often; one that is asked late, too.
     let tag = Tag::decaying(i32::MIN, Duration::ZERO);
-    tags.tag(now, peer(3), "a", tag).unwrap();
+    tags.tag(now, peer(3), "a", tag, &mut limits).unwrap();
     let soon = now + Duration::from_secs(3);
     while tags.halve_due(soon).is_some() {}
     assert_eq!(tags.standing(&peer(3)).value, i64::from(i32::MIN / 8));
@@ -69,10 +75,10 @@ fn a_value_is_halved_until_it_is_gone() {
 
 #[test]
 fn each_name_protects_by_itself() {
-    let mut tags = tags();
-    tags.protect(peer(1), "a").unwrap();
-    tags.protect(peer(1), "b").unwrap();
-    tags.protect(peer(1), "a").unwrap();
+    let (mut tags, mut limits) = tags();
+    tags.protect(peer(1), "a", &mut limits).unwrap();
+    tags.protect(peer(1), "b", &mut limits).unwrap();
+    tags.protect(peer(1), "a", &mut limits).unwrap();
     assert!(tags.is_protected(&peer(1), None) && tags.is_protected(&peer(1), Some("a")));
     assert!(tags.unprotect(&peer(1), "a"), "b still does");
     assert!(!tags.is_protected(&peer(1), Some("a")));
@@ -82,28 +88,24 @@ fn each_name_protects_by_itself() {
 }
 
 #[test]
-fn names_tags_and_peers_are_bounded_and_room_comes_back() {
+fn names_are_bounded_and_what_is_there_already_needs_no_room() {
     let config = Config {
-        tags_per_peer_max: 2,
-        tagged_peers_max: 2,
+        tags_per_peer_max: 1,
+        tagged_peers_max: 1,
         ..Config::default()
     };
-    let (mut tags, now) = (Tags::new(&config), start());
-    let tag = Tag::fixed(1);
-    tags.tag(now, peer(1), "a", tag).unwrap();
-    tags.protect(peer(1), "b").unwrap();
-    let error = TagError::TooManyTags { max: 2 };
-    assert_eq!(tags.tag(now, peer(1), "c", tag), Err(error));
-    assert_eq!(tags.protect(peer(1), "c"), Err(error));
-    tags.tag(now, peer(1), "a", Tag::fixed(2)).unwrap();
-    tags.tag(now, peer(2), "a", tag).unwrap();
-    let error = TagError::TooManyPeers { max: 2 };
-    assert_eq!(tags.protect(peer(3), "a"), Err(error));
-    tags.untag(&peer(2), "a");
-    tags.protect(peer(3), "a").unwrap();
+    let (mut tags, now, mut limits) = (Tags::new(&config), start(), Ledger::default());
     let long = "x".repeat(NAME_BYTES_MAX + 1);
-    let error = Err(TagError::NameTooLong);
-    assert_eq!(tags.tag(now, peer(1), &long, tag), error);
-    tags.unprotect(&peer(1), "b");
-    tags.protect(peer(1), &long[1..]).unwrap();
+    let tag = Tag::fixed(1);
+    let refused = tags.tag(now, peer(1), &long, tag, &mut limits);
+    assert_eq!(refused, Err(TagError::NameTooLong));
+    let name = &long[1..];
+    tags.tag(now, peer(1), name, tag, &mut limits).unwrap();
+    tags.tag(now, peer(1), name, Tag::fixed(2), &mut limits)
+        .unwrap();
+    tags.protect(peer(1), name, &mut limits).unwrap();
+    assert!(tags.protect(peer(1), "a", &mut limits).is_err());
+    assert!(tags.protect(peer(2), "a", &mut limits).is_err());
+    assert_eq!(limits.refused(Limit::TagsPerPeer), 1);
+    assert_eq!(limits.refused(Limit::TaggedPeers), 1);
 }

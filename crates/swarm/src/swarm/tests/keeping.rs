@@ -16,14 +16,14 @@ fn keeps(actions: &[Action]) -> Vec<(ConnectionId, bool)> {
 #[test]
 fn protection_reaches_every_connection_of_the_peer_those_to_come_included() {
     let mut node = Node::new(Config::default());
-    node.swarm.protect(peer(2), "a").unwrap();
+    node.swarm.protect(node.now, peer(2), "a").unwrap();
     assert_eq!(keeps(&node.drain()), []);
     let (first, actions) = node.inbound(peer(2), AT);
     assert_eq!(keeps(&actions), [(first, true)]);
     let (second, _) = node.inbound(peer(2), AT);
     let (_, actions) = node.inbound(peer(3), AT);
     assert_eq!(keeps(&actions), []);
-    node.swarm.protect(peer(2), "b").unwrap();
+    node.swarm.protect(node.now, peer(2), "b").unwrap();
     assert!(node.swarm.unprotect(&peer(2), "a"));
     let tag = Tag::decaying(100, seconds(60));
     node.swarm.tag(node.now, peer(2), "a", tag).unwrap();
@@ -83,21 +83,12 @@ fn a_peer_to_stay_connected_to_is_dialed_until_it_is_there_and_again_when_it_is_
 }
 
 #[test]
-fn whom_to_stay_connected_to_is_bounded() {
-    let config = Config {
-        kept_peers_max: 1,
-        ..Config::default()
-    };
-    let mut node = Node::new(config);
+fn nobody_stays_connected_to_himself_nor_after_the_end() {
+    let mut node = Node::new(Config::default());
     let now = node.now;
     let mut keep = |n| node.swarm.keep_connected(now, peer(n), Vec::new(), 1);
     assert_eq!(keep(LOCAL), Err(KeepError::LocalPeer));
-    assert_eq!(keep(2), Ok(()));
-    assert_eq!(keep(3), Err(KeepError::TooManyPeers { max: 1 }));
-    assert_eq!(keep(2), Ok(()));
-    assert!(node.swarm.stop_keeping(&peer(2)));
-    let keep = node.swarm.keep_connected(now, peer(3), Vec::new(), 1);
-    assert_eq!(keep, Ok(()));
+    assert_eq!((keep(2), keep(2)), (Ok(()), Ok(())));
     node.event(Event::Shutdown);
     assert!(dials(&node.pass(seconds(3600))).is_empty());
     node.assert_empty();

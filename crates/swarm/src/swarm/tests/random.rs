@@ -311,7 +311,7 @@ impl Shell {
         let value = i32::from(what) - 3;
         // Refusals are part of it.
         let _ = match what {
-            0 => swarm.protect(peer, "a").is_ok(),
+            0 => swarm.protect(now, peer, "a").is_ok(),
             1 => swarm.unprotect(&peer, "a"),
             2 => swarm.untag(&peer, "b"),
             3 => {

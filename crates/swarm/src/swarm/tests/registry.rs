@@ -1,7 +1,11 @@
 //! Every limit of the swarm at N, at N + 1 and after release. A limit without a scenario does not compile.
 
 use super::*;
-use crate::limits::{Limit, LimitReached, Usage};
+use crate::{
+    kept::KeepError,
+    limits::{Limit, LimitReached, Usage},
+    tags::TagError,
+};
 
 /// How a limit is reached.
 struct Scenario {
@@ -115,6 +119,14 @@ impl World {
             actions = next;
         }
         refusal(&actions)
+    }
+
+    fn tag(&mut self, who: u8, n: usize) -> Option<LimitReached> {
+        let (swarm, tag) = (&mut self.node.swarm, Tag::fixed(1));
+        match swarm.tag(self.node.now, peer(who), &n.to_string(), tag) {
+            Err(TagError::LimitReached(reached)) => Some(reached),
+            other => other.map(|()| None).unwrap(),
+        }
     }
 
     fn set_value(&mut self, n: usize, value: Option<Vec<u8>>) -> Option<LimitReached> {
@@ -233,6 +245,7 @@ fn scenario(limit: Limit) -> Option<Scenario> {
         | Limit::HandlersPerProtocol
         | Limit::QueuePerProtocol
         | Limit::Events => return None,
+        Limit::TagsPerPeer | Limit::TaggedPeers | Limit::KeptPeers => of_tags(limit),
     })
 }
 
@@ -490,6 +503,35 @@ fn of_peers(limit: Limit) -> Scenario {
                 world.close();
                 world.node.pass(DAY);
             },
+            ..TWICE
+        },
+    }
+}
+
+fn of_tags(limit: Limit) -> Scenario {
+    match limit {
+        Limit::TagsPerPeer => Scenario {
+            set: |config, max| config.tags_per_peer_max = max,
+            take: |world, n| world.tag(2, n),
+            release: |world| assert!(world.node.swarm.untag(&peer(2), "1")),
+            ..TWICE
+        },
+        Limit::TaggedPeers => Scenario {
+            set: |config, max| config.tagged_peers_max = max,
+            take: |world, n| world.tag(small(n + 1), 1),
+            release: |world| assert!(world.node.swarm.untag(&peer(2), "1")),
+            ..TWICE
+        },
+        _ => Scenario {
+            set: |config, max| config.kept_peers_max = max,
+            take: |world, n| {
+                let (swarm, who) = (&mut world.node.swarm, peer(small(n + 1)));
+                match swarm.keep_connected(world.node.now, who, Vec::new(), 1) {
+                    Err(KeepError::LimitReached(reached)) => Some(reached),
+                    other => other.map(|()| None).unwrap(),
+                }
+            },
+            release: |world| assert!(world.node.swarm.stop_keeping(&peer(2))),
             ..TWICE
         },
     }

@@ -190,7 +190,7 @@ fn values_of_tags_come_first_and_protected_ones_stay() {
         let tag = Tag::fixed(value);
         swarm.tag(now, person(n), "worth", tag).unwrap();
     }
-    swarm.protect(person(13), "mine").unwrap();
+    swarm.protect(now, person(13), "mine").unwrap();
     swarm
         .tag(now, person(13), "worth", Tag::fixed(-100))
         .unwrap();
