@@ -4,14 +4,14 @@
 
 use carrick_wire::{
     Keypair, address, certificate::Certificate, envelope, identify, key, mplex, multistream, noise,
-    packets, peer_id, peer_record::PeerRecord, pnet, varint, yamux,
+    packets, peer_id, peer_record::PeerRecord, pnet, stored_peer::StoredPeer, varint, yamux,
 };
 
 /// The name of a corpus, and what its inputs are fed to.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("varint", varint),
     ("multistream", multistream),
     ("noise", noise),
@@ -23,6 +23,7 @@ pub const TARGETS: [Target; 14] = [
     ("address", address),
     ("envelope", envelope),
     ("peer_record", peer_record),
+    ("stored_peer", stored_peer),
     ("identify", identify),
     ("pnet", pnet),
     ("packets", packets),
@@ -153,6 +154,13 @@ pub fn peer_record(data: &[u8]) {
             .seal(&keypair)
             .expect("it shrinks: bad addresses were left out");
         assert_eq!(PeerRecord::open(&again), Ok(record));
+    }
+}
+
+/// What is kept of a peer between two runs.
+pub fn stored_peer(data: &[u8]) {
+    if let Ok(peer) = StoredPeer::decode(data) {
+        assert_eq!(StoredPeer::decode(&peer.encode()), Ok(peer));
     }
 }
 

@@ -48,28 +48,19 @@ impl Saver {
 }
 
 async fn run(store: Arc<dyn Store>, mut batches: mpsc::Receiver<Vec<Change>>) {
-    // What could not be written is kept for the next time.
-    let mut unwritten = BTreeMap::new();
+    let mut unwritten = Unwritten::default();
     let mut failing = false;
     while let Some(batch) = batches.recv().await {
-        for (key, value) in batch {
-            if unwritten.len() < UNWRITTEN_MAX || unwritten.contains_key(&key) {
-                unwritten.insert(key, value);
-            }
-        }
-        let changes: Vec<Change> = unwritten
-            .iter()
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        let store = store.clone();
+        batch.into_iter().for_each(|change| unwritten.add(change));
+        let (store, changes) = (store.clone(), unwritten.changes());
         let written = spawn_blocking(move || store.write(&changes)).await;
         let panicked = |_| Err(StoreError::Failed("it panicked".to_owned()));
         match written.unwrap_or_else(panicked) {
             Ok(()) => {
+                unwritten = Unwritten::default();
                 if std::mem::take(&mut failing) {
                     info!("the store is written again");
                 }
-                unwritten.clear();
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
@@ -80,13 +71,42 @@ async fn run(store: Arc<dyn Store>, mut batches: mpsc::Receiver<Vec<Change>>) {
     }
 }
 
+/// What is to be written, or could not be and is kept for the next time. Invariant: within the bounds; what finds no room
+/// is written when it changes again.
+#[derive(Default)]
+struct Unwritten {
+    records: BTreeMap<String, Option<Vec<u8>>>,
+    bytes: usize,
+}
+
+impl Unwritten {
+    fn add(&mut self, (key, value): Change) {
+        let size = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        if let Some(before) = self.records.remove(&key) {
+            self.bytes -= size(&before);
+        }
+        let bytes = self.bytes + size(&value);
+        if self.records.len() < RECORDS_MAX && bytes <= UNWRITTEN_BYTES_MAX {
+            self.bytes = bytes;
+            self.records.insert(key, value);
+        }
+    }
+
+    fn changes(&self) -> Vec<Change> {
+        let records = self.records.iter();
+        records
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+}
+
 /// Everything in the store, within bounds.
 pub(crate) async fn load(store: Arc<dyn Store>) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
     let load = spawn_blocking(move || {
         let (mut records, mut bytes) = (Vec::new(), 0);
         store.load(&mut |key, value| {
             bytes += key.len() + value.len();
-            if bytes <= LOADED_BYTES_MAX && records.len() < UNWRITTEN_MAX {
+            if bytes <= LOADED_BYTES_MAX && records.len() < RECORDS_MAX {
                 records.push((key.to_owned(), value.to_owned()));
             }
         })?;
@@ -103,6 +123,11 @@ pub(crate) fn unix_now() -> Duration {
 }
 
 /// Records that wait to be written, and that are read.
-const UNWRITTEN_MAX: usize = 1 << 17;
+const RECORDS_MAX: usize = 1 << 17;
+/// Most that waits to be written, in bytes.
+const UNWRITTEN_BYTES_MAX: usize = 64 << 20;
 /// Most that is read of a store, in bytes.
 const LOADED_BYTES_MAX: usize = 256 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,7 @@ mod peers;
 mod perf;
 #[cfg(all(feature = "pnet", feature = "quic"))]
 mod pnet;
+mod private;
 #[cfg(feature = "quic")]
 mod quic;
 #[cfg(feature = "quic")]
