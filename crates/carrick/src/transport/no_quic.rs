@@ -83,4 +83,12 @@ impl Knock {
     pub(crate) fn remote(&self) -> &Multiaddr {
         match self.0 {}
     }
+
+    pub(crate) fn is_validated(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn refuse(self, _: &carrick_swarm::Refused) {
+        match self.0 {}
+    }
 }
