@@ -197,6 +197,7 @@ impl Control {
                 if let Some(shared) = self.connections.remove(&connection) {
                     shared.set_gone();
                     self.watch_duplicates(shared.peer);
+                    self.blame(&shared);
                 }
             }
             Message::Identified { connection, info } => {
@@ -250,6 +251,16 @@ impl Control {
     fn event(&mut self, event: Event) {
         self.swarm.handle_event(Instant::now(), event);
         self.act();
+    }
+
+    /// A connection's end may be the peer's fault.
+    fn blame(&mut self, ended: &Shared) {
+        let lost = ended.lost();
+        if let Some((behaviour, source)) = lost.and_then(|error| error.behaviour()) {
+            let (now, peer) = (self.tell_time(), ended.peer);
+            self.swarm.record_behaviour(now, peer, behaviour, source);
+            self.act();
+        }
     }
 
     /// What time it is; bans go by the wall clock, which may be moved.

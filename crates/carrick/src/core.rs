@@ -17,7 +17,7 @@ use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::{
-    Config, Connection, NodeEvent,
+    Config, Connection, Fault, NodeEvent,
     addresses::Addresses,
     admission::Judge,
     connection::Shared,
@@ -181,6 +181,13 @@ impl Core {
             swarm.record_behaviour(now, peer, behaviour, source);
         };
         self.with_swarm(record).await;
+    }
+
+    /// Counts what an error implies of a peer.
+    pub(crate) async fn blame(&self, peer: PeerId, fault: &Fault, source: &'static str) {
+        if let Some(behaviour) = fault.behaviour() {
+            self.record(peer, behaviour, source).await;
+        }
     }
 
     /// The connection that streams to `peer` use, if there is one.

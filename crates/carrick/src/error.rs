@@ -6,7 +6,7 @@ use carrick_session::{Code, NegotiateError, SecureError, Violation};
 use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId};
 
 pub use carrick_swarm::{AttemptError, DialError};
-use carrick_swarm::{CloseReason, LimitReached};
+use carrick_swarm::{Behaviour, CloseReason, LimitReached};
 
 /// Why a connection is over, or takes no new streams.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,9 @@ pub enum ConnectionError {
     /// The peer broke the protocol of packets.
     #[error(transparent)]
     Packets(#[from] carrick_protocols::packets::Violation),
+    /// The peer answered a ping with something else.
+    #[error(transparent)]
+    Ping(#[from] carrick_protocols::ping::PingError),
     /// A record was changed on the way.
     #[error(transparent)]
     Secure(#[from] SecureError),
@@ -44,6 +47,28 @@ pub enum ConnectionError {
     /// The transport failed.
     #[error("the transport failed: {0}")]
     Io(io::ErrorKind),
+}
+
+impl ConnectionError {
+    /// What the end of a connection says of its peer, and in which part of ours.
+    pub(crate) fn behaviour(&self) -> Option<(Behaviour, &'static str)> {
+        match self {
+            Self::Violation(violation) if violation.is_reported() => None,
+            Self::Violation(_) => Some((Behaviour::Protocol, "muxer")),
+            Self::Packets(_) => Some((Behaviour::Protocol, "packets")),
+            Self::Ping(_) => Some((Behaviour::Protocol, "ping")),
+            Self::TimedOut => Some((Behaviour::Timeout, "connection")),
+            // A changed record may be another's doing, who stands between us.
+            Self::Secure(_)
+            | Self::Closed
+            | Self::Closing
+            | Self::Expelled(_)
+            | Self::ClosedByPeer
+            | Self::ClosedWith(_)
+            | Self::Quic(_)
+            | Self::Io(_) => None,
+        }
+    }
 }
 
 impl From<io::Error> for ConnectionError {

@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use carrick_protocols::identify::{self, Collector};
+use carrick_protocols::identify::{self, Collector, IdentifyError};
 use carrick_session::Code;
-use carrick_swarm::ConnectionId;
+use carrick_swarm::{Behaviour, ConnectionId};
 use tokio::time::{timeout, timeout_at};
 use tracing::debug;
 
-use crate::{Stream, connection::Shared, core::Core, info::Info, message::Message, open};
+use crate::{Fault, Stream, connection::Shared, core::Core, info::Info, message::Message, open};
 
 /// How long an identify exchange may take.
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ pub(crate) async fn ask(node: Arc<Core>, shared: Arc<Shared>) {
     let ask = async {
         let stream = open::open_own(&shared, identify::PROTOCOL)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(Fault::from)?;
         collect(stream).await
     };
     match timeout(IDENTIFY_TIMEOUT, ask).await {
@@ -95,8 +95,15 @@ pub(crate) async fn ask(node: Arc<Core>, shared: Arc<Shared>) {
             })
             .await;
         }
-        Ok(Err(error)) => debug!(peer = %shared.peer, %error, "the peer was not identified"),
-        Err(_) => debug!(peer = %shared.peer, "the peer was not identified in time"),
+        Ok(Err(fault)) => {
+            debug!(peer = %shared.peer, %fault, "the peer was not identified");
+            node.blame(shared.peer, &fault, "identify").await;
+        }
+        Err(_) => {
+            debug!(peer = %shared.peer, "the peer was not identified in time");
+            node.record(shared.peer, Behaviour::Timeout, "identify")
+                .await;
+        }
     }
 }
 
@@ -134,8 +141,9 @@ pub(crate) async fn serve_push(node: Arc<Core>, mut stream: Stream) {
             })
             .await;
         }
-        Ok(Err(error)) => {
-            debug!(peer = %shared.peer, %error, "an identify push was not understood")
+        Ok(Err(fault)) => {
+            debug!(peer = %shared.peer, %fault, "an identify push was not understood");
+            node.blame(shared.peer, &fault, "identify").await;
         }
         Err(_) => debug!(peer = %shared.peer, "an identify push did not end in time"),
     }
@@ -150,19 +158,25 @@ fn allow_push(shared: &Shared) -> Result<(), Instant> {
         .ok_or_else(|| pushes.next())
 }
 
-async fn collect(mut stream: Stream) -> Result<identify::Info, String> {
+async fn collect(mut stream: Stream) -> Result<identify::Info, Fault> {
     stream.unhold();
     // Nothing of ours is left to say. A peer that cannot take the end of our side still tells us what we asked.
     let _ = stream.finish().await;
     let mut collector = Collector::new(stream.peer());
-    while let Some(bytes) = stream
-        .read_chunk()
-        .await
-        .map_err(|error| error.to_string())?
-    {
-        collector.recv(&bytes).map_err(|error| error.to_string())?;
+    while let Some(bytes) = stream.read_chunk().await? {
+        collector.recv(&bytes).map_err(fault)?;
     }
-    collector.finish().map_err(|error| error.to_string())
+    collector.finish().map_err(fault)
+}
+
+fn fault(error: IdentifyError) -> Fault {
+    match error {
+        // Some stacks lose the end of what they say.
+        IdentifyError::Truncated => error.into(),
+        IdentifyError::Decode(_) | IdentifyError::TooManyParts | IdentifyError::WrongPeer(_) => {
+            Fault::new(Behaviour::Protocol, error)
+        }
+    }
 }
 
 fn learn(shared: &Shared, info: Info) {

@@ -48,15 +48,16 @@ pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, channel: Channel
     match place {
         Place::Handler(handler, _permit, _) => {
             let (peer, protocol) = (stream.peer(), stream.protocol().clone());
-            if let Some(error) = handler(stream).await {
-                debug!(%peer, %protocol, %error, "a handler failed");
+            if let Some(fault) = handler(stream).await {
+                debug!(%peer, %protocol, %fault, "a handler failed");
+                node.blame(peer, &fault, "handler").await;
             }
         }
         Place::Queue(permit, _) => drop(permit.send(stream)),
         Place::Ping => ping::serve(stream).await,
         Place::Identify => identify::serve(&node, stream).await,
         Place::IdentifyPush => identify::serve_push(node, stream).await,
-        Place::Packets(_) => packets::serve(&node.router, stream).await,
+        Place::Packets(_) => packets::serve(&node, stream).await,
     }
 }
 

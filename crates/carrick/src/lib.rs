@@ -64,6 +64,7 @@ mod core;
 mod dial;
 mod error;
 mod events;
+mod fault;
 #[cfg(feature = "metrics")]
 mod figures;
 mod handle;
@@ -116,6 +117,7 @@ pub use error::{
     StreamError, TargetError,
 };
 pub use events::{ConnectionEnd, Events, NodeEvent};
+pub use fault::{Because, Fault};
 pub use handle::Connection;
 pub use incoming::Incoming;
 pub use info::{Changes, Info};

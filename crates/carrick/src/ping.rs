@@ -37,7 +37,14 @@ async fn round_on(mut stream: Stream, parked: &mut Option<Channel>) -> Result<Du
     stream.unhold();
     let rtt = timeout(ping::TIMEOUT, round(&mut stream))
         .await
-        .map_err(|_| PingError::TimedOut)??;
+        .map_err(|_| PingError::TimedOut)?;
+    if let Err(PingError::Protocol(
+        wrong @ (ping::PingError::Mismatch | ping::PingError::Unsolicited),
+    )) = &rtt
+    {
+        stream.shared().lose(wrong.clone().into());
+    }
+    let rtt = rtt?;
     stream.shared().pinged(rtt);
     *parked = stream.park();
     Ok(rtt)

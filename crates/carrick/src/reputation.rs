@@ -45,6 +45,8 @@ impl Node {
     /// ten minutes. A peer that brings it down to −20 is disconnected; at −50 it is banned for a quarter of an hour, and each
     /// time twice as long. `source` is a short name for logs and metrics, such as `app`.
     ///
+    /// A handler need not call this: it returns its error, and says with [`Because`](crate::Because) what it implies.
+    ///
     /// ```
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -20,29 +20,30 @@ use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::{
-    AcceptError, Stream,
+    AcceptError, Fault, Stream,
     quotas::{QUEUE_MAX, Quotas},
 };
 
-/// What a handler's future may end in.
+/// What a handler's future may end in: nothing, or a result whose error can be shown. What it implies of the peer is scored,
+/// see [`Fault`].
 pub trait Outcome: Send {
-    /// The error to log, if it failed.
-    fn error(self) -> Option<String>;
+    /// Why it failed, if it did.
+    fn fault(self) -> Option<Fault>;
 }
 
 impl Outcome for () {
-    fn error(self) -> Option<String> {
+    fn fault(self) -> Option<Fault> {
         None
     }
 }
 
-impl<T: Send, E: fmt::Display + Send> Outcome for Result<T, E> {
-    fn error(self) -> Option<String> {
-        self.err().map(|error| error.to_string())
+impl<T: Send, E: fmt::Display + Send + 'static> Outcome for Result<T, E> {
+    fn fault(self) -> Option<Fault> {
+        self.err().map(Fault::of)
     }
 }
 
-type Handler = Arc<dyn Fn(Stream) -> BoxFuture<'static, Option<String>> + Send + Sync>;
+type Handler = Arc<dyn Fn(Stream) -> BoxFuture<'static, Option<Fault>> + Send + Sync>;
 
 /// Where the streams of one protocol go.
 #[derive(Clone)]
@@ -275,7 +276,7 @@ where
 {
     let handler: Handler = Arc::new(move |stream| {
         let handled = handler(stream);
-        Box::pin(async move { handled.await.error() })
+        Box::pin(async move { handled.await.fault() })
     });
     (handler, Arc::new(Semaphore::new(max)))
 }

@@ -143,6 +143,13 @@ pub enum UpgradeError {
 #[error("muxer protocol violation: {0}")]
 pub struct Violation(pub &'static str);
 
+impl Violation {
+    /// Whether nothing but the peer's word says that it was broken, and by us.
+    pub fn is_reported(&self) -> bool {
+        self.0.starts_with("the peer reported")
+    }
+}
+
 /// Why a stream cannot be opened on this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {

@@ -3,7 +3,8 @@
 //! Invariant: while a peer is banned its score stays as it is.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    mem,
     net::IpAddr,
     time::{Duration, Instant, SystemTime},
 };
@@ -107,6 +108,8 @@ pub struct Reputation {
     bans: Bans,
     added: BTreeMap<PeerId, PeerClass>,
     recorded: BTreeMap<(&'static str, Behaviour), u64>,
+    /// Whose bans have changed since they were saved; `None`: nobody saves them.
+    unsaved: Option<BTreeSet<Subject>>,
     /// Two names of one moment.
     clock: Option<(Instant, SystemTime)>,
 }
@@ -122,6 +125,7 @@ impl Reputation {
             ),
             added: BTreeMap::new(),
             recorded: BTreeMap::new(),
+            unsaved: None,
             clock: None,
             config,
         }
@@ -236,8 +240,10 @@ impl Reputation {
             self.scores.hold(now, peer);
             ban.repeats = ban.repeats.max(self.bans.repeats(peer));
         }
+        self.note(ban.subject);
         let gone = self.bans.insert(wall, ban);
         for subject in &gone {
+            self.note(*subject);
             self.resume(now, subject);
         }
         gone
@@ -247,7 +253,9 @@ impl Reputation {
     pub(crate) fn restore(&mut self, now: Instant, bans: impl IntoIterator<Item = Ban>) {
         let wall = self.wall(now);
         for ban in bans {
-            self.bans.insert(wall, ban);
+            for subject in self.bans.insert(wall, ban) {
+                self.note(subject);
+            }
         }
     }
 
@@ -257,15 +265,21 @@ impl Reputation {
         if let Subject::Peer(peer) = &subject {
             self.scores.forget(peer);
         }
+        self.note(subject);
         self.bans.remove(&subject)
     }
 
     /// Ends a ban whose time is over; call it until it gives `None`.
     pub(crate) fn pop_ended(&mut self, now: Instant) -> Option<Subject> {
         let wall = self.wall(now);
-        let subject = self.bans.pop_ended(wall)?;
-        self.resume(now, &subject);
-        Some(subject)
+        loop {
+            let (subject, was_in_force) = self.bans.pop_ended(wall)?;
+            self.note(subject);
+            if was_in_force {
+                self.resume(now, &subject);
+                return Some(subject);
+            }
+        }
     }
 
     /// When to look for bans that are over.
@@ -278,8 +292,8 @@ impl Reputation {
 
     /// A banned peer was met there.
     pub(crate) fn seen(&mut self, peer: PeerId, ip: IpAddr) {
-        if !ip.is_loopback() {
-            self.bans.seen(peer, ip);
+        if !ip.is_loopback() && self.bans.seen(peer, ip) {
+            self.note(peer.into());
         }
     }
 
@@ -316,6 +330,30 @@ impl Reputation {
                 .map(|(_, peer)| peer)
         };
         [part(true), part(false)]
+    }
+
+    /// From now on changes are noted.
+    pub(crate) fn save(&mut self) {
+        self.unsaved.get_or_insert_default();
+    }
+
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.unsaved.as_ref().is_some_and(|all| !all.is_empty())
+    }
+
+    /// What has changed: bans, and `None` where there is none any more.
+    pub(crate) fn take_unsaved(&mut self) -> Vec<(Subject, Option<Vec<u8>>)> {
+        let changed = self.unsaved.as_mut().map(mem::take).unwrap_or_default();
+        let record = |subject| (subject, self.bans.entry(&subject).map(Ban::encode));
+        changed.into_iter().map(record).collect()
+    }
+
+    fn note(&mut self, subject: Subject) {
+        let max = 4 * self.config.bans_max;
+        // With a store that takes nothing for long, the end of a ban may be forgotten: then it ends by its time.
+        if let Some(unsaved) = self.unsaved.as_mut().filter(|all| all.len() < max) {
+            unsaved.insert(subject);
+        }
     }
 
     fn resume(&mut self, now: Instant, subject: &Subject) {

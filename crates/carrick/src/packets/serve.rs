@@ -11,6 +11,7 @@ use tracing::debug;
 use super::Packets;
 use crate::{
     AcceptError, Stream, StreamError,
+    core::Core,
     router::{Outcome, Router},
 };
 
@@ -29,15 +30,15 @@ where
     let start = move |stream: Stream| {
         let (handler, protocol) = (handler.clone(), named.clone());
         async move {
-            let packets = Packets::start(stream, protocol).map_err(|error| error.to_string())?;
-            handler(packets).await.error().map_or(Ok(()), Err)
+            let packets = Packets::start(stream, protocol)?;
+            handler(packets).await.fault().map_or(Ok(()), Err)
         }
     };
     router.handle_packets(protocol, start)
 }
 
 /// Serves a control stream, or a stream that stands in for datagrams.
-pub(crate) async fn serve(router: &Router, mut stream: Stream) {
+pub(crate) async fn serve(node: &Core, mut stream: Stream) {
     let peer = stream.peer();
     stream.shared().read_datagrams();
     if *stream.protocol() == machine::PROTOCOL && !stream.shared().has_datagrams() {
@@ -56,10 +57,11 @@ pub(crate) async fn serve(router: &Router, mut stream: Stream) {
             return stream.reset(Code::NEGOTIATION_FAILED);
         }
     };
-    match router.packets(&protocol) {
+    match node.router.packets(&protocol) {
         Some(Some((handler, _permit))) => {
-            if let Some(error) = handler(stream).await {
-                debug!(%peer, %protocol, %error, "a handler of packets failed");
+            if let Some(fault) = handler(stream).await {
+                debug!(%peer, %protocol, %fault, "a handler of packets failed");
+                node.blame(peer, &fault, "handler").await;
             }
         }
         Some(None) => stream.reset(Code::LIMIT),

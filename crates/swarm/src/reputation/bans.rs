@@ -27,6 +27,44 @@ pub struct Ban {
     pub networks: Vec<Network>,
 }
 
+impl Ban {
+    /// As it is kept: a line with its end in milliseconds since 1970 or `-`, its number and its networks, then the reason.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let since = |until: SystemTime| until.duration_since(SystemTime::UNIX_EPOCH);
+        let until = self.until.map(|until| since(until).unwrap_or_default());
+        let until = until.map_or("-".to_owned(), |until| until.as_millis().to_string());
+        let networks: Vec<_> = self.networks.iter().map(ToString::to_string).collect();
+        let (repeats, networks) = (self.repeats, networks.join(","));
+        format!("{until} {repeats} {networks}\n{}", self.reason).into_bytes()
+    }
+
+    /// What [`Self::encode`] made; `None`: something else.
+    pub(crate) fn decode(subject: Subject, record: &[u8]) -> Option<Self> {
+        let (line, reason) = std::str::from_utf8(record).ok()?.split_once('\n')?;
+        let mut words = line.split(' ');
+        let until = match words.next()? {
+            "-" => None,
+            millis => {
+                let since = Duration::from_millis(millis.parse().ok()?);
+                Some(SystemTime::UNIX_EPOCH.checked_add(since)?)
+            }
+        };
+        let repeats = words.next()?.parse().ok()?;
+        let networks = words
+            .next()?
+            .split(',')
+            .filter(|network| !network.is_empty());
+        let networks = networks.map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some(Self {
+            subject,
+            until,
+            reason: reason.to_owned(),
+            repeats,
+            networks,
+        })
+    }
+}
+
 /// All bans.
 #[derive(Debug)]
 pub(super) struct Bans {
@@ -118,27 +156,24 @@ impl Bans {
         entry.in_force
     }
 
-    /// Ends a ban whose time is over; call it until it gives `None`.
-    pub(super) fn pop_ended(&mut self, wall: SystemTime) -> Option<Subject> {
-        loop {
-            let &(at, subject) = self.ends.first()?;
-            if at > wall {
-                return None;
-            }
-            let entry = self.list.get_mut(&subject)?;
-            if !std::mem::take(&mut entry.in_force) {
-                self.remove(&subject);
-                continue;
-            }
-            let ban = entry.ban.clone();
+    /// Takes what has ended: a ban, then the memory of one. Tells which of the two. Call it until it gives `None`.
+    pub(super) fn pop_ended(&mut self, wall: SystemTime) -> Option<(Subject, bool)> {
+        let &(at, subject) = self.ends.first().filter(|(at, _)| *at <= wall)?;
+        let Some(entry) = self.list.get_mut(&subject) else {
+            self.ends.remove(&(at, subject));
+            return Some((subject, false));
+        };
+        let was_in_force = std::mem::take(&mut entry.in_force);
+        let ban = entry.ban.clone();
+        if was_in_force {
             self.count(&ban, false);
-            if ban.repeats == 0 {
-                self.remove(&subject);
-            } else {
-                self.set_end(&subject);
-            }
-            return Some(subject);
         }
+        if was_in_force && ban.repeats > 0 {
+            self.set_end(&subject);
+        } else {
+            self.remove(&subject);
+        }
+        Some((subject, was_in_force))
     }
 
     /// When something ends next.
@@ -150,6 +185,11 @@ impl Bans {
     pub(super) fn of(&self, subject: &Subject) -> Option<&Ban> {
         let entry = self.list.get(subject)?;
         entry.in_force.then_some(&entry.ban)
+    }
+
+    /// The ban, also when it is only remembered.
+    pub(super) fn entry(&self, subject: &Subject) -> Option<&Ban> {
+        self.list.get(subject).map(|entry| &entry.ban)
     }
 
     /// Why the address is banned, itself or by a network that it is in.
@@ -167,18 +207,20 @@ impl Bans {
         count.is_some_and(|count| *count > self.crowd_max)
     }
 
-    /// A banned peer was seen at this address.
-    pub(super) fn seen(&mut self, peer: PeerId, ip: IpAddr) {
+    /// A banned peer was seen at this address; `true`: that is news.
+    pub(super) fn seen(&mut self, peer: PeerId, ip: IpAddr) -> bool {
         let network = Network::host(ip);
         let entry = self.list.get_mut(&Subject::Peer(peer));
         let Some(entry) = entry.filter(|entry| entry.in_force) else {
-            return;
+            return false;
         };
         let networks = &mut entry.ban.networks;
-        if networks.len() < NETWORKS_MAX && !networks.contains(&network) {
+        let is_new = networks.len() < NETWORKS_MAX && !networks.contains(&network);
+        if is_new {
             networks.push(network);
             *self.crowds.entry(network).or_default() += 1;
         }
+        is_new
     }
 
     /// How often the peer was banned in a row.
@@ -215,12 +257,9 @@ impl Bans {
     }
 
     fn count(&mut self, ban: &Ban, more: bool) {
-        let length = ban.subject.network().map(|network| {
+        if let Some(network) = ban.subject.network() {
             let (first, bits) = network.parts();
-            (first.is_ipv6(), bits)
-        });
-        if let Some(length) = length {
-            count(&mut self.lengths, length, more);
+            count(&mut self.lengths, (first.is_ipv6(), bits), more);
         }
         for network in &ban.networks {
             count(&mut self.crowds, *network, more);

@@ -288,6 +288,36 @@ fn bans_outlive_a_restart_and_end_by_the_wall_clock() {
 }
 
 #[test]
+fn a_ban_is_read_as_it_was_kept() {
+    let until = SystemTime::UNIX_EPOCH + Duration::from_millis(1_800_000_000_123);
+    let networks = ["192.0.2.1/32", "2001:db8::/64"].map(|network| network.parse().unwrap());
+    for until in [None, Some(until)] {
+        for networks in [Vec::new(), networks.to_vec()] {
+            for reason in ["", "spam (a \n b)"].map(str::to_owned) {
+                let ban = Ban {
+                    networks: networks.clone(),
+                    repeats: 7,
+                    reason,
+                    ..ban(peer(1), until)
+                };
+                let kept = ban.encode();
+                assert_eq!(Ban::decode(ban.subject, &kept), Some(ban));
+            }
+        }
+    }
+    for wrong in ["", "-", "- 1\n", "x 1 \n", "- -1 \n", "- 1 10.0.0.0/99\n"] {
+        assert_eq!(
+            Ban::decode(peer(1).into(), wrong.as_bytes()),
+            None,
+            "{wrong}"
+        );
+    }
+    let far = format!("{} 1 \n", u64::MAX);
+    assert!(Ban::decode(peer(1).into(), far.as_bytes()).is_some());
+    assert_eq!(Ban::decode(peer(1).into(), b"- 1 \n\xff"), None);
+}
+
+#[test]
 fn long_reasons_are_cut_at_a_character() {
     let (mut reputation, now) = (reputation(), start());
     let reason = "ä".repeat(1000);

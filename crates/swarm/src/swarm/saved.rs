@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use libp2p_identity::PeerId;
 
 use super::Swarm;
-use crate::event::Action;
+use crate::{event::Action, reputation::Ban};
 
 /// A record's key, and its value; `None`: there is none any more.
 pub type Change = (String, Option<Vec<u8>>);
@@ -22,6 +22,11 @@ impl Swarm {
     /// out: [`Self::save`].
     pub fn restore(&mut self, now: Instant, unix: Duration, key: &str, value: &[u8]) {
         let (part, id) = key.split_once('/').unwrap_or_default();
+        if let (BAN, Ok(subject)) = (part, id.parse())
+            && let Some(ban) = Ban::decode(subject, value)
+        {
+            return self.restore_bans(now, [ban]);
+        }
         let counters = &mut self.out.counters;
         match (part, id.parse::<PeerId>()) {
             (PEER, Ok(peer)) if peer != self.local => {
@@ -36,6 +41,7 @@ impl Swarm {
     pub fn save(&mut self, now: Instant) {
         self.saving = Some(Saving { next: now });
         self.peer_store.save();
+        self.reputation.save();
     }
 
     /// What has changed since this was last called: at most 4096 records. If there are more, the next ones are due sooner.
@@ -49,13 +55,18 @@ impl Swarm {
             saving.next = now + self.config.save_interval / 16;
         }
         let key = |peer| format!("{PEER}/{peer}");
-        let peers = peers.into_iter();
-        peers.map(|(peer, record)| (key(peer), record)).collect()
+        let peers = peers.into_iter().map(|(peer, record)| (key(peer), record));
+        let bans = self.reputation.take_unsaved();
+        let key = |subject| format!("{BAN}/{subject}");
+        let bans = bans
+            .into_iter()
+            .map(|(subject, record)| (key(subject), record));
+        peers.chain(bans).collect()
     }
 
     /// Whether there are changes.
     pub fn is_unsaved(&self) -> bool {
-        self.peer_store.is_unsaved()
+        self.peer_store.is_unsaved() || self.reputation.is_unsaved()
     }
 
     /// When changes are due.
@@ -74,4 +85,5 @@ impl Swarm {
 }
 
 const PEER: &str = "peer";
+const BAN: &str = "ban";
 const CHANGES_MAX: usize = 4096;

@@ -263,3 +263,46 @@ fn the_app_is_asked_at_each_stage_and_decides() {
     node.closed(connection);
     node.assert_empty();
 }
+
+#[test]
+fn bans_are_saved_as_they_change() {
+    let mut node = Node::new(Config::default());
+    node.swarm.save(node.now);
+    node.inbound(peer(2), AT);
+    node.record(peer(2), Behaviour::Malicious);
+    node.ban("10.0.0.0/8".parse::<Subject>().unwrap(), seconds(60));
+    let unix = seconds(0);
+    let of_bans = |change: &(String, Option<Vec<u8>>)| change.0.starts_with("ban/");
+    let saved: Vec<_> = node.swarm.take_changes(node.now, unix);
+    let saved: Vec<_> = saved.into_iter().filter(of_bans).collect();
+    let keys: Vec<_> = saved.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, [&format!("ban/{}", peer(2)), "ban/10.0.0.0/8"]);
+
+    let mut next = Node::new(Config::default());
+    for (key, value) in &saved {
+        let value = value.as_deref().unwrap();
+        next.swarm.restore(next.now, unix, key, value);
+    }
+    assert!(next.swarm.reputation().is_banned(&peer(2).into()));
+    assert_eq!(next.admit("/ip4/10.1.2.3/tcp/1"), Err(Refused::Banned));
+    assert_eq!(told(&next.pass(seconds(60))), ["unbanned"]);
+    assert_eq!(told(&next.pass(seconds(14 * 60))), ["unbanned"]);
+    next.admit("/ip4/10.1.2.3/tcp/1").unwrap();
+    // What is no ban is counted, and nothing else.
+    next.swarm.restore(next.now, unix, "ban/nobody", b"- 1 \n");
+    next.swarm.restore(next.now, unix, "ban/10.0.0.0/8", b"x");
+    assert_eq!(next.swarm.counters().stored_refused, 2);
+
+    node.swarm.unban(node.now, &peer(2).into());
+    node.pass(seconds(60));
+    let gone = node.swarm.take_changes(node.now, unix);
+    let gone: Vec<_> = gone.into_iter().filter(of_bans).collect();
+    assert_eq!(
+        gone,
+        saved
+            .into_iter()
+            .map(|(key, _)| (key, None))
+            .collect::<Vec<_>>()
+    );
+    assert!(!node.swarm.take_changes(node.now, unix).iter().any(of_bans));
+}
