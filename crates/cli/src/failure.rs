@@ -39,6 +39,9 @@ impl From<OpenError> for Failure {
 }
 
 fn dial_remedy(error: &DialError) -> &'static str {
+    if matches!(error, DialError::Banned { .. }) {
+        return "lift the ban first";
+    }
     let DialError::Failed { attempts, .. } = error else {
         return "try again later";
     };

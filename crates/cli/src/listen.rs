@@ -9,7 +9,7 @@ use carrick::{
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::{address, failure::Failure, key, metrics, network, output};
+use crate::{address, ban_list, failure::Failure, key, metrics, network, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -22,6 +22,7 @@ Examples:
                                                           WebSocket over TLS, with the certificate of a web server
   carrick listen /unix/tmp/carrick.sock                   a Unix socket, for the processes of one user on one machine
   carrick listen --swarm-key swarm.key                    a private network: only nodes with this key can connect
+  carrick listen --ban-list bans.txt                      nothing for the peers, addresses and networks in the file
   carrick listen --max-connections 100                    on a machine that has other things to do
   carrick listen --perf                                   for `carrick perf` from elsewhere
   carrick listen --metrics 9184                           figures for Prometheus, for this machine alone
@@ -58,6 +59,10 @@ pub(crate) struct Args {
     /// as the machine's memory and the process's file descriptors allow, 768 at most.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     max_connections: Option<u32>,
+    /// Have nothing to do with those in this file, one a line: a peer id, an IP address, or a network such as
+    /// 192.0.2.0/24; behind a # the reason.
+    #[arg(long, value_name = "FILE")]
+    ban_list: Option<PathBuf>,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -73,10 +78,17 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     );
     let echo = |packets: Packets| async move { packets.echo().await };
     let mut builder = builder.handle_packets(ECHO_PACKETS, echo);
+    let bans = match &args.ban_list {
+        Some(file) => ban_list::load(file)?,
+        None => Vec::new(),
+    };
+    let mut config = Config::default();
     if let Some(connections) = args.max_connections {
         let connections = usize::try_from(connections).unwrap_or(usize::MAX);
-        builder = builder.config(Config::default().with_connections_max(connections));
+        config = config.with_connections_max(connections);
     }
+    config.swarm.bans_max = config.swarm.bans_max.saturating_add(bans.len());
+    builder = builder.config(config);
     if let Some(file) = &args.key {
         builder = builder.identity(key::load(file)?);
     }
@@ -103,6 +115,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     };
     let node = builder.spawn().await?;
     let mut events = node.events();
+    for (subject, reason) in bans {
+        node.ban(subject, None, &reason).await;
+    }
     bind(&node, args).await?;
     for address in node.addresses() {
         output::result(&if args.json {
@@ -167,6 +182,10 @@ fn tell(event: Option<NodeEvent>) {
     match event {
         Some(NodeEvent::Connected { peer, address, .. }) => info!(%peer, %address, "connected"),
         Some(NodeEvent::Disconnected { peer }) => info!(%peer, "disconnected"),
+        Some(NodeEvent::Banned {
+            subject, reason, ..
+        }) => info!(%subject, reason, "banned"),
+        Some(NodeEvent::Unbanned { subject }) => info!(%subject, "not banned any more"),
         Some(NodeEvent::ListenerClosed { address }) => warn!(%address, "not listening any more"),
         _ => {}
     }

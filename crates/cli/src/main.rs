@@ -11,6 +11,7 @@ use failure::Failure;
 use tracing_subscriber::EnvFilter;
 
 mod address;
+mod ban_list;
 mod demo;
 mod failure;
 mod id;

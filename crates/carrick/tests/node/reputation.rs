@@ -1,17 +1,19 @@
 //! Who misbehaves is disconnected, banned, refused and forgiven; who is not admitted gets no further.
 
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use carrick::{
-    AttemptError, Behaviour, CloseReason, Code, ConnectionError, DialError, Keypair, Network, Node,
-    NodeEvent, OpenError, Stage, Stream, StreamError, Subject, Verdict,
+    AttemptError, Ban, Because, Behaviour, Change, CloseReason, Code, ConnectionEnd,
+    ConnectionError, DialError, Fault, Keypair, Network, Node, NodeEvent, OpenError, Stage, Store,
+    StoreError, Stream, StreamError, Subject, Verdict,
 };
 
 use crate::common::*;
@@ -240,5 +242,161 @@ fn a_node_that_dials_admits_by_peer_as_well() {
         let expected = AttemptError::Rejected(Verdict::reject("nobody"));
         assert_eq!(attempts[0].1, expected);
         assert_eq!(attempts[0].1.to_string(), "not admitted: rejected: nobody");
+    });
+}
+
+/// A store in memory.
+#[derive(Clone, Default)]
+struct Shelf(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+
+impl Store for Shelf {
+    fn load(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {
+        let shelf = self.0.lock().unwrap();
+        shelf.iter().for_each(|(key, value)| take(key, value));
+        Ok(())
+    }
+
+    fn write(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut shelf = self.0.lock().unwrap();
+        for (key, value) in changes.iter().cloned() {
+            match value {
+                Some(value) => drop(shelf.insert(key, value)),
+                None => drop(shelf.remove(&key)),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn bans_outlive_a_restart_and_so_does_forgiveness() {
+    run(async {
+        let (shelf, client) = (Shelf::default(), client().await);
+        let network: Network = "10.0.0.0/8".parse().unwrap();
+        let start = || {
+            let builder = Node::builder().store_with(shelf.clone()).listen(TCP);
+            builder.unwrap().spawn()
+        };
+        let first = start().await.unwrap();
+        first
+            .record_behaviour(&client.id(), Behaviour::Malicious, "test")
+            .await;
+        first.ban(network, None, "another test").await;
+        let bans = first.bans().await;
+        first.close().await;
+
+        let second = start().await.unwrap();
+        let again = second.bans().await;
+        let millis = |until: SystemTime| until.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let plain = |ban: &Ban| {
+            let until = ban.until.map(|until| millis(until).as_millis());
+            (ban.subject, until, ban.reason.clone(), ban.repeats)
+        };
+        let sorted = |bans: &[Ban]| {
+            let mut all: Vec<_> = bans.iter().map(plain).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(sorted(&bans), sorted(&again));
+        assert_eq!(again.len(), 2);
+        if let Ok(connection) = soon(client.dial(second.address())).await {
+            eventually("it is closed", || connection.lost().is_some()).await;
+        }
+        assert!(second.unban(client.id()).await);
+        second.close().await;
+
+        let third = start().await.unwrap();
+        assert_eq!(third.bans().await.len(), 1);
+        soon(client.ping(third.address())).await.unwrap();
+    });
+}
+
+#[test]
+fn a_handlers_error_says_what_its_peer_has_done() {
+    on_all(|listen| async move {
+        let server = Node::builder()
+            .handle("/strict/1.0.0", |mut stream: Stream| async move {
+                let bytes = stream.read_to_end(4).await?;
+                let text = std::str::from_utf8(&bytes).because(Behaviour::Spam)?;
+                Err::<(), Fault>(std::io::Error::other(text.to_owned()).into())
+            })
+            .handle("/plain/1.0.0", |mut stream: Stream| async move {
+                drop(stream.read_to_end(9).await);
+                Err::<(), _>("a text")
+            })
+            .listen(listen)
+            .unwrap()
+            .spawn()
+            .await
+            .unwrap();
+        let client = client().await;
+        // To what the peer's score falls, and what it was before.
+        let sends = async |protocol: &str, bytes: &'static [u8]| {
+            let mut stream = agreed(&client, server.address(), protocol).await;
+            let sent = stream.write_all(bytes).await;
+            let sent = sent.and(stream.finish().await);
+            // It may be over before all is said.
+            drop((sent, soon(stream.read_to_end(9)).await));
+        };
+        let falls_to = async |expected: f64| {
+            let mut looks = tokio::time::interval(Duration::from_millis(1));
+            let falls = async {
+                while (server.score(&client.id()).await - expected).abs() > 0.1 {
+                    looks.tick().await;
+                }
+            };
+            soon(falls).await;
+        };
+        sends("/plain/1.0.0", b"ok").await;
+        sends("/strict/1.0.0", b"ok").await;
+        sends("/strict/1.0.0", b"too long").await;
+        falls_to(-5.0).await;
+        let mut events = server.events();
+        sends("/strict/1.0.0", b"\xff").await;
+        falls_to(-15.0).await;
+        sends("/strict/1.0.0", b"\xff").await;
+        falls_to(-25.0).await;
+        loop {
+            if let Some(NodeEvent::ConnectionClosed { reason, .. }) = soon(events.next()).await {
+                let misbehaved = ConnectionEnd::Ours(CloseReason::Misbehaved);
+                break assert_eq!(reason, misbehaved);
+            }
+        }
+        assert_eq!(server.bans().await, []);
+    });
+}
+
+#[test]
+fn another_peer_than_the_one_dialed_costs_the_address_and_leaves_no_trace() {
+    on_all(|listen| async move {
+        let (found, client) = (server(listen).await, client().await);
+        let mut events = client.events();
+        let expected = Keypair::generate_ed25519().public().to_peer_id();
+        let mut address = found.address();
+        address.pop();
+        client
+            .add_addresses((expected, vec![address]))
+            .await
+            .unwrap();
+        let dialed = soon(client.dial(expected)).await;
+        let Err(OpenError::Dial(DialError::Failed { attempts, .. })) = dialed else {
+            panic!("{dialed:?}")
+        };
+        let wrong = AttemptError::WrongPeer {
+            expected,
+            found: found.id(),
+        };
+        assert_eq!(attempts[0].1, wrong);
+        // It is not tried again of itself.
+        let again = soon(client.dial(expected)).await.unwrap_err();
+        assert!(!again.to_string().contains("wrong peer"), "{again}");
+        let seen = soon(events.next()).await;
+        assert!(
+            matches!(seen, Some(NodeEvent::DialFailed { .. })),
+            "{seen:?}"
+        );
+        assert_eq!(client.peers(), []);
+        assert!(client.peer_metadata(&found.id()).await.is_none());
+        assert_eq!(client.score(&found.id()).await, 0.0);
     });
 }

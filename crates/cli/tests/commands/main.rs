@@ -1,5 +1,6 @@
 //! The real binary, as processes that talk to each other and to nodes of this one.
 
+mod bans;
 #[path = "../../../carrick/tests/common/certificates.rs"]
 #[expect(
     dead_code,
