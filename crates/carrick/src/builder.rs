@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use carrick_session::NoiseIdentity;
 #[cfg(feature = "tls")]
 use carrick_session::TlsIdentity;
+use carrick_swarm::{Stage, Verdict};
 use carrick_wire::{Keypair, Multiaddr, ProtocolId};
 use tokio::sync::{broadcast, mpsc};
 
@@ -126,7 +127,7 @@ pub struct Builder {
     swarm_key: Option<SwarmKey>,
     reuse_port: bool,
     store: Option<Arc<dyn Store>>,
-    pub(crate) judge: Option<Judge>,
+    judge: Option<Judge>,
 }
 
 impl Builder {
@@ -278,6 +279,36 @@ impl Builder {
         self
     }
 
+    /// Asks `judge` about everybody who wants in, three times: by address before anything is read, by peer after the
+    /// handshake, which no protocol sees the peer before, and by what the peer says of itself. Bans and limits come first.
+    ///
+    /// It runs on the node's control task, which waits for it: it should only look something up. One that panics lets
+    /// nobody in. Connections that we dial have the last two stages.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use carrick::{Node, Stage, Verdict};
+    ///
+    /// let friend = Node::spawn().await?;
+    /// let only = friend.id();
+    /// let server = Node::builder()
+    ///     .admit(move |stage| match stage {
+    ///         Stage::Peer { peer, .. } if peer != only => Verdict::reject("not a friend"),
+    ///         _ => Verdict::Accept,
+    ///     })
+    ///     .listen("/ip4/127.0.0.1/tcp/0")?
+    ///     .spawn()
+    ///     .await?;
+    /// friend.dial(server.address()).await?.info().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn admit(mut self, judge: impl Fn(Stage<'_>) -> Verdict + Send + Sync + 'static) -> Self {
+        self.judge = Some(Arc::new(judge));
+        self
+    }
+
     /// Makes the node and binds its listeners, within the current tokio runtime.
     ///
     /// # Errors
@@ -324,10 +355,7 @@ impl Builder {
             quic: quic.ok_or(ListenError::Identity)?,
             config,
             muxers,
-            agent: self.agent.map_or_else(
-                || identify::AGENT.to_owned(),
-                |agent| format!("{agent} {}", identify::AGENT),
-            ),
+            agent: agent(self.agent),
             transports,
             resolver: self.resolver,
             swarm_key: self.swarm_key,
@@ -354,6 +382,12 @@ impl Builder {
         }
         Ok(node)
     }
+}
+
+/// The user's word for the program, with ours behind it.
+fn agent(own: Option<String>) -> String {
+    let ours = identify::AGENT;
+    own.map_or_else(|| ours.to_owned(), |own| format!("{own} {ours}"))
 }
 
 /// The users' own ones first.

@@ -4,7 +4,7 @@ use std::{any::Any, error::Error, fmt, io};
 
 use carrick_swarm::Behaviour;
 
-use crate::{StreamError, perf::PerfError};
+use crate::StreamError;
 
 /// An error, and what it says of the peer: whatever a handler may fail with.
 ///
@@ -150,9 +150,6 @@ fn implied(error: &(dyn Error + 'static)) -> Option<Behaviour> {
         if let Some(StreamError::TooLong { .. } | StreamError::EndedEarly) = error.downcast_ref() {
             return Some(Behaviour::Invalid);
         }
-        if let Some(PerfError::Protocol(_)) = error.downcast_ref() {
-            return Some(Behaviour::Invalid);
-        }
         // An error of `io` hides what it was made from.
         let inner = error
             .downcast_ref::<io::Error>()
@@ -170,8 +167,7 @@ fn known(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     let stream = error.downcast_ref::<StreamError>();
     let stream = stream.map(|error| error as &(dyn Error + 'static));
     let io = error.downcast_ref::<io::Error>().map(|error| error as _);
-    let perf = error.downcast_ref::<PerfError>().map(|error| error as _);
-    stream.or(io).or(perf)
+    stream.or(io)
 }
 
 #[cfg(test)]

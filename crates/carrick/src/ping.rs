@@ -42,7 +42,7 @@ async fn round_on(mut stream: Stream, parked: &mut Option<Channel>) -> Result<Du
         wrong @ (ping::PingError::Mismatch | ping::PingError::Unsolicited),
     )) = &rtt
     {
-        stream.shared().lose(wrong.clone().into());
+        stream.shared().lose((*wrong).into());
     }
     let rtt = rtt?;
     stream.shared().pinged(rtt);

@@ -9,7 +9,7 @@ use std::{
 use libp2p_identity::PeerId;
 use multiaddr::Multiaddr;
 
-use crate::{admission::Verdict, limits::LimitReached};
+use crate::{limits::LimitReached, verdict::Verdict};
 
 /// Why there is no connection for a waiter.
 #[derive(Debug, Clone, PartialEq, Eq)]

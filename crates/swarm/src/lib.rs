@@ -8,6 +8,7 @@ mod swarm;
 mod admission;
 mod reputation;
 mod subject;
+mod verdict;
 
 mod connections;
 mod dial;
@@ -33,7 +34,7 @@ mod rates;
 mod timers;
 
 pub use addresses::{Scope, scope};
-pub use admission::{Stage, Verdict};
+pub use admission::Stage;
 pub use config::{Config, Counters, Watermarks};
 pub use connections::Connection;
 pub use error::{AttemptError, DialError, NameError, Refused, Skip};
@@ -48,3 +49,4 @@ pub use reputation::{Ban, Behaviour, PeerClass, Reputation};
 pub use subject::{Network, Subject, SubjectError};
 pub use swarm::{Change, Swarm};
 pub use tags::{NAME_BYTES_MAX as TAG_NAME_BYTES_MAX, Tag, TagError};
+pub use verdict::Verdict;

@@ -6,8 +6,8 @@ use std::{
 };
 
 use carrick_swarm::{
-    Action, AttemptId, CloseReason, ConnectionId, DialError, Event, LookupId, Notice, Query,
-    WaiterId,
+    Action, AttemptId, CloseReason, ConnectionId, DialError, Direction, Event, LookupId, Notice,
+    Query, WaiterId,
 };
 use carrick_wire::{Multiaddr, PeerId};
 use tokio::time::timeout;
@@ -205,19 +205,7 @@ impl Control {
                 connection,
                 direction,
                 ..
-            } => {
-                let Some(shared) = self.connections.get(&connection) else {
-                    return;
-                };
-                let reason = shared.end();
-                debug!(%peer, %reason, "a connection was closed");
-                self.tell(NodeEvent::ConnectionClosed {
-                    peer,
-                    connection,
-                    direction,
-                    reason,
-                });
-            }
+            } => self.tell_end(peer, connection, direction),
             Notice::LimitReached { limit } => self.tell(NodeEvent::LimitReached { limit }),
             Notice::Disconnected { peer } => self.tell(NodeEvent::Disconnected { peer }),
             Notice::Identified {
@@ -235,26 +223,19 @@ impl Control {
                 subject,
                 until,
                 reason,
-            } => {
-                info!(%subject, ?until, reason, "banned");
-                self.tell(NodeEvent::Banned {
-                    subject,
-                    until,
-                    reason,
-                });
-            }
-            Notice::Unbanned { subject } => {
-                info!(%subject, "not banned any more");
-                self.tell(NodeEvent::Unbanned { subject });
-            }
+            } => self.tell(NodeEvent::Banned {
+                subject,
+                until,
+                reason,
+            }),
+            Notice::Unbanned { subject } => self.tell(NodeEvent::Unbanned { subject }),
             Notice::Disfavoured {
                 peer,
                 behaviour,
                 source,
             } => info!(%peer, behaviour = behaviour.name(), source, "a peer misbehaves"),
             Notice::ExternalAddress { address } => {
-                debug!(%address, "several peers see us at this address");
-                self.tell(NodeEvent::ExternalAddress { address });
+                self.tell(NodeEvent::ExternalAddress { address })
             }
             Notice::ExternalAddressExpired { address } => {
                 self.tell(NodeEvent::ExternalAddressExpired { address });
@@ -298,7 +279,33 @@ impl Control {
         }
     }
 
+    fn tell_end(&self, peer: PeerId, connection: ConnectionId, direction: Direction) {
+        let Some(shared) = self.connections.get(&connection) else {
+            return;
+        };
+        let reason = shared.end();
+        debug!(%peer, %reason, "a connection was closed");
+        self.tell(NodeEvent::ConnectionClosed {
+            peer,
+            connection,
+            direction,
+            reason,
+        });
+    }
+
     fn tell(&self, event: NodeEvent) {
+        match &event {
+            NodeEvent::Banned {
+                subject,
+                until,
+                reason,
+            } => info!(%subject, ?until, reason, "banned"),
+            NodeEvent::Unbanned { subject } => info!(%subject, "not banned any more"),
+            NodeEvent::ExternalAddress { address } => {
+                debug!(%address, "several peers see us at this address");
+            }
+            _ => {}
+        }
         // Nobody may be listening.
         let _ = self.events.send(event);
     }

@@ -1,3 +1,5 @@
+//! What is found in the errors that handlers return.
+
 use super::*;
 
 const INVALID: Option<Behaviour> = Some(Behaviour::Invalid);

@@ -32,7 +32,7 @@ impl Ban {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let since = |until: SystemTime| until.duration_since(SystemTime::UNIX_EPOCH);
         let until = self.until.map(|until| since(until).unwrap_or_default());
-        let until = until.map_or("-".to_owned(), |until| until.as_millis().to_string());
+        let until = until.map_or_else(|| "-".to_owned(), |until| until.as_millis().to_string());
         let networks: Vec<_> = self.networks.iter().map(ToString::to_string).collect();
         let (repeats, networks) = (self.repeats, networks.join(","));
         format!("{until} {repeats} {networks}\n{}", self.reason).into_bytes()

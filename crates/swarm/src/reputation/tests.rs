@@ -1,3 +1,5 @@
+//! Scores and bans on a clock of their own.
+
 use super::*;
 
 #[expect(

@@ -1,3 +1,5 @@
+//! Subjects as texts.
+
 use super::*;
 
 #[test]

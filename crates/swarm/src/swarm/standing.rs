@@ -10,12 +10,13 @@ use multiaddr::Multiaddr;
 use super::Swarm;
 use crate::{
     addresses::{ip, is_relayed},
-    admission::{Admission, Stage, Verdict},
+    admission::{Admission, Stage},
     error::{AttemptError, DialError, Refused},
     event::{CloseReason, ConnectionId, Direction, Notice, Origin, PendingId},
     reputation::{Ban, Behaviour, PeerClass, Reputation, Step},
     subject::{Network, Subject},
     timers::Timer,
+    verdict::Verdict,
 };
 
 impl Swarm {

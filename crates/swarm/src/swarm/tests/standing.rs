@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::{
-    admission::{Stage, Verdict},
+    admission::Stage,
     reputation::{Behaviour, PeerClass},
     subject::Subject,
+    verdict::Verdict,
 };
 
 const AT: &str = "/ip4/1.2.3.4/tcp/1";
