@@ -189,17 +189,7 @@ impl Control {
                     self.event(Event::PendingFailed { pending });
                 }
             },
-            Message::Ended { connection } => {
-                self.measured(connection);
-                self.event(Event::Closed { connection });
-                self.duplicates.remove(&connection);
-                self.to_identify.remove(connection);
-                if let Some(shared) = self.connections.remove(&connection) {
-                    shared.set_gone();
-                    self.watch_duplicates(shared.peer);
-                    self.blame(&shared);
-                }
-            }
+            Message::Ended { connection } => self.ended(connection),
             Message::Identified { connection, info } => {
                 let info = *info;
                 self.measured(connection);
@@ -251,6 +241,18 @@ impl Control {
     fn event(&mut self, event: Event) {
         self.swarm.handle_event(Instant::now(), event);
         self.act();
+    }
+
+    fn ended(&mut self, connection: ConnectionId) {
+        self.measured(connection);
+        self.event(Event::Closed { connection });
+        self.duplicates.remove(&connection);
+        self.to_identify.remove(connection);
+        if let Some(shared) = self.connections.remove(&connection) {
+            shared.set_gone();
+            self.watch_duplicates(shared.peer);
+            self.blame(&shared);
+        }
     }
 
     /// A connection's end may be the peer's fault.

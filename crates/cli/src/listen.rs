@@ -78,16 +78,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     );
     let echo = |packets: Packets| async move { packets.echo().await };
     let mut builder = builder.handle_packets(ECHO_PACKETS, echo);
-    let bans = match &args.ban_list {
-        Some(file) => ban_list::load(file)?,
-        None => Vec::new(),
-    };
-    let mut config = Config::default();
-    if let Some(connections) = args.max_connections {
-        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
-        config = config.with_connections_max(connections);
-    }
-    config.swarm.bans_max = config.swarm.bans_max.saturating_add(bans.len());
+    let (config, bans) = policy(args)?;
     builder = builder.config(config);
     if let Some(file) = &args.key {
         builder = builder.identity(key::load(file)?);
@@ -148,6 +139,21 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     output::note("closing");
     node.close().await;
     Ok(())
+}
+
+/// Whom the node serves, and how many of them.
+fn policy(args: &Args) -> Result<(Config, Vec<ban_list::Entry>), Failure> {
+    let bans = match &args.ban_list {
+        Some(file) => ban_list::load(file)?,
+        None => Vec::new(),
+    };
+    let mut config = Config::default();
+    if let Some(connections) = args.max_connections {
+        let connections = usize::try_from(connections).unwrap_or(usize::MAX);
+        config = config.with_connections_max(connections);
+    }
+    config.swarm.bans_max = config.swarm.bans_max.saturating_add(bans.len());
+    Ok((config, bans))
 }
 
 /// Listens where the user wants. Without a wish, one address is enough: not every machine has IPv4 and IPv6.

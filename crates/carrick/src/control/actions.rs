@@ -211,9 +211,8 @@ impl Control {
             Notice::Identified {
                 peer, connection, ..
             } => {
-                let shared = self.connections.get(&connection);
-                let changes = shared.map(|shared| shared.take_changes());
-                let changes = changes.unwrap_or_default();
+                let told = self.connections.get(&connection);
+                let changes = told.map(|told| told.take_changes()).unwrap_or_default();
                 self.tell(NodeEvent::Identified { peer, changes });
             }
             Notice::Listening { address } => self.tell(NodeEvent::Listening { address }),
