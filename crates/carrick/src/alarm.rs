@@ -1,9 +1,14 @@
 //! The control task's one timer. Deadlines come and go with every dial, so it is moved only to ring earlier; a ring too
 //! early costs one look at the deadlines.
 
-use std::{pin::Pin, time::Instant};
+use std::{
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
 use tokio::time::{Sleep, sleep_until};
+
+use crate::patience::lateness;
 
 #[derive(Debug)]
 pub(crate) struct Alarm {
@@ -29,12 +34,13 @@ impl Alarm {
         }
     }
 
-    /// Waits until it rings; then it must be set again. Cancel-safe.
-    pub(crate) async fn rings(&mut self) {
-        if self.at.is_none() {
+    /// Waits until it rings, and tells how long the process has slept meanwhile; then it must be set again. Cancel-safe.
+    pub(crate) async fn rings(&mut self) -> Duration {
+        let Some(at) = self.at else {
             return std::future::pending().await;
-        }
+        };
         self.sleep.as_mut().await;
         self.at = None;
+        lateness(at, Instant::now())
     }
 }

@@ -38,6 +38,10 @@ pub struct Config {
     pub handlers_per_protocol_max: usize,
     /// How long [`Node::close`](crate::Node::close) lets open streams finish.
     pub drain_timeout: Duration,
+    /// How often the node looks whether the machine's addresses have changed, or it has slept; `None`: never. A look costs
+    /// about 50 µs. After a change listeners on wildcards tell their new addresses, failures are forgotten, and connections
+    /// that may be lost are asked for a sign of life.
+    pub watch_interval: Option<Duration>,
     /// Threads of the node's own, on which its connections and the handlers of its protocols run; `None`: those of the tokio
     /// runtime that makes the node. Own threads keep the network apart from other work, and cost each message one more
     /// wake-up of another thread on its way between a connection and a stream that is used elsewhere.
@@ -69,6 +73,7 @@ impl Default for Config {
             idle_timeout: Some(Duration::from_secs(60)),
             negotiation_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),
+            watch_interval: Some(Duration::from_secs(5)),
             workers: None,
         }
     }
@@ -123,6 +128,7 @@ impl Config {
         ];
         own.into_iter()
             .chain(self.idle_timeout.as_mut())
+            .chain(self.watch_interval.as_mut())
             .chain(sessions)
             .chain(swarms)
             .for_each(|duration| *duration = (*duration).min(LONGEST));

@@ -4,6 +4,7 @@
 //! [`Channel`] of a stream nobody knows the difference.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -374,6 +375,24 @@ impl Shared {
         match &self.link {
             Link::Muxed(muxed) => muxed.is_open(),
             Link::Quic(quic) => quic.is_open(),
+        }
+    }
+
+    /// The address of this machine that it leaves from, where that is known.
+    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
+        match &self.link {
+            Link::Muxed(muxed) => muxed.local_ip(),
+            Link::Quic(quic) => quic.connection().local_ip(),
+        }
+    }
+
+    /// The process has slept: that is no idleness.
+    pub(crate) fn excuse(&self, slept: Duration) {
+        if let Some(since) = &mut self.users().idle_since {
+            *since = since
+                .checked_add(slept)
+                .unwrap_or(*since)
+                .min(Instant::now());
         }
     }
 

@@ -29,6 +29,7 @@ use crate::{
     message::{Ask, Message},
     store::Saver,
     target::Target,
+    watch,
 };
 
 mod actions;
@@ -105,6 +106,9 @@ impl Control {
 
     /// Runs until the node is closed.
     pub(crate) async fn run(mut self) {
+        if let Some(interval) = self.node.config.watch_interval {
+            self.tasks.spawn(watch::run(self.node.clone(), interval));
+        }
         loop {
             let check = (!self.duplicates.is_empty()).then_some(self.next_duplicate_check);
             let ask = self.to_identify.poll_timeout();
@@ -113,7 +117,10 @@ impl Control {
             let message = tokio::select! {
                 // Messages come last: a flood of them must not keep timers and finished tasks waiting.
                 biased;
-                () = self.alarm.rings() => {
+                slept = self.alarm.rings() => {
+                    if !slept.is_zero() {
+                        self.event(Event::Slept { time: slept });
+                    }
                     self.tick();
                     continue;
                 }
@@ -156,6 +163,8 @@ impl Control {
             }
             Message::Listen { address, reply } => self.listen(address, reply),
             Message::Bound { result, reply } => self.bound(result, reply),
+            Message::Relisten { before, now } => self.relisten(&before, now),
+            Message::Around(change) => self.around(change),
             Message::ListenerEnded { addresses } => self.listener_ended(addresses),
             Message::Accepted {
                 arrival,

@@ -14,7 +14,7 @@ use carrick_protocols::identify::{Own, Sealed};
 use carrick_session::Security;
 use carrick_swarm::{Behaviour, DialError, DialOptions, Limit, Swarm, WaiterId, scope};
 use carrick_wire::{Keypair, Multiaddr, PeerId, ProtocolId};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::{
     Config, Connection, Fault, NodeEvent,
@@ -59,6 +59,8 @@ pub(crate) struct Core {
     /// The control task's: events end with it.
     pub(crate) events: broadcast::WeakSender<NodeEvent>,
     pub(crate) control: mpsc::Sender<Message>,
+    /// Told when the machine's addresses have changed.
+    pub(crate) network: watch::Sender<()>,
     waiters: AtomicU64,
     /// What identify told last, its number and its signed form; for each [`Scope`](carrick_swarm::Scope) of peers.
     told: Mutex<[Option<(Own, u64, Sealed)>; 3]>,
@@ -106,6 +108,7 @@ impl Core {
             addresses: RwLock::default(),
             events: parts.events,
             control: parts.control,
+            network: watch::Sender::new(()),
             waiters: AtomicU64::new(0),
             told: Mutex::default(),
             workers: parts.workers,

@@ -138,24 +138,58 @@ pub(crate) async fn listen(node: &Core, address: Multiaddr) -> Result<Listening,
     })
 }
 
-/// Passes on everybody who comes in, until the listener has failed.
-pub(crate) async fn accept_all(node: &Core, listening: Listening) {
-    match listening {
-        Listening::Pipes(mut listener, _permit) => loop {
-            while node.quotas.is_short_of_sockets() {
-                // Newcomers wait in the kernel.
-                sleep(ACCEPT_PAUSE).await;
+/// Passes on everybody who comes in, until the listener has failed; gives the addresses it had last. Tells when they change.
+pub(crate) async fn accept_all(
+    node: &Core,
+    mut listening: Listening,
+    mut bound: Vec<Multiaddr>,
+) -> Vec<Multiaddr> {
+    let mut network = node.network.subscribe();
+    loop {
+        tokio::select! {
+            accepted = listening.accept(&node.quotas) => match accepted {
+                Some((arrival, remote, has_socket)) => {
+                    pass_on(node, arrival, remote, has_socket).await;
+                }
+                None => return bound,
+            },
+            Ok(()) = network.changed() => {
+                let now = listening.addresses();
+                if now != bound {
+                    let before = std::mem::replace(&mut bound, now.clone());
+                    node.send(Message::Relisten { before, now }).await;
+                }
             }
-            let Ok((pipe, remote)) = listener.accept().await else {
-                return;
-            };
-            let has_socket = has_socket(&remote);
-            pass_on(node, Arrival::Pipe(pipe), remote, has_socket).await;
-        },
-        Listening::Quic(mut listener, _permit) => {
-            while let Some(knock) = listener.accept().await {
+        }
+    }
+}
+
+impl Listening {
+    /// The addresses that peers can dial, now.
+    pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
+        match self {
+            Self::Pipes(listener, _) => listener.addresses(),
+            Self::Quic(listener, _) => listener.addresses(),
+        }
+    }
+
+    /// The next one that comes in, from where, and whether it has a socket of its own; `None` when the listener has failed.
+    /// Cancel-safe.
+    async fn accept(&mut self, quotas: &Quotas) -> Option<(Arrival, Multiaddr, bool)> {
+        match self {
+            Self::Pipes(listener, _) => {
+                while quotas.is_short_of_sockets() {
+                    // Newcomers wait in the kernel.
+                    sleep(ACCEPT_PAUSE).await;
+                }
+                let (pipe, remote) = listener.accept().await.ok()?;
+                let has_socket = has_socket(&remote);
+                Some((Arrival::Pipe(pipe), remote, has_socket))
+            }
+            Self::Quic(listener, _) => {
+                let knock = listener.accept().await?;
                 let remote = knock.remote().clone();
-                pass_on(node, Arrival::Quic(Box::new(knock)), remote, false).await;
+                Some((Arrival::Quic(Box::new(knock)), remote, false))
             }
         }
     }

@@ -83,6 +83,7 @@ mod metrics;
 mod node;
 mod open;
 mod packets;
+mod patience;
 mod peer_metadata;
 pub mod perf;
 mod ping;
@@ -101,6 +102,7 @@ mod stream;
 mod tags;
 mod target;
 pub mod transport;
+mod watch;
 mod workers;
 
 pub use builder::{Builder, Muxer, Security};

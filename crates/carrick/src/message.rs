@@ -1,6 +1,6 @@
 //! What the node's parts tell the control task.
 
-use std::{fmt, time::Instant};
+use std::{collections::BTreeSet, fmt, net::IpAddr, time::Instant};
 
 use bytes::BytesMut;
 use carrick_protocols::identify;
@@ -42,6 +42,13 @@ pub(crate) enum Message {
         result: Result<Listening, ListenError>,
         reply: oneshot::Sender<Result<Vec<Multiaddr>, ListenError>>,
     },
+    /// A listener's addresses are others than before.
+    Relisten {
+        before: Vec<Multiaddr>,
+        now: Vec<Multiaddr>,
+    },
+    /// Something has changed around the node.
+    Around(Change),
     ListenerEnded {
         addresses: Vec<Multiaddr>,
     },
@@ -101,6 +108,15 @@ impl fmt::Debug for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ask")
     }
+}
+
+/// What has changed around the node.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// The machine's addresses; these are gone.
+    Addresses(BTreeSet<IpAddr>),
+    /// The process or the machine has slept, or the wall clock was set forward, which looks the same.
+    Woke,
 }
 
 /// An authenticated peer, before the swarm knows of it.

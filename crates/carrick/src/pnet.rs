@@ -192,6 +192,10 @@ impl PipeRead for HiddenRead {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.inner.poll_readable(cx)
     }
+
+    fn local_ip(&self) -> Option<std::net::IpAddr> {
+        self.inner.local_ip()
+    }
 }
 
 impl AsyncRead for HiddenRead {

@@ -4,6 +4,7 @@
 
 use std::{
     fmt, io,
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -19,7 +20,11 @@ pub(crate) use self::websocket::WebSocketTransport;
 #[cfg(feature = "websocket")]
 pub use self::websocket::{CertificateError, WebSocketTransport};
 pub use self::{memory::MemoryTransport, tcp::TcpTransport};
-pub(crate) use self::{missing::missing, shared::SharedTransport, tcp::ReusingTcp};
+pub(crate) use self::{
+    missing::missing,
+    shared::SharedTransport,
+    tcp::{ReusingTcp, machine_ips},
+};
 
 mod memory;
 mod missing;
@@ -77,7 +82,8 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 
 /// What [`Transport::listen`] gives.
 pub trait Listener: fmt::Debug + Send {
-    /// The addresses that peers can dial, with real ports and, for wildcards, one for each interface.
+    /// The addresses that peers can dial, with real ports and, for wildcards, one for each interface. Asked again when the
+    /// machine's addresses have changed.
     fn addresses(&self) -> Vec<Multiaddr>;
 
     /// The next inbound pipe and the peer's address. Cancel-safe. An error ends the listener, except those that
@@ -91,6 +97,12 @@ pub trait PipeRead: AsyncRead + Send + Unpin {
     /// always, costs each idle connection a buffer.
     fn poll_readable(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+
+    /// The address of this machine that the pipe leaves from, where there is one. When it is gone, the peer is asked for a
+    /// sign of life at once; where it is not known, when any is gone.
+    fn local_ip(&self) -> Option<IpAddr> {
+        None
     }
 }
 

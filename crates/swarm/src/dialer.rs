@@ -129,6 +129,11 @@ impl Dialer {
         Some(&dial.in_flight.get(&attempt)?.candidate)
     }
 
+    /// What has failed so far says nothing any more.
+    pub(crate) fn forget_failures(&mut self) {
+        self.experience = Experience::default();
+    }
+
     /// The attempt's pipe is open: its upgrade gets a head start before further public addresses. (The
     /// others' handshakes are as short as the head start they have anyway.)
     pub(crate) fn progressed(&mut self, now: Instant, attempt: AttemptId, out: &mut Outbox) {

@@ -236,6 +236,13 @@ pub enum Event {
     },
     /// The set of protocols we accept has changed.
     ProtocolsChanged,
+    /// The machine has other addresses than before, or another network: what failed there may work here.
+    NetworkChanged,
+    /// The process has slept for this long, and with it everybody who was waited for: deadlines are moved by as much.
+    Slept {
+        /// How long.
+        time: Duration,
+    },
     /// The app wants no connection to this peer: closes all and stops a running dial.
     Disconnect {
         /// To whom.

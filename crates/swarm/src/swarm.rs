@@ -141,6 +141,8 @@ impl Swarm {
             Event::Listening { address } => self.listening(now, address),
             Event::ListenerClosed { address } => self.listener_closed(now, address),
             Event::ProtocolsChanged => self.schedule_push(now),
+            Event::NetworkChanged => self.dialer.forget_failures(),
+            Event::Slept { time } => self.out.timers.postpone(time),
             Event::Disconnect { peer } => self.disconnect(now, &peer),
             Event::Shutdown => self.shut_down(now),
         }

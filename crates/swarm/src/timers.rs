@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -90,6 +90,15 @@ impl Timers {
 
     pub(crate) fn next(&self) -> Option<Instant> {
         self.queue.first().map(|(at, _)| *at)
+    }
+
+    /// Moves all of them: time passed in which nobody could do anything.
+    pub(crate) fn postpone(&mut self, by: Duration) {
+        self.queue = std::mem::take(&mut self.queue)
+            .into_iter()
+            .map(|(at, timer)| (at.checked_add(by).unwrap_or(at), timer))
+            .collect();
+        self.set = self.queue.iter().map(|(at, timer)| (*timer, *at)).collect();
     }
 
     /// Takes the earliest timer that is due.

@@ -5,6 +5,7 @@
 //! into user buffers happen outside. Whoever changes the muxer drains its events and wakes exactly those concerned.
 
 use std::{
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     task::{Context, Poll, Waker},
     time::Instant,
@@ -26,6 +27,7 @@ pub(crate) struct Muxed {
     openable: Notify,
     /// Set by the writer: it is worth a task of its own.
     busy: AtomicBool,
+    local_ip: Option<IpAddr>,
     state: Mutex<State>,
 }
 
@@ -52,7 +54,7 @@ struct Waiting {
 }
 
 impl Muxed {
-    pub(crate) fn new(mux: Mux) -> Self {
+    pub(crate) fn new(mux: Mux, local_ip: Option<IpAddr>) -> Self {
         let state = State {
             mux,
             waiting: Vec::new(),
@@ -65,8 +67,14 @@ impl Muxed {
         Self {
             openable: Notify::new(),
             busy: AtomicBool::new(false),
+            local_ip,
             state: Mutex::new(state),
         }
+    }
+
+    /// The address of this machine that the pipe leaves from.
+    pub(crate) const fn local_ip(&self) -> Option<IpAddr> {
+        self.local_ip
     }
 
     /// Runs `f` under the lock, then wakes whom its events concern.

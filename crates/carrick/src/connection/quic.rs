@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -26,6 +27,7 @@ use tokio::{
 use super::{CLOSE_TIMEOUT, Channel, Datagrams, Phase, Shared, idle_tick};
 use crate::{
     ConnectionError,
+    patience::Patient,
     quotas::{Lent, Share},
     transport::quic::{Secured, Tickets, WINDOW_AT_FIRST, connection_window, streams_at_first},
 };
@@ -423,8 +425,7 @@ pub(crate) async fn run(
 ) {
     let quic = shared.quic();
     let tick = idle_tick(idle_timeout);
-    let alarm = sleep_until((Instant::now() + tick).into());
-    tokio::pin!(alarm);
+    let mut alarm = Patient::new(Instant::now() + tick);
     let mut unanswered = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -434,7 +435,8 @@ pub(crate) async fn run(
                 None => break,
             },
             Some(()) = unanswered.next() => {}
-            () = &mut alarm => {
+            slept = poll_fn(|cx| alarm.poll(cx)) => {
+                shared.excuse(slept);
                 quic.forget_acknowledged();
                 let now = Instant::now();
                 if let Some(since) = idle_timeout.and_then(|timeout| now.checked_sub(timeout)) {
@@ -443,7 +445,7 @@ pub(crate) async fn run(
                 let idle_by = shared.idle_since().zip(idle_timeout);
                 let idle_by = idle_by.map(|(since, timeout)| since + timeout);
                 let next = idle_by.filter(|by| *by > now).unwrap_or(now + tick).min(now + tick);
-                alarm.as_mut().reset(next.into());
+                alarm.reset(next);
             }
             accepted = quic.connection.accept_bi() => match accepted {
                 Ok((send, recv)) => {

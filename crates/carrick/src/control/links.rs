@@ -107,7 +107,8 @@ impl Control {
             Carrier::Pipe(upgraded) => {
                 let (mut mux, halves) = upgraded.split();
                 mux.set_window_pool(share);
-                (Link::Muxed(Muxed::new(mux)), Some(halves))
+                let muxed = Muxed::new(mux, halves.pipe.reader.local_ip());
+                (Link::Muxed(muxed), Some(halves))
             }
             Carrier::Quic(secured) => {
                 let config = &self.node.config.session;

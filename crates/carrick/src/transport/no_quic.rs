@@ -54,6 +54,10 @@ impl Connection {
     pub(crate) fn rtt(&self) -> Duration {
         match self.0 {}
     }
+
+    pub(crate) fn local_ip(&self) -> Option<std::net::IpAddr> {
+        match self.0 {}
+    }
 }
 
 #[derive(Debug)]
@@ -67,7 +71,7 @@ pub(crate) struct Secured {
 pub(crate) struct QuicListener(Never);
 
 impl QuicListener {
-    pub(crate) fn addresses(&self) -> &[Multiaddr] {
+    pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
         match self.0 {}
     }
 

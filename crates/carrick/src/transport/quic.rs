@@ -36,6 +36,7 @@ pub(crate) use self::{
 pub(crate) use quinn::Connection;
 
 mod config;
+mod runtime;
 mod sessions;
 
 /// The node's QUIC: its configuration and its sockets.
@@ -142,11 +143,7 @@ impl Quic {
             .map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?
             .ok_or(io::ErrorKind::Unsupported)?;
         let endpoint = open(local, Some(self.server.clone()))?;
-        let bound = endpoint.local_addr()?;
-        let addresses = tcp::expand(bound)?.into_iter().map(|mut address| {
-            address.pop();
-            with_port(address, bound.port())
-        });
+        let addresses = expand(endpoint.local_addr()?)?;
         let mut sockets = self.sockets();
         if sockets.closed {
             return Err(io::ErrorKind::NotConnected.into());
@@ -154,7 +151,7 @@ impl Quic {
         sockets.listening.push(endpoint.clone());
         Ok(QuicListener {
             endpoint,
-            addresses: addresses.collect(),
+            addresses,
             unvalidated: self.unvalidated.clone(),
         })
     }
@@ -271,9 +268,10 @@ impl Knock {
 }
 
 impl QuicListener {
-    /// The addresses that peers can dial.
-    pub(crate) fn addresses(&self) -> &[Multiaddr] {
-        &self.addresses
+    /// The addresses that peers can dial, now.
+    pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
+        let now = self.endpoint.local_addr().and_then(expand);
+        now.unwrap_or_else(|_| self.addresses.clone())
     }
 
     /// The next one that wants to come in; `None` when the socket has failed. While many handshakes run whose peers have
@@ -338,6 +336,15 @@ fn with_port(ip: Multiaddr, port: u16) -> Multiaddr {
     ip.with(Protocol::Udp(port)).with(Protocol::QuicV1)
 }
 
+/// What peers can dial when we listen on `bound`.
+fn expand(bound: SocketAddr) -> io::Result<Vec<Multiaddr>> {
+    let over_quic = |mut address: Multiaddr| {
+        address.pop();
+        with_port(address, bound.port())
+    };
+    Ok(tcp::expand(bound)?.into_iter().map(over_quic).collect())
+}
+
 /// Whether packets from a socket bound to `local` get to `remote`.
 fn reaches(local: IpAddr, remote: IpAddr) -> bool {
     local.is_ipv4() == remote.is_ipv4()
@@ -346,7 +353,7 @@ fn reaches(local: IpAddr, remote: IpAddr) -> bool {
 
 fn open(address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoint> {
     let socket = bind(address)?;
-    let runtime = Arc::new(quinn::TokioRuntime);
+    let runtime = Arc::new(runtime::PatientRuntime);
     Endpoint::new(config::endpoint(), server, socket, runtime)
 }
 

@@ -1,6 +1,7 @@
 //! TCP: `/ip4/…/tcp/…` and `/ip6/…/tcp/…`. Wildcards are expanded to the addresses of the interfaces.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::Pin,
@@ -67,7 +68,8 @@ struct TcpAccept {
 
 impl Listener for TcpAccept {
     fn addresses(&self) -> Vec<Multiaddr> {
-        self.addresses.clone()
+        let now = self.port.address().and_then(expand);
+        now.unwrap_or_else(|_| self.addresses.clone())
     }
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Pipe, Multiaddr)>> {
@@ -84,6 +86,10 @@ pub(super) struct TcpRead(pub(super) OwnedReadHalf);
 impl PipeRead for TcpRead {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.as_ref().poll_read_ready(cx)
+    }
+
+    fn local_ip(&self) -> Option<IpAddr> {
+        Some(self.0.local_addr().ok()?.ip().to_canonical())
     }
 }
 
@@ -171,20 +177,23 @@ pub(super) fn expand(bound: SocketAddr) -> io::Result<Vec<Multiaddr>> {
     if !bound.ip().is_unspecified() {
         return Ok(vec![multiaddr(bound)]);
     }
-    let mut ips: Vec<IpAddr> = if_addrs::get_if_addrs()?
-        .into_iter()
-        .map(|interface| interface.ip())
-        .collect();
+    let mut ips: Vec<_> = machine_ips()?.into_iter().collect();
     // A link-local address means nothing without its interface, which a multiaddr of ours does not name.
     ips.retain(|ip| {
         ip.is_ipv4() == bound.is_ipv4() && !matches!(ip, IpAddr::V6(ip) if is_link_local(*ip))
     });
     ips.sort_by_key(|ip| (ip.is_loopback(), *ip));
-    ips.dedup();
     Ok(ips
         .into_iter()
         .map(|ip| multiaddr(SocketAddr::new(ip, bound.port())))
         .collect())
+}
+
+/// The addresses of the interfaces that are up, and of loopback.
+pub(crate) fn machine_ips() -> io::Result<BTreeSet<IpAddr>> {
+    let interfaces = if_addrs::get_if_addrs()?.into_iter();
+    let up = interfaces.filter(|interface| interface.is_oper_up() || interface.is_loopback());
+    Ok(up.map(|interface| interface.ip()).collect())
 }
 
 fn is_link_local(ip: Ipv6Addr) -> bool {

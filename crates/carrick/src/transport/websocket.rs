@@ -234,7 +234,11 @@ struct WsAccept {
 
 impl Listener for WsAccept {
     fn addresses(&self) -> Vec<Multiaddr> {
-        self.addresses.clone()
+        let now = self.port.address().and_then(tcp::expand);
+        now.map_or_else(
+            |_| self.addresses.clone(),
+            |now| now.into_iter().map(|tcp| self.at.at(tcp)).collect(),
+        )
     }
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<(Pipe, Multiaddr)>> {

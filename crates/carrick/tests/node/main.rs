@@ -19,6 +19,8 @@ mod limits;
 mod listen;
 #[cfg(all(feature = "metrics", feature = "quic"))]
 mod metrics;
+#[cfg(all(target_os = "linux", feature = "quic"))]
+mod network;
 mod open;
 mod optimistic;
 #[cfg(feature = "quic")]

@@ -10,10 +10,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use carrick_session::{Key, Opener};
-use tokio::{
-    task::yield_now,
-    time::{Sleep, sleep_until},
-};
+use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
 
 use super::State;
@@ -21,6 +18,7 @@ use crate::{
     ConnectionError,
     buffers::{self, Blocks},
     connection::{CLOSE_TIMEOUT, Channel, Phase, Shared, idle_tick},
+    patience::Patient,
     transport::PipeRead,
 };
 
@@ -170,7 +168,10 @@ impl Input {
             Phase::Closing => self.alarm.closing(),
             Phase::Open => {}
         }
-        if self.alarm.poll(cx, deadline).is_ready() {
+        if let Poll::Ready(slept) = self.alarm.poll(cx, deadline) {
+            if !slept.is_zero() {
+                self.shared.excuse(slept);
+            }
             return Poll::Ready(Next::Tick);
         }
         if congested {
@@ -250,30 +251,24 @@ impl Input {
 
 /// The reader's one timer. It is moved only to ring earlier; ringing too early costs one look at the deadlines.
 struct Alarm {
-    sleep: Pin<Box<Sleep>>,
+    timer: Patient,
     tick: Duration,
-    at: Instant,
     close_by: Option<Instant>,
 }
 
 impl Alarm {
     fn new(tick: Duration) -> Self {
-        let at = Instant::now() + tick;
         Self {
             tick,
-            sleep: Box::pin(sleep_until(at.into())),
-            at,
+            timer: Patient::new(Instant::now() + tick),
             close_by: None,
         }
     }
 
     fn set(&mut self, deadline: Option<Instant>, now: Instant) {
         let tick = now + self.tick;
-        self.at = deadline
-            .into_iter()
-            .chain(self.close_by)
-            .fold(tick, Instant::min);
-        self.sleep.as_mut().reset(self.at.into());
+        let deadlines = deadline.into_iter().chain(self.close_by);
+        self.timer.reset(deadlines.fold(tick, Instant::min));
     }
 
     fn ring_at(&mut self, at: Instant) {
@@ -290,11 +285,11 @@ impl Alarm {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<()> {
-        if let Some(deadline) = deadline.filter(|deadline| *deadline < self.at) {
-            self.at = deadline;
-            self.sleep.as_mut().reset(deadline.into());
+    /// Ready when it rings, with how long the process has slept.
+    fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<Duration> {
+        if let Some(deadline) = deadline.filter(|deadline| *deadline < self.timer.at()) {
+            self.timer.reset(deadline);
         }
-        self.sleep.as_mut().poll(cx)
+        self.timer.poll(cx)
     }
 }

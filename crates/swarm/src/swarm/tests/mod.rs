@@ -1,5 +1,6 @@
 //! Scenarios of one swarm, or two, on a clock of their own.
 
+mod around;
 mod choosing;
 mod dialing;
 mod duplicates;
