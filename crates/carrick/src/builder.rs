@@ -10,7 +10,8 @@ use carrick_wire::{Keypair, Multiaddr, ProtocolId};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::{
-    AcceptError, Config, IntoAddress, ListenError, Node, Packets, Stream, TargetError,
+    AcceptError, Config, IntoAddress, ListenError, Node, Packets, ProtocolHandler, Stream,
+    TargetError,
     admission::Judge,
     control::{Control, MESSAGES_MAX},
     core::{Core, Parts},
@@ -87,6 +88,7 @@ impl Muxer {
     }
 }
 
+type RegisterProtocol = dyn FnOnce(&Node) -> Result<(), AcceptError> + Send;
 type Register = Box<dyn FnOnce(&Router) -> Result<(), AcceptError> + Send>;
 
 /// Makes a [`Node`]: identity, listeners, handlers, limits. Everything has a default.
@@ -124,6 +126,7 @@ pub struct Builder {
     websocket: WebSocketTransport,
     share_port: bool,
     handlers: Vec<Register>,
+    protocols: Vec<Box<RegisterProtocol>>,
     swarm_key: Option<SwarmKey>,
     reuse_port: bool,
     store: Option<Arc<dyn Store>>,
@@ -147,6 +150,7 @@ impl Builder {
             websocket: WebSocketTransport::new(),
             share_port: false,
             handlers: Vec::new(),
+            protocols: Vec::new(),
             swarm_key: None,
             reuse_port: false,
             store: None,
@@ -264,6 +268,15 @@ impl Builder {
         self
     }
 
+    /// Registers a protocol that wants to know of connections and peers, too, from the first one on: see
+    /// [`ProtocolHandler`]. What is wrong with it is reported by [`spawn`](Self::spawn).
+    pub fn protocol(mut self, protocol: &str, handler: impl ProtocolHandler) -> Self {
+        let protocol = protocol.to_owned();
+        let register = Box::new(move |node: &Node| node.protocol(&protocol, handler));
+        self.protocols.push(register);
+        self
+    }
+
     /// Whether TCP dials leave from a port that the node listens on with TCP, where one fits; off by default. Peers then
     /// see where the node can be reached, which helps behind a NAT. In return, another process of the same user may listen
     /// on the port as well, and takes a part of its connections. A dial that cannot have the port takes a free one.
@@ -373,6 +386,9 @@ impl Builder {
         inner.runtime().spawn(control);
         let node = Node::new(inner);
         node.restore(self.store).await?;
+        for register in self.protocols {
+            register(&node)?;
+        }
         node.announce_only(self.announce_only).await;
         for address in self.announce {
             node.announce(address).await?;

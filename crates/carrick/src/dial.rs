@@ -20,7 +20,7 @@ use crate::{
     core::Core,
     message::{self, Arrival, Carrier, Listening, Message, Session},
     pnet,
-    quotas::ConnectionPermit,
+    quotas::{ConnectionPermit, Quotas},
     transport::{
         Pipe, Transport, missing,
         quic::{self, Secured},

@@ -93,6 +93,7 @@ mod pnet;
 #[path = "no_pnet.rs"]
 mod pnet;
 mod proofs;
+mod protocol;
 mod quotas;
 mod reputation;
 pub mod resolve;
@@ -127,6 +128,7 @@ pub use node::Node;
 pub use packets::{NoPackets, PacketStats, Packets, PacketsError, PacketsOptions};
 #[cfg(feature = "pnet")]
 pub use pnet::{SwarmKey, SwarmKeyError};
+pub use protocol::ProtocolHandler;
 pub use router::Outcome;
 #[cfg(feature = "store")]
 pub use store::FileStore;

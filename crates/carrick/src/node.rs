@@ -49,7 +49,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Node {
     pub(crate) core: Arc<Core>,
-    _alive: Arc<Alive>,
+    /// `None`: this handle does not keep the node alive.
+    _alive: Option<Arc<Alive>>,
 }
 
 /// Closes the node when the last handle goes.
@@ -66,7 +67,16 @@ impl Node {
         let alive = Arc::new(Alive(core.control.clone()));
         Self {
             core,
-            _alive: alive,
+            _alive: Some(alive),
+        }
+    }
+
+    /// A handle on the same node that does not keep it alive, nor do its clones: for what the node itself holds, such as
+    /// handlers and protocols. On a closed node its methods fail.
+    pub fn downgrade(&self) -> Self {
+        Self {
+            core: self.core.clone(),
+            _alive: None,
         }
     }
 

@@ -30,6 +30,7 @@ mod perf;
 #[cfg(all(feature = "pnet", feature = "quic"))]
 mod pnet;
 mod private;
+mod protocol;
 #[cfg(feature = "quic")]
 mod quic;
 #[cfg(feature = "quic")]

@@ -192,7 +192,7 @@ impl Input {
     /// what we said last, so they are read, and not looked at.
     fn poll_part(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
         loop {
-            if *left == 0 || self.alarm.sleep.as_mut().poll(cx).is_ready() {
+            if *left == 0 || self.alarm.timer.poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             self.blocks.current().clear();
@@ -272,8 +272,7 @@ impl Alarm {
     }
 
     fn ring_at(&mut self, at: Instant) {
-        self.at = at;
-        self.sleep.as_mut().reset(at.into());
+        self.timer.reset(at);
     }
 
     /// We have said that we close: from now on the peer has a deadline.

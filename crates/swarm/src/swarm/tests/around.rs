@@ -5,7 +5,7 @@ use super::*;
 const A: &str = "/ip4/1.1.1.1/tcp/1";
 
 /// Time passes while nobody can do anything.
-fn sleep(node: &mut Node, time: Duration) -> Vec<Action> {
+fn pause(node: &mut Node, time: Duration) -> Vec<Action> {
     node.now += time;
     let mut actions = node.event(Event::Slept { time });
     actions.extend(node.pass(Duration::ZERO));
@@ -19,7 +19,7 @@ fn deadlines_do_not_pass_in_sleep() {
     assert_eq!(dials(&actions).len(), 1);
     let before = node.swarm.poll_timeout().unwrap();
     for hours in [0, 1, 24 * 365] {
-        assert!(sleep(&mut node, seconds(hours * 3600)).is_empty());
+        assert!(pause(&mut node, seconds(hours * 3600)).is_empty());
     }
     let after = node.swarm.poll_timeout().unwrap();
     assert_eq!(after - before, seconds((1 + 24 * 365) * 3600));
@@ -36,7 +36,7 @@ fn a_sleep_closes_no_connection_and_keeps_the_order_of_what_is_due() {
         node.inbound(peer(n), &format!("/ip4/5.5.5.{n}/tcp/1"));
     }
     node.event(Event::ProtocolsChanged);
-    let actions = sleep(&mut node, seconds(24 * 3600));
+    let actions = pause(&mut node, seconds(24 * 3600));
     let closes = |actions: &[Action]| {
         let closes = actions
             .iter()
@@ -46,7 +46,7 @@ fn a_sleep_closes_no_connection_and_keeps_the_order_of_what_is_due() {
     assert_eq!(closes(&actions), 0);
     assert_eq!(closes(&node.pass(seconds(1))), 0);
     assert_eq!(node.swarm.peers().count(), 48);
-    assert!(sleep(&mut node, Duration::ZERO).is_empty());
+    assert!(pause(&mut node, Duration::ZERO).is_empty());
 }
 
 #[test]
