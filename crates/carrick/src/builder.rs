@@ -390,12 +390,7 @@ impl Builder {
             register(&node)?;
         }
         node.announce_only(self.announce_only).await;
-        for address in self.announce {
-            node.announce(address).await?;
-        }
-        for address in self.listen {
-            node.listen(address).await?;
-        }
+        begin(&node, self.announce, self.listen).await?;
         Ok(node)
     }
 }
@@ -404,6 +399,20 @@ impl Builder {
 fn agent(own: Option<String>) -> String {
     let ours = identify::AGENT;
     own.map_or_else(|| ours.to_owned(), |own| format!("{own} {ours}"))
+}
+
+async fn begin(
+    node: &Node,
+    announce: Vec<Multiaddr>,
+    listen: Vec<Multiaddr>,
+) -> Result<(), ListenError> {
+    for address in announce {
+        node.announce(address).await?;
+    }
+    for address in listen {
+        node.listen(address).await?;
+    }
+    Ok(())
 }
 
 /// The users' own ones first.

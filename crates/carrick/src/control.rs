@@ -35,6 +35,7 @@ use crate::{
 mod actions;
 mod links;
 mod listening;
+mod notices;
 mod saving;
 
 /// Messages that wait for the control task.
@@ -212,6 +213,17 @@ impl Control {
             Message::ProtocolsChanged => self.event(Event::ProtocolsChanged),
             Message::Swarm(ask) => self.ask(ask),
             Message::Close { .. } => unreachable!("run() takes it out"),
+        }
+    }
+
+    fn ended(&mut self, connection: ConnectionId) {
+        self.measured(connection);
+        self.event(Event::Closed { connection });
+        self.duplicates.remove(&connection);
+        self.to_identify.remove(connection);
+        if let Some(shared) = self.connections.remove(&connection) {
+            shared.set_gone();
+            self.watch_duplicates(shared.peer);
         }
     }
 

@@ -118,11 +118,17 @@ pub(crate) async fn listen(node: &Core, address: Multiaddr) -> Result<Listening,
     let listening = match transport(node, &bare) {
         Some(transport) => {
             let listening = transport.listen(bare).await;
-            listening.map(|listener| Listening::Pipes(listener, permit))
+            listening.map(|listener| Listening::Pipes {
+                listener,
+                _permit: permit,
+            })
         }
         None if quic::can_handle(&bare) => {
             let listening = node.quic.listen(&bare);
-            listening.map(|listener| Listening::Quic(listener, permit))
+            listening.map(|listener| Listening::Quic {
+                listener,
+                _permit: permit,
+            })
         }
         None => {
             return Err(match missing(&bare) {
@@ -168,8 +174,8 @@ impl Listening {
     /// The addresses that peers can dial, now.
     pub(crate) fn addresses(&self) -> Vec<Multiaddr> {
         match self {
-            Self::Pipes(listener, _) => listener.addresses(),
-            Self::Quic(listener, _) => listener.addresses(),
+            Self::Pipes { listener, .. } => listener.addresses(),
+            Self::Quic { listener, .. } => listener.addresses(),
         }
     }
 
@@ -177,7 +183,7 @@ impl Listening {
     /// Cancel-safe.
     async fn accept(&mut self, quotas: &Quotas) -> Option<(Arrival, Multiaddr, bool)> {
         match self {
-            Self::Pipes(listener, _) => {
+            Self::Pipes { listener, .. } => {
                 while quotas.is_short_of_sockets() {
                     // Newcomers wait in the kernel.
                     sleep(ACCEPT_PAUSE).await;
@@ -186,7 +192,7 @@ impl Listening {
                 let has_socket = has_socket(&remote);
                 Some((Arrival::Pipe(pipe), remote, has_socket))
             }
-            Self::Quic(listener, _) => {
+            Self::Quic { listener, .. } => {
                 let knock = listener.accept().await?;
                 let remote = knock.remote().clone();
                 Some((Arrival::Quic(Box::new(knock)), remote, false))

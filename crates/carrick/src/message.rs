@@ -139,8 +139,14 @@ pub(crate) enum Carrier {
 /// What listens.
 #[derive(Debug)]
 pub(crate) enum Listening {
-    Pipes(Box<dyn Listener>, Permit),
-    Quic(QuicListener, Permit),
+    Pipes {
+        listener: Box<dyn Listener>,
+        _permit: Permit,
+    },
+    Quic {
+        listener: QuicListener,
+        _permit: Permit,
+    },
 }
 
 /// Who came in, before anything is known of it.

@@ -6,16 +6,15 @@ use std::{
 };
 
 use carrick_swarm::{
-    Action, AttemptId, CloseReason, ConnectionId, DialError, Direction, Event, LookupId, Notice,
-    Query, WaiterId,
+    Action, AttemptId, CloseReason, ConnectionId, DialError, Event, LookupId, Query, WaiterId,
 };
 use carrick_wire::{Multiaddr, PeerId};
 use tokio::time::timeout;
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{Control, caught};
 use crate::{
-    AttemptError, Connection, NodeEvent,
+    AttemptError, Connection,
     connection::{Link, Shared},
     core::Core,
     dial, identify,
@@ -173,140 +172,6 @@ impl Control {
             None => drop(peers.remove(&peer)),
         }
         drop(peers);
-    }
-
-    pub(super) fn notice(&self, notice: Notice) {
-        self.count(&notice);
-        match notice {
-            Notice::Connected {
-                peer,
-                connection,
-                address,
-                direction,
-                is_first,
-            } => {
-                if is_first {
-                    let address = address.clone();
-                    self.tell(NodeEvent::Connected {
-                        peer,
-                        address,
-                        direction,
-                    });
-                }
-                self.tell(NodeEvent::ConnectionOpened {
-                    peer,
-                    connection,
-                    direction,
-                    address,
-                });
-            }
-            Notice::ConnectionClosed {
-                peer,
-                connection,
-                direction,
-                ..
-            } => self.tell_end(peer, connection, direction),
-            Notice::LimitReached { limit } => self.tell(NodeEvent::LimitReached { limit }),
-            Notice::Disconnected { peer } => self.tell(NodeEvent::Disconnected { peer }),
-            Notice::Identified {
-                peer, connection, ..
-            } => {
-                let told = self.connections.get(&connection);
-                let changes = told.map(|told| told.take_changes()).unwrap_or_default();
-                self.tell(NodeEvent::Identified { peer, changes });
-            }
-            Notice::Listening { address } => self.tell(NodeEvent::Listening { address }),
-            Notice::ListenerClosed { address } => self.tell(NodeEvent::ListenerClosed { address }),
-            Notice::DialFailed { peer, error } => self.tell(NodeEvent::DialFailed { peer, error }),
-            Notice::Banned {
-                subject,
-                until,
-                reason,
-            } => self.tell(NodeEvent::Banned {
-                subject,
-                until,
-                reason,
-            }),
-            Notice::Unbanned { subject } => self.tell(NodeEvent::Unbanned { subject }),
-            Notice::Disfavoured {
-                peer,
-                behaviour,
-                source,
-            } => info!(%peer, behaviour = behaviour.name(), source, "a peer misbehaves"),
-            Notice::ExternalAddress { address } => {
-                self.tell(NodeEvent::ExternalAddress { address })
-            }
-            Notice::ExternalAddressExpired { address } => {
-                self.tell(NodeEvent::ExternalAddressExpired { address });
-            }
-            Notice::AddressesChanged => {
-                self.node.update_addresses(&self.swarm);
-                self.tell(NodeEvent::AddressesChanged {
-                    addresses: self.swarm.told_addresses(),
-                });
-            }
-        }
-    }
-
-    /// For the metrics.
-    fn count(&self, notice: &Notice) {
-        match notice {
-            Notice::Connected { connection, .. } => {
-                if let Some(to) = self.connections.get(connection) {
-                    let direction = to.direction;
-                    to.tally
-                        .opened(direction, &to.address, &to.summary, &to.key);
-                }
-            }
-            Notice::ConnectionClosed { connection, .. } => {
-                if let Some(to) = self.connections.get(connection) {
-                    to.tally.closed(to.direction, &to.address, &to.summary);
-                }
-            }
-            Notice::Disconnected { .. }
-            | Notice::Identified { .. }
-            | Notice::Listening { .. }
-            | Notice::ListenerClosed { .. }
-            | Notice::DialFailed { .. }
-            | Notice::ExternalAddress { .. }
-            | Notice::ExternalAddressExpired { .. }
-            | Notice::AddressesChanged
-            | Notice::Disfavoured { .. }
-            | Notice::Banned { .. }
-            | Notice::Unbanned { .. }
-            | Notice::LimitReached { .. } => {}
-        }
-    }
-
-    fn tell_end(&self, peer: PeerId, connection: ConnectionId, direction: Direction) {
-        let Some(shared) = self.connections.get(&connection) else {
-            return;
-        };
-        let reason = shared.end();
-        debug!(%peer, %reason, "a connection was closed");
-        self.tell(NodeEvent::ConnectionClosed {
-            peer,
-            connection,
-            direction,
-            reason,
-        });
-    }
-
-    fn tell(&self, event: NodeEvent) {
-        match &event {
-            NodeEvent::Banned {
-                subject,
-                until,
-                reason,
-            } => info!(%subject, ?until, reason, "banned"),
-            NodeEvent::Unbanned { subject } => info!(%subject, "not banned any more"),
-            NodeEvent::ExternalAddress { address } => {
-                debug!(%address, "several peers see us at this address");
-            }
-            _ => {}
-        }
-        // Nobody may be listening.
-        let _ = self.events.send(event);
     }
 }
 
