@@ -28,16 +28,16 @@ enum Told {
 
 /// Writes down in which order it is called.
 #[derive(Clone)]
-struct Diary(mpsc::UnboundedSender<(PeerId, Told)>);
+struct Diary(mpsc::Sender<(PeerId, Told)>);
 
 impl Diary {
-    fn new() -> (Self, mpsc::UnboundedReceiver<(PeerId, Told)>) {
-        let (sender, told) = mpsc::unbounded_channel();
+    fn new() -> (Self, mpsc::Receiver<(PeerId, Told)>) {
+        let (sender, told) = mpsc::channel(10_000);
         (Self(sender), told)
     }
 
     fn note(&self, peer: PeerId, told: Told) {
-        self.0.send((peer, told)).unwrap();
+        self.0.try_send((peer, told)).unwrap();
     }
 }
 
@@ -275,7 +275,7 @@ fn a_protocol_takes_packets_if_it_says_so() {
 }
 
 /// Calls the node.
-struct Caller(mpsc::UnboundedSender<usize>);
+struct Caller(mpsc::Sender<usize>);
 
 impl ProtocolHandler for Caller {
     async fn peer_identified(&self, node: Node, peer: PeerId, _: Changes) {
@@ -288,14 +288,14 @@ impl ProtocolHandler for Caller {
         let mut stream = node.open_stream(peer, ECHO).await.unwrap();
         stream.finish().await.unwrap();
         drop(again);
-        self.0.send(listening.len()).unwrap();
+        self.0.try_send(listening.len()).unwrap();
     }
 }
 
 #[test]
 fn a_protocol_calls_its_node_and_does_not_keep_it_alive() {
     run(async {
-        let (sender, mut called) = mpsc::unbounded_channel();
+        let (sender, mut called) = mpsc::channel(10_000);
         let server = server("/memory/0").await;
         let node = Node::spawn().await.unwrap();
         node.protocol(NAME, Caller(sender)).unwrap();
