@@ -216,17 +216,6 @@ impl Control {
         }
     }
 
-    fn ended(&mut self, connection: ConnectionId) {
-        self.measured(connection);
-        self.event(Event::Closed { connection });
-        self.duplicates.remove(&connection);
-        self.to_identify.remove(connection);
-        if let Some(shared) = self.connections.remove(&connection) {
-            shared.set_gone();
-            self.watch_duplicates(shared.peer);
-        }
-    }
-
     fn ask(&mut self, Ask(ask): Ask) {
         let now = self.tell_time();
         let answer = ask(&mut self.swarm, now);
