@@ -188,10 +188,6 @@ fn outbound_connections_and_dials_stop_at_their_limits() {
         let text =
             "at most 2 outbound connections, with one for each dial (limit connections_outbound)";
         assert_eq!(error.to_string(), text);
-        assert_eq!(
-            error.to_string(),
-            "at most 2 outbound connections, with one for each dial (limit connections_outbound)"
-        );
 
         let mut config = Config::default();
         config.swarm.dials_max = 1;
