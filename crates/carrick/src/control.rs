@@ -167,11 +167,7 @@ impl Control {
             Message::Relisten { before, now } => self.relisten(&before, now),
             Message::Around(change) => self.around(change),
             Message::ListenerEnded { addresses } => self.listener_ended(addresses),
-            Message::Accepted {
-                arrival,
-                remote,
-                permit,
-            } => self.accepted(arrival, remote, permit),
+            Message::Accepted(newcomer) => self.accepted(newcomer),
             Message::AttemptProgress { attempt } => self.event(Event::AttemptProgress { attempt }),
             Message::LookedUp { lookup, result } => {
                 self.lookups.remove(&lookup);

@@ -18,7 +18,7 @@ use tracing::debug;
 use crate::{
     AttemptError, ListenError,
     core::Core,
-    message::{self, Arrival, Carrier, Listening, Message, Session},
+    message::{self, Arrival, Carrier, Listening, Message, Newcomer, Session},
     pnet,
     quotas::{ConnectionPermit, Quotas},
     transport::{
@@ -204,12 +204,12 @@ impl Listening {
 async fn pass_on(node: &Core, arrival: Arrival, remote: Multiaddr, has_socket: bool) {
     match node.quotas.arrival(has_socket) {
         Ok(permit) => {
-            let accepted = Message::Accepted {
+            let newcomer = Newcomer {
                 arrival,
                 remote,
                 permit,
             };
-            node.send(accepted).await;
+            node.send(Message::Accepted(newcomer)).await;
         }
         Err(reached) => debug!(%remote, %reached, "an inbound connection was refused"),
     }

@@ -52,11 +52,7 @@ pub(crate) enum Message {
     ListenerEnded {
         addresses: Vec<Multiaddr>,
     },
-    Accepted {
-        arrival: Arrival,
-        remote: Multiaddr,
-        permit: ConnectionPermit,
-    },
+    Accepted(Newcomer),
     AttemptProgress {
         attempt: AttemptId,
     },
@@ -147,6 +143,14 @@ pub(crate) enum Listening {
         listener: QuicListener,
         _permit: Permit,
     },
+}
+
+/// Who came in, from where, and what that costs us.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) arrival: Arrival,
+    pub(crate) remote: Multiaddr,
+    pub(crate) permit: ConnectionPermit,
 }
 
 /// Who came in, before anything is known of it.

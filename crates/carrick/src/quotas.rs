@@ -15,7 +15,9 @@ use std::{
 
 use carrick_swarm::{Limit, LimitReached, Usage};
 
-pub(crate) use self::share::{ConnectionPermit, Lent, Permit, Share, StreamPermit};
+#[cfg(feature = "quic")]
+pub(crate) use self::share::Lent;
+pub(crate) use self::share::{ConnectionPermit, Permit, Share, StreamPermit};
 use crate::{Config, transport::shortage};
 
 mod share;

@@ -16,19 +16,19 @@ use crate::{
         quic::{self, Quic},
     },
     dial, identify, inbound,
-    message::{Arrival, Carrier, Halves, Message, Session},
+    message::{Carrier, Halves, Message, Newcomer, Session},
     metrics::Tally,
     quotas::{ConnectionPermit, Share},
 };
 
 impl Control {
     /// Admission comes before the first byte is read, and before QUIC's handshake.
-    pub(super) fn accepted(
-        &mut self,
-        arrival: Arrival,
-        remote: Multiaddr,
-        permit: ConnectionPermit,
-    ) {
+    pub(super) fn accepted(&mut self, newcomer: Newcomer) {
+        let Newcomer {
+            arrival,
+            remote,
+            permit,
+        } = newcomer;
         let validated = arrival.is_validated();
         let pending = match self.swarm.admit(Instant::now(), &remote, validated) {
             Ok(pending) => pending,

@@ -62,6 +62,7 @@ impl Share {
     }
 
     /// As much as there is for this peer, at most `bytes`, by halves.
+    #[cfg(feature = "quic")]
     pub(crate) fn lend(self: &Arc<Self>, mut bytes: u32) -> Lent {
         while bytes > 0 && !self.take(bytes) {
             bytes /= 2;
@@ -136,18 +137,21 @@ impl Drop for StreamPermit {
 }
 
 /// Memory that a window has grown by.
+#[cfg(feature = "quic")]
 #[derive(Debug)]
 pub(crate) struct Lent {
     share: Arc<Share>,
     bytes: u32,
 }
 
+#[cfg(feature = "quic")]
 impl Lent {
     pub(crate) fn bytes(&self) -> u32 {
         self.bytes
     }
 }
 
+#[cfg(feature = "quic")]
 impl Drop for Lent {
     fn drop(&mut self) {
         self.share.give_back(self.bytes);
