@@ -177,15 +177,14 @@ impl Entry {
                 let grace = clock.left(known.expires_ms).min(config.disconnected_ttl);
                 expires = expires.max(now + grace);
             }
-            if self.addresses.len() < config.addresses_max {
-                self.addresses.push(Known {
-                    address: known.address,
-                    expires,
-                    source,
-                    reach,
-                });
-            }
+            self.addresses.push(Known {
+                address: known.address,
+                expires,
+                source,
+                reach,
+            });
         }
+        self.cut(config);
         self.protocols = record.protocols;
         self.agent = record.agent;
         self.key = record.key.filter(|key| key.to_peer_id() == peer);

@@ -161,6 +161,34 @@ fn a_clock_that_leapt_ahead_ends_hearsay_but_not_what_is_proven() {
 }
 
 #[test]
+fn of_too_many_addresses_the_next_run_knows_those_that_are_best_proven() {
+    let mut node = Node::saving(Config::default());
+    let (connection, _) = node.inbound(peer(2), "/ip4/5.5.5.5/tcp/5");
+    let told: Vec<_> = (1..=63).map(|n| format!("/ip4/6.6.6.6/tcp/{n}")).collect();
+    let told: Vec<_> = told.iter().map(String::as_str).collect();
+    node.learns_from(peer(2), &told, Source::Identify, None);
+    node.learns(peer(2), &["/ip4/1.2.3.4/tcp/1"]);
+    assert_eq!(node.known_addresses().len(), 64);
+    let next = Node::next(&node.take(UNIX), UNIX);
+    assert_eq!(next.known_addresses().len(), 32);
+    assert_eq!(next.known_addresses()[0], "/ip4/1.2.3.4/tcp/1");
+    node.closed(connection);
+}
+
+#[test]
+fn what_was_told_in_the_world_leads_nowhere_private_in_the_next_run_either() {
+    let mut node = Node::saving(Config::default());
+    let name = "/dns/rebind.example/tcp/22";
+    node.learns_from(peer(2), &[name], Source::Discovery, None);
+    let mut next = Node::next(&node.take(UNIX), UNIX);
+    let (_, actions) = next.connect(peer(2), &[]);
+    let answer = Answer::Ip(vec![[127, 0, 0, 1].into()]);
+    let actions = next.answer(lookups(&actions)[0].0, Ok(answer));
+    let private = AttemptError::from(Skip::PrivateFromPublic);
+    assert_eq!(attempts(&actions)[0].1, private);
+}
+
+#[test]
 fn whoever_was_connected_when_the_program_was_killed_is_found_again() {
     let mut node = Node::saving(Config::default());
     let (_, actions) = node.connect(peer(2), &["/ip4/1.2.3.4/tcp/1"]);
