@@ -133,9 +133,9 @@ pub enum StoreError {
 
 fn hint(kind: io::ErrorKind) -> &'static str {
     match kind {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; name a directory that this user may write to"
-        }
+        io::ErrorKind::NotFound
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem => "; name a directory that this user may write to",
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "; name a directory",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room on the disk",
         _ => "",
