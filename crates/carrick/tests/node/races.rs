@@ -30,7 +30,8 @@ struct Racer {
 impl Racer {
     async fn new(listen: &str) -> Self {
         let mut config = Config::default();
-        config.swarm.duplicate_idle_timeout = Duration::from_millis(20);
+        // Shorter than by default, and longer than a stream is on its way on a busy machine.
+        config.swarm.duplicate_idle_timeout = Duration::from_secs(2);
         let node = server_with(listen, config).await;
         let mut events = node.events();
         let racer = Self {
