@@ -80,7 +80,8 @@ impl Node {
         self.core.with_swarm(score).await.unwrap_or_default()
     }
 
-    /// At most `count` peers, those with the best scores first, among all that are connected or were added.
+    /// At most `count` peers, those with the best scores first, among all that are connected or were added; who is not
+    /// connected stands where a score of 0 would.
     pub async fn best_peers(&self, count: usize) -> Vec<PeerId> {
         let best = move |swarm: &mut Swarm, _| swarm.best_peers(count);
         self.core.with_swarm(best).await.unwrap_or_default()

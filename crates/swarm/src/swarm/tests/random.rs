@@ -5,6 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::{
+    admission::Stage,
+    reputation::{Behaviour, PeerClass},
+    verdict::Verdict,
+};
 
 /// One step; the numbers choose among what there is at that moment.
 #[derive(Debug, Clone)]
@@ -47,6 +52,10 @@ enum Step {
         peer: u8,
         what: u8,
     },
+    Standing {
+        peer: u8,
+        what: u8,
+    },
     Identified {
         connection: usize,
         push: bool,
@@ -85,6 +94,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (index.clone(), any::<bool>()).prop_map(|(connection, idle)| Step::Idle { connection, idle }),
         3 => (index.clone(), any::<bool>()).prop_map(|(connection, held)| Step::Spared { connection, held }),
         3 => (peer.clone(), 0..10_u8).prop_map(|(peer, what)| Step::Keeping { peer, what }),
+        3 => (peer.clone(), 0..12_u8).prop_map(|(peer, what)| Step::Standing { peer, what }),
         2 => (index, any::<bool>(), at.clone())
             .prop_map(|(connection, push, observed)| Step::Identified { connection, push, observed }),
         1 => (peer.clone(), at.clone(), 0..100_u64)
@@ -143,6 +153,11 @@ fn config() -> Config {
         tags_per_peer_max: 3,
         tagged_peers_max: 3,
         kept_peers_max: 2,
+        scores_max: 3,
+        bans_max: 2,
+        ban_base: seconds(5),
+        ban_max: seconds(60),
+        banned_peers_per_ip_max: 1,
         ..Config::default()
     }
 }
@@ -330,6 +345,35 @@ impl Shell {
         self.act(actions);
     }
 
+    /// What peers do, whom we ban, and whom the app lets in.
+    fn standing(&mut self, peer: PeerId, what: u8) {
+        let (swarm, now) = (&mut self.node.swarm, self.node.now);
+        let network = "1.2.3.0/30".parse().unwrap();
+        match what {
+            0..7 => {
+                let behaviour = Behaviour::ALL[usize::from(what)];
+                swarm.record_behaviour(now, peer, behaviour, "test");
+            }
+            7 => swarm.ban(now, peer.into(), None, String::new()),
+            8 => swarm.ban(now, network, Some(seconds(3)), String::new()),
+            9 => drop(swarm.unban(now, &peer.into())),
+            10 => swarm.set_admission(move |stage| match stage {
+                Stage::Peer { peer: found, .. } if found == peer => Verdict::reject("a test"),
+                Stage::Identified { peer: found, .. } if found == peer => Verdict::Ignore,
+                Stage::Address { remote, .. } if *remote == at(3) => Verdict::Retry,
+                _ => Verdict::Accept,
+            }),
+            _ => swarm.add_peer(peer, PeerClass::Trusted),
+        }
+        let best = swarm.best_peers(usize::MAX);
+        let is_banned = |peer: &PeerId| swarm.reputation().is_banned(&(*peer).into());
+        assert!(!best.iter().any(is_banned));
+        assert_eq!(best.len(), best.iter().collect::<BTreeSet<_>>().len());
+        assert!(swarm.reputation().export().count() <= config().bans_max);
+        let actions = self.node.drain();
+        self.act(actions);
+    }
+
     fn other(&mut self, step: Step) -> Option<()> {
         match step {
             Step::Identified {
@@ -380,6 +424,7 @@ impl Shell {
                 self.event(Event::Spared { connection, held });
             }
             Step::Keeping { peer: who, what } => self.keeping(peer(who), what),
+            Step::Standing { peer: who, what } => self.standing(peer(who), what),
             Step::ProtocolsChanged => self.event(Event::ProtocolsChanged),
             Step::Disconnect(who) => self.event(Event::Disconnect { peer: peer(who) }),
             Step::Pass(time) => {
@@ -452,6 +497,7 @@ impl Shell {
     fn end(mut self) {
         for n in 1..6 {
             self.node.swarm.stop_keeping(&peer(n));
+            self.node.swarm.unban(self.node.now, &peer(n).into());
         }
         let actions = self.node.drain();
         self.act(actions);
