@@ -85,6 +85,8 @@ limits! {
     Events: "events", Global, Count, "events that wait for one who listens";
     TagsPerPeer: "tags_per_peer", Peer, Count, "tags of one peer";
     TaggedPeers: "tagged_peers", Global, Count, "peers with tags";
+    Scores: "scores", Global, Count, "peers whose behaviour is remembered";
+    Bans: "bans", Global, Count, "bans, with those that are over and remembered";
     KeptPeers: "kept_peers", Global, Count, "peers to stay connected to";
 }
 

@@ -193,6 +193,11 @@ impl Reputation {
         self.bans.of_ip(ip).is_some() || self.bans.is_crowded(ip)
     }
 
+    /// Scores and bans that are remembered.
+    pub(crate) fn used(&self) -> (usize, usize) {
+        (self.scores.count(), self.bans.count_all())
+    }
+
     /// Counts what a peer did. `is_ranked`: it is one of those to choose among.
     pub(crate) fn record(
         &mut self,

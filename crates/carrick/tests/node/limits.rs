@@ -44,6 +44,8 @@ fn proof(limit: Limit) -> Proof {
         | Limit::PeersBytes
         | Limit::PeerAddresses
         | Limit::PeerAddressesConnected
+        | Limit::Scores
+        | Limit::Bans
         | Limit::PeerValues
         | Limit::PeerValuesBytes
         | Limit::TagsPerPeer

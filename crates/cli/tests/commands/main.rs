@@ -11,6 +11,7 @@ mod certificates;
 mod demo;
 mod help;
 mod keys;
+mod limits;
 mod metrics;
 mod packets;
 mod peers;

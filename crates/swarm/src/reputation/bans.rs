@@ -106,6 +106,10 @@ impl Bans {
         }
     }
 
+    pub(super) fn count_all(&self) -> usize {
+        self.list.len()
+    }
+
     /// Puts a ban in the place of an earlier one of the same subject. Gives the subjects that had to make room.
     pub(super) fn insert(&mut self, wall: SystemTime, mut ban: Ban) -> Vec<Subject> {
         ban.subject = ban.subject.canonical();

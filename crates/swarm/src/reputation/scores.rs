@@ -59,6 +59,10 @@ impl Scores {
             .map_or(0.0, |score| self.decayed(now, score))
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.table.len()
+    }
+
     pub(super) fn is_known(&self, peer: &PeerId) -> bool {
         self.table.contains_key(peer)
     }

@@ -13,6 +13,7 @@ use crate::{
     admission::{Admission, Stage},
     error::{AttemptError, DialError, Refused},
     event::{CloseReason, ConnectionId, Direction, Notice, Origin, PendingId},
+    limits::Limit,
     reputation::{Ban, Behaviour, PeerClass, Reputation, Step},
     subject::{Network, Subject},
     timers::Timer,
@@ -76,6 +77,15 @@ impl Swarm {
         source: &'static str,
     ) {
         let is_connected = self.connections.best(&peer).is_some();
+        let (scores, is_known) = (self.reputation.used().0, self.reputation.has_score(&peer));
+        let limits = &mut self.out.counters.limits;
+        if !is_known
+            && limits
+                .check(Limit::Scores, scores, self.config.scores_max)
+                .is_ok()
+        {
+            limits.saw(Limit::Scores, scores + 1);
+        }
         let reputation = &mut self.reputation;
         match reputation.record(now, peer, behaviour, source, is_connected) {
             Step::Nothing => {}
@@ -246,9 +256,13 @@ impl Swarm {
             until,
             reason,
         });
+        let limits = &mut self.out.counters.limits;
+        limits.saw(Limit::Bans, self.reputation.used().1);
+        gone.iter().for_each(|_| limits.count(Limit::Bans));
         for subject in gone {
             self.out.notice(Notice::Unbanned { subject });
         }
+        self.out.tell_limits(now);
         match subject {
             Subject::Peer(peer) => {
                 let error = DialError::Banned { peer, until };

@@ -64,6 +64,8 @@ impl Swarm {
             Limit::PeerAddressesConnected => (None, config.addresses_connected_max),
             Limit::PeerValues => (None, config.metadata_values_max),
             Limit::PeerValuesBytes => (None, config.metadata_bytes_max),
+            Limit::Scores => (Some(self.reputation.used().0), config.scores_max),
+            Limit::Bans => (Some(self.reputation.used().1), config.bans_max),
             Limit::FileDescriptors
             | Limit::Memory
             | Limit::MemoryPerPeer

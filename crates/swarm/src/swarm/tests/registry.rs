@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     kept::KeepError,
     limits::{Limit, LimitReached, Usage},
+    reputation::Behaviour,
     tags::TagError,
 };
 
@@ -245,8 +246,41 @@ fn scenario(limit: Limit) -> Option<Scenario> {
         | Limit::HandlersPerProtocol
         | Limit::QueuePerProtocol
         | Limit::Events => return None,
+        Limit::Scores | Limit::Bans => of_reputation(limit),
         Limit::TagsPerPeer | Limit::TaggedPeers | Limit::KeptPeers => of_tags(limit),
     })
+}
+
+fn of_reputation(limit: Limit) -> Scenario {
+    let forgive = |world: &mut World| {
+        let now = world.node.now;
+        world.node.swarm.unban(now, &peer(3).into());
+        world.node.swarm.unban(now, &peer(4).into());
+    };
+    match limit {
+        Limit::Scores => Scenario {
+            set: |config, max| config.scores_max = max,
+            kind: Kind::GivesWay,
+            take: |world, n| {
+                let (swarm, who) = (&mut world.node.swarm, peer(small(n + 1)));
+                swarm.record_behaviour(world.node.now, who, Behaviour::Slow, "a test");
+                None
+            },
+            release: forgive,
+            ..TWICE
+        },
+        _ => Scenario {
+            set: |config, max| config.bans_max = max,
+            kind: Kind::GivesWay,
+            take: |world, n| {
+                let (swarm, who) = (&mut world.node.swarm, peer(small(n + 1)));
+                swarm.ban(world.node.now, who.into(), None, String::new());
+                None
+            },
+            release: forgive,
+            ..TWICE
+        },
+    }
 }
 
 fn of_connections(limit: Limit) -> Scenario {
