@@ -103,6 +103,11 @@ pub(crate) const CASES: &[Case] = &[
     flat("a connection, by Noise", 5, connections_among),
     tree("swarm: an inbound connection", 100, swarm::inbound),
     tree("swarm: an outbound connection", 100, swarm::outbound),
+    tree("swarm: identified again", 100, swarm::identified),
+    tree("swarm: busy and idle", 100, swarm::idle),
+    tree("swarm: a behaviour", 100, swarm::behaves),
+    tree("swarm: a tag set and taken", 100, swarm::tags),
+    tree("swarm: too many? no", 100, swarm::trims),
 ];
 
 /// What a connection costs at both of its ends, and one of their swarms.

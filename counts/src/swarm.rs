@@ -3,7 +3,8 @@
 use crate::identify::address;
 use carrick_protocols::identify::Info;
 use carrick_swarm::{
-    Action, AttemptId, Config, ConnectionId, DialOptions, Event, Origin, Swarm, WaiterId,
+    Action, AttemptId, Behaviour, Config, ConnectionId, DialOptions, Event, Origin, Swarm, Tag,
+    WaiterId, Watermarks,
 };
 use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId};
 use std::{hint::black_box, net::Ipv4Addr, time::Instant};
@@ -23,6 +24,12 @@ impl Node {
     fn among(idle: usize) -> Self {
         let config = Config {
             connections_inbound_max: CONNECTIONS_MAX,
+            // Somebody comes again and again.
+            connection_burst_per_ip: CONNECTIONS_MAX,
+            inbound_watermarks: Some(Watermarks {
+                low: CONNECTIONS_MAX,
+                high: CONNECTIONS_MAX,
+            }),
             ..Config::default()
         };
         let mut node = Self {
@@ -44,9 +51,19 @@ impl Node {
         node
     }
 
+    /// A command, and the shell's usual questions after it.
+    fn command(&mut self, command: impl FnOnce(&mut Swarm, Instant)) {
+        command(&mut self.swarm, self.now);
+        self.settle();
+    }
+
     /// One event, and the shell's usual questions after it; gives the attempt that was asked for, if one was.
     fn event(&mut self, event: Event) -> Option<AttemptId> {
         self.swarm.handle_event(self.now, event);
+        self.settle()
+    }
+
+    fn settle(&mut self) -> Option<AttemptId> {
         let mut asked = None;
         while let Some(action) = self.swarm.poll_action() {
             if let Action::Dial { attempt, .. } = &action {
@@ -131,4 +148,57 @@ pub(crate) fn outbound(idle: usize, times: usize) {
         let connection = node.dial(GUEST);
         node.event(Event::Closed { connection });
     }
+}
+
+/// Somebody who is connected, whatever else is.
+const HOST: usize = 20_000;
+
+/// An event of somebody who is connected, among others.
+fn events(idle: usize, times: usize, mut event: impl FnMut(&mut Node, ConnectionId)) {
+    let mut node = Node::among(idle);
+    let connection = node.arrive(HOST);
+    for _ in 0..times {
+        event(&mut node, connection);
+    }
+}
+
+/// A connected peer says again who it is.
+pub(crate) fn identified(idle: usize, times: usize) {
+    events(idle, times, |node, connection| {
+        let info = node.info.clone();
+        node.event(Event::Identified { connection, info });
+    });
+}
+
+/// A connection has its first stream, and loses its last.
+pub(crate) fn idle(idle: usize, times: usize) {
+    events(idle, times, |node, connection| {
+        for idle in [false, true] {
+            node.event(Event::Idle { connection, idle });
+        }
+    });
+}
+
+/// A peer does something that counts.
+pub(crate) fn behaves(idle: usize, times: usize) {
+    events(idle, times, |node, _| {
+        node.command(|swarm, now| {
+            swarm.record_behaviour(now, peer(HOST), Behaviour::Useful, "count");
+        });
+    });
+}
+
+/// A peer gets a tag and loses it.
+pub(crate) fn tags(idle: usize, times: usize) {
+    events(idle, times, |node, _| {
+        node.command(|swarm, now| {
+            let tagged = swarm.tag(now, peer(HOST), "count", Tag::fixed(1));
+            assert!(tagged.is_ok() && swarm.untag(&peer(HOST), "count"));
+        });
+    });
+}
+
+/// There are not too many connections.
+pub(crate) fn trims(idle: usize, times: usize) {
+    events(idle, times, |node, _| node.command(Swarm::trim));
 }

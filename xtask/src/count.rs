@@ -14,7 +14,7 @@ use std::path::Path;
 /// Where the baseline lies.
 const BASELINE: &str = "counts/baseline.txt";
 /// Idle streams, or connections, beside the one that is counted.
-const SCALES: [usize; 4] = [1, 100, 1_000, 10_000];
+const SCALES: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 
 /// Count the instructions of the hot paths.
 #[derive(clap::Args, Default)]

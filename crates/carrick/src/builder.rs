@@ -13,9 +13,12 @@ use crate::{
     AcceptError, Config, IntoAddress, ListenError, Node, Packets, ProtocolHandler, Stream,
     TargetError,
     admission::Judge,
+    carried::Carried,
     control::{Control, MESSAGES_MAX},
     core::{Core, Parts},
-    identify, packets,
+    identify,
+    metrics::Metrics,
+    packets,
     pnet::{self, SwarmKey},
     proofs::RecentProofs,
     quotas::EVENTS_MAX,
@@ -354,11 +357,13 @@ impl Builder {
         let config = self.config.bounded();
         let workers = Workers::new(config.workers)
             .map_err(|error| ListenError::Workers(error.to_string()))?;
+        let metrics = Arc::<Metrics>::default();
         let quic = Quic::new(
             &self.keypair,
             &config.session,
             config.swarm.pending_inbound_max,
             proofs,
+            metrics.traffic(Carried::Quic).clone(),
         );
         let (control, messages) = mpsc::channel(MESSAGES_MAX);
         let events = broadcast::Sender::new(EVENTS_MAX);
@@ -374,6 +379,7 @@ impl Builder {
             swarm_key: self.swarm_key,
             router,
             judge: self.judge,
+            metrics,
             control,
             events: events.downgrade(),
             workers,

@@ -33,6 +33,7 @@ use crate::{
 };
 
 mod actions;
+mod counting;
 mod links;
 mod listening;
 mod notices;
@@ -206,7 +207,7 @@ impl Control {
                 self.event(Event::Pushed { connection, info });
             }
             Message::Connections { peer, reply } => drop(reply.send(self.all_with(&peer))),
-            Message::ProtocolsChanged => self.event(Event::ProtocolsChanged),
+            Message::ProtocolsChanged => self.protocols_changed(),
             Message::Swarm(ask) => self.ask(ask),
             Message::Close { .. } => unreachable!("run() takes it out"),
         }

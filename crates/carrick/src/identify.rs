@@ -62,19 +62,21 @@ pub(crate) async fn serve(node: &Core, mut stream: Stream) {
     let Ok(_permit) = shared.inbound_identifies.try_acquire() else {
         return stream.reset(Code::LIMIT);
     };
-    tell(node, &mut stream).await;
+    tell(node, &mut stream, false).await;
     // A QUIC stream that is dropped tells the peer to stop writing, upon which some stacks read no more, either.
     let _ = timeout(IDENTIFY_TIMEOUT, stream.read_to_end(0)).await;
 }
 
-async fn tell(node: &Core, stream: &mut Stream) {
+async fn tell(node: &Core, stream: &mut Stream, is_push: bool) {
     let message = node.identify(&stream.shared().address);
     let told = timeout(IDENTIFY_TIMEOUT, async {
         stream.write_all(&message).await?;
         stream.finish().await
     });
-    if let Ok(Err(error)) = told.await {
-        debug!(peer = %stream.peer(), %error, "identify was not sent");
+    match told.await {
+        Ok(Ok(())) => node.metrics.identify_sent(is_push),
+        Ok(Err(error)) => debug!(peer = %stream.peer(), %error, "identify was not sent"),
+        Err(_) => debug!(peer = %stream.peer(), "identify was not sent in time"),
     }
 }
 
@@ -88,6 +90,7 @@ pub(crate) async fn ask(node: Arc<Core>, shared: Arc<Shared>) {
     };
     match timeout(IDENTIFY_TIMEOUT, ask).await {
         Ok(Ok(info)) => {
+            node.metrics.identify_received(false, &info);
             learn(&shared, Info::new(shared.peer, &shared.key, &info));
             node.send(Message::Identified {
                 connection: shared.id,
@@ -112,7 +115,7 @@ pub(crate) async fn push(node: Arc<Core>, shared: Arc<Shared>) {
     // Peers that do not know the push are not told; that is no failure.
     if let Ok(mut stream) = open::open_own(&shared, identify::PUSH_PROTOCOL).await {
         stream.unhold();
-        tell(&node, &mut stream).await;
+        tell(&node, &mut stream, true).await;
     }
 }
 
@@ -132,6 +135,7 @@ pub(crate) async fn serve_push(node: Arc<Core>, mut stream: Stream) {
     }
     match timeout(IDENTIFY_TIMEOUT, collect(stream)).await {
         Ok(Ok(push)) => {
+            node.metrics.identify_received(true, &push);
             if let Some(known) = shared.info() {
                 learn(&shared, known.updated(&push));
             }

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use carrick_session::{Code, NegotiateError, negotiate::Dialer};
+use carrick_swarm::Direction;
 use carrick_wire::{PeerId, ProtocolId};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -18,6 +19,7 @@ use tokio::{
 use crate::{
     StreamError,
     connection::{Channel, Shared},
+    metrics::StreamTally,
     quotas::StreamPermit,
 };
 
@@ -69,6 +71,7 @@ pub struct Stream {
     held: bool,
     /// A peer's stream counts as long as it is here.
     permit: Option<StreamPermit>,
+    tally: StreamTally,
 }
 
 impl Stream {
@@ -79,7 +82,8 @@ impl Stream {
         protocol: ProtocolId,
         mut dialer: Dialer,
     ) -> Self {
-        let mut stream = Self::new(shared, channel, protocol);
+        let tally = shared.tally.stream(Direction::Outbound, Some(&protocol));
+        let mut stream = Self::new(shared, channel, protocol, tally);
         dialer.poll_transmit(&mut stream.head);
         stream.unconfirmed = Some(Box::new(dialer));
         stream
@@ -87,10 +91,16 @@ impl Stream {
 
     /// Takes charge of a stream that the peer opened.
     pub(crate) fn inbound(shared: Arc<Shared>, channel: Channel, protocol: ProtocolId) -> Self {
-        Self::new(shared, channel, protocol)
+        let tally = shared.tally.stream(Direction::Inbound, None);
+        Self::new(shared, channel, protocol, tally)
     }
 
-    fn new(shared: Arc<Shared>, channel: Channel, protocol: ProtocolId) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        channel: Channel,
+        protocol: ProtocolId,
+        tally: StreamTally,
+    ) -> Self {
         shared.hold_stream();
         Self {
             shared,
@@ -101,6 +111,7 @@ impl Stream {
             chunk: Bytes::new(),
             held: true,
             permit: None,
+            tally,
         }
     }
 
@@ -257,6 +268,7 @@ impl Stream {
     }
 
     pub(crate) fn set_protocol(&mut self, protocol: ProtocolId) {
+        self.shared.tally.negotiated(&mut self.tally, &protocol);
         self.protocol = protocol;
     }
 
@@ -271,7 +283,8 @@ impl Stream {
 
     /// Takes charge of a stream that was parked.
     pub(crate) fn resume(shared: Arc<Shared>, channel: Channel, protocol: ProtocolId) -> Self {
-        Self::new(shared, channel, protocol)
+        let tally = shared.tally.stream(Direction::Outbound, Some(&protocol));
+        Self::new(shared, channel, protocol, tally)
     }
 
     /// Gives back bytes that belong to the protocol and not to its negotiation.
@@ -327,7 +340,10 @@ impl Stream {
             dialer.poll_transmit(&mut self.head);
             bytes.advance(used);
             if let Some(protocol) = dialer.outcome() {
-                self.protocol = protocol.clone();
+                if self.protocol != *protocol {
+                    self.shared.tally.negotiated(&mut self.tally, protocol);
+                    self.protocol = protocol.clone();
+                }
                 self.shared.learn(protocol);
                 self.unconfirmed = None;
             }

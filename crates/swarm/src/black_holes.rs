@@ -15,6 +15,7 @@ use crate::{
     addresses::{Scope, ip, is_relayed, is_udp, scope},
     config::Config,
     error::Skip,
+    figures::BlackHoleFigures,
 };
 
 /// What is known of UDP and of IPv6.
@@ -77,6 +78,11 @@ impl BlackHoles {
             self.ipv6.record(success, config);
         }
     }
+
+    /// How UDP and IPv6 fare.
+    pub(crate) fn figures(&self, config: &Config) -> [BlackHoleFigures; 2] {
+        [&self.udp, &self.ipv6].map(|detector| detector.figures(config))
+    }
 }
 
 impl Verdict {
@@ -104,6 +110,20 @@ impl Detector {
             State::Allowed
         } else {
             State::Blocked
+        }
+    }
+
+    fn figures(&self, config: &Config) -> BlackHoleFigures {
+        let state = self.state(config);
+        let window = config.black_hole_window;
+        let since = self.requests.checked_rem(window).unwrap_or(0);
+        let blocked = state == State::Blocked;
+        BlackHoleFigures {
+            is_probing: state == State::Probing,
+            is_blocked: blocked,
+            successes: self.successes,
+            attempts: self.outcomes.len(),
+            next_probe: if blocked { window - since } else { 0 },
         }
     }
 

@@ -508,6 +508,16 @@ impl Connections {
         }
     }
 
+    /// Those that the peer, or we, dialed, with those that are closing.
+    pub(crate) fn held(&self, peer: &PeerId, direction: Direction) -> usize {
+        let of_peer = self.peers.get(peer).into_iter();
+        of_peer
+            .flat_map(|of_peer| &of_peer.connections)
+            .filter_map(|id| self.table.get(id))
+            .filter(|entry| entry.connection.direction == direction)
+            .count()
+    }
+
     /// Connections that are open, or may be again.
     fn held_count(&self, peer: &PeerId) -> usize {
         let ids = self

@@ -50,11 +50,14 @@ pub(crate) struct Dial {
     queue: BTreeMap<(Instant, u64), Candidate>,
     queue_next: u64,
     admitted_count: usize,
+    /// Addresses that were tried.
+    pub(crate) tried: usize,
 }
 
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) candidate: Candidate,
+    pub(crate) started: Instant,
     /// Until when its upgrade holds others back.
     pub(crate) hold: Option<Instant>,
 }
@@ -73,6 +76,7 @@ impl Dial {
             queue: BTreeMap::new(),
             queue_next: 0,
             admitted_count: 0,
+            tried: 0,
         }
     }
 

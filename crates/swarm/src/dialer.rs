@@ -22,6 +22,7 @@ use crate::{
     dial::{Attempt, Dial, Experience},
     error::{AttemptError, DialError, NameError, Skip},
     event::{Action, Answer, AttemptId, ConnectionId, LookupId, Notice, Query, WaiterId},
+    figures::{BlackHoleFigures, DialFigures},
     limits::Limit,
     names::Outcome,
     plan::{Candidate, Ourselves, Plan, Target},
@@ -38,6 +39,7 @@ pub(crate) struct Dialer {
     waiters: BTreeMap<WaiterId, DialId>,
     lookups: BTreeMap<LookupId, (DialId, Query)>,
     experience: Experience,
+    figures: DialFigures,
     dial_next: u64,
     attempt_next: u64,
     lookup_next: u64,
@@ -62,6 +64,7 @@ impl Dialer {
             waiters: BTreeMap::new(),
             lookups: BTreeMap::new(),
             experience: Experience::default(),
+            figures: DialFigures::default(),
             dial_next: 0,
             attempt_next: 0,
             lookup_next: 0,
@@ -157,7 +160,7 @@ impl Dialer {
         error: AttemptError,
         out: &mut Outbox,
     ) -> Option<Multiaddr> {
-        let (id, candidate) = self.take(attempt, out)?;
+        let (id, Attempt { candidate, .. }) = self.take(attempt, out)?;
         self.learn(now, id, &candidate.address, error, out);
         self.advance(now, id, out);
         Some(candidate.address)
@@ -217,12 +220,24 @@ impl Dialer {
     /// dialed.
     pub(crate) fn succeeded(
         &mut self,
+        now: Instant,
         attempt: AttemptId,
         out: &mut Outbox,
     ) -> Option<(DialId, Candidate)> {
-        let (id, candidate) = self.take(attempt, out)?;
+        let (
+            id,
+            Attempt {
+                candidate, started, ..
+            },
+        ) = self.take(attempt, out)?;
         let black_holes = &mut self.experience.black_holes;
         black_holes.record(&candidate.address, true, &self.config);
+        if let Some(dial) = self.dials.get(&id) {
+            let delay = started.duration_since(dial.started);
+            self.figures.delays.observe(delay);
+            let took = now.duration_since(dial.started);
+            self.figures.ended(true, dial.tried, took);
+        }
         Some((id, candidate))
     }
 
@@ -265,9 +280,9 @@ impl Dialer {
     }
 
     /// The app does not want the peer any more.
-    pub(crate) fn stop(&mut self, peer: &PeerId, out: &mut Outbox) {
+    pub(crate) fn stop(&mut self, now: Instant, peer: &PeerId, out: &mut Outbox) {
         for id in self.of_peer(peer) {
-            self.abandon(id, &AttemptError::Aborted, out);
+            self.abandon(now, id, &AttemptError::Aborted, out);
         }
     }
 
@@ -311,11 +326,11 @@ impl Dialer {
         for attempt in in_flight {
             out.counters.attempts_timed_out += 1;
             out.push(Action::Abort { attempt });
-            if let Some((_, candidate)) = self.take(attempt, out) {
+            if let Some((_, Attempt { candidate, .. })) = self.take(attempt, out) {
                 self.learn(now, id, &candidate.address, AttemptError::Timeout, out);
             }
         }
-        self.abandon(id, &AttemptError::Timeout, out);
+        self.abandon(now, id, &AttemptError::Timeout, out);
     }
 
     fn start(
@@ -502,13 +517,19 @@ impl Dialer {
                 address: candidate.address.clone(),
                 expected: candidate.expected,
             });
-            let hold = None;
-            dial.in_flight.insert(attempt, Attempt { candidate, hold });
+            dial.tried += 1;
+            let (started, hold) = (now, None);
+            let in_flight = Attempt {
+                candidate,
+                started,
+                hold,
+            };
+            dial.in_flight.insert(attempt, in_flight);
             let limits = &mut out.counters.limits;
             limits.saw(Limit::DialAttempts, dial.in_flight.len());
         }
         if dial.is_exhausted() {
-            return self.abandon(id, &AttemptError::Aborted, out);
+            return self.abandon(now, id, &AttemptError::Aborted, out);
         }
         if dial.in_flight.len() < self.config.attempts_per_peer_max
             && let Some(due) = dial.next_due()
@@ -519,7 +540,7 @@ impl Dialer {
     }
 
     /// Ends the dial: what is not over has failed with `error`.
-    fn abandon(&mut self, id: DialId, error: &AttemptError, out: &mut Outbox) {
+    fn abandon(&mut self, now: Instant, id: DialId, error: &AttemptError, out: &mut Outbox) {
         let Some(dial) = self.dials.get_mut(&id) else {
             return;
         };
@@ -533,6 +554,8 @@ impl Dialer {
             false => DialError::Failed { peer, attempts },
         };
         if !dial.waiters.is_empty() {
+            let took = now.duration_since(dial.started);
+            self.figures.ended(false, dial.tried, took);
             let error = error.clone();
             out.notice(Notice::DialFailed { peer, error });
         }
@@ -551,11 +574,11 @@ impl Dialer {
         }
     }
 
-    fn take(&mut self, attempt: AttemptId, out: &mut Outbox) -> Option<(DialId, Candidate)> {
+    fn take(&mut self, attempt: AttemptId, out: &mut Outbox) -> Option<(DialId, Attempt)> {
         let id = self.attempts.remove(&attempt)?;
         out.timers.clear(Timer::Attempt(attempt));
         let attempt = self.dials.get_mut(&id)?.in_flight.remove(&attempt)?;
-        Some((id, attempt.candidate))
+        Some((id, attempt))
     }
 
     fn of_peer(&self, peer: &PeerId) -> Vec<DialId> {
@@ -619,6 +642,16 @@ impl Dialer {
     /// Addresses whose failures are remembered.
     pub(crate) fn backoffs_count(&self) -> usize {
         self.experience.backoffs.count()
+    }
+
+    /// What dials have taken so far.
+    pub(crate) const fn figures(&self) -> DialFigures {
+        self.figures
+    }
+
+    /// How UDP and IPv6 fare.
+    pub(crate) fn black_holes(&self) -> [BlackHoleFigures; 2] {
+        self.experience.black_holes.figures(&self.config)
     }
 
     #[cfg(test)]

@@ -29,6 +29,7 @@ mod ranking;
 mod addresses;
 mod config;
 mod error;
+mod figures;
 mod limits;
 mod rates;
 mod timers;
@@ -42,6 +43,7 @@ pub use event::{
     Action, Answer, AttemptId, CloseReason, ConnectionId, DialOptions, Direction, Event, Family,
     LookupId, Notice, Origin, PendingId, Query, WaiterId,
 };
+pub use figures::{BlackHoleFigures, DialFigures, Spread};
 pub use kept::KeepError;
 pub use limits::{Ledger, Level, Limit, LimitReached, Limits, Unit, Usage};
 pub use peer_store::{KnownAddress, PeerMetadata, PeerStore, Source};

@@ -345,7 +345,7 @@ impl Swarm {
             return self.out.push(Action::Close { connection, reason });
         }
         let dialed = match origin {
-            Origin::Attempt(attempt) => self.dialer.succeeded(attempt, &mut self.out),
+            Origin::Attempt(attempt) => self.dialer.succeeded(now, attempt, &mut self.out),
             Origin::Pending(_) => None,
         };
         let (direction, source) = match (origin, &dialed) {
@@ -493,7 +493,7 @@ impl Swarm {
     }
 
     fn disconnect(&mut self, now: Instant, peer: &PeerId) {
-        self.dialer.stop(peer, &mut self.out);
+        self.dialer.stop(now, peer, &mut self.out);
         self.connections.close_peer(now, peer, &mut self.out);
     }
 
@@ -520,6 +520,7 @@ const fn ourselves<'a>(
     }
 }
 
+mod figures;
 mod standing;
 mod usage;
 

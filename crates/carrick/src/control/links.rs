@@ -10,6 +10,7 @@ use tracing::{Instrument, Span, debug, debug_span};
 use super::{Control, caught};
 use crate::{
     AttemptError, ConnectionError,
+    carried::Carried,
     connection::{
         self, Channel, Link, Shared,
         muxed::{Muxed, duo, reader::Reader, writer},
@@ -80,7 +81,6 @@ impl Control {
             share: share.clone(),
             tally: Tally::new(&self.node.metrics, &address),
         };
-        let span = debug_span!("connection", %peer, id = id.0);
         let (link, halves) = self.link(session.carrier, share);
         let shared = Arc::new(Shared::new(details, link));
         shared.set_outbound_max(outbound_max.min(identify::FOREIGN_STREAMS_MAX));
@@ -97,7 +97,7 @@ impl Control {
             shared.lose(ConnectionError::Closed);
         }
         // Only now: no stream of a peer is served before the peer is let in.
-        self.start(&shared, halves, admitted, session.permit, span);
+        self.start(&shared, halves, admitted, session.permit);
         self.watch_duplicates(peer);
     }
 
@@ -125,8 +125,8 @@ impl Control {
         halves: Option<Halves>,
         lingers: bool,
         permit: ConnectionPermit,
-        span: Span,
     ) {
+        let span = span(shared);
         let idle_timeout = self.node.config.idle_timeout;
         let incoming = self.server(shared);
         let Some(halves) = halves else {
@@ -205,6 +205,19 @@ impl Control {
         }
         changed.into_iter().for_each(|event| self.event(event));
     }
+}
+
+/// What each of the connection's log lines says of it; nothing in it is the peer's own word.
+fn span(shared: &Shared) -> Span {
+    debug_span!(
+        "connection",
+        peer = %shared.peer,
+        id = shared.id.0,
+        transport = Carried::by(&shared.address).name(),
+        direction = ?shared.direction,
+        security = %shared.summary.security,
+        muxer = %shared.summary.muxer,
+    )
 }
 
 fn caught_or_lost(shared: Arc<Shared>, run: impl Future<Output = ()>) -> impl Future<Output = ()> {

@@ -4,7 +4,7 @@ use carrick_swarm::{ConnectionId, Notice};
 use tracing::{debug, info};
 
 use super::Control;
-use crate::{NodeEvent, connection::Shared};
+use crate::{NodeEvent, connection::Shared, pace::Pace};
 
 impl Control {
     pub(super) fn notice(&self, notice: Notice) {
@@ -93,7 +93,7 @@ impl Control {
         self.connections.get(&connection).map(|shared| what(shared))
     }
 
-    /// For who operates the node.
+    /// For who operates the node; what a peer can cause, at a bounded pace.
     fn log(&self, notice: &Notice) {
         match notice {
             Notice::ConnectionClosed {
@@ -107,13 +107,28 @@ impl Control {
                 subject,
                 until,
                 reason,
-            } => info!(%subject, ?until, reason, "banned"),
-            Notice::Unbanned { subject } => info!(%subject, "not banned any more"),
+            } => {
+                static PACE: Pace = Pace::new();
+                if PACE.allows() {
+                    info!(%subject, ?until, reason, "banned");
+                }
+            }
+            Notice::Unbanned { subject } => {
+                static PACE: Pace = Pace::new();
+                if PACE.allows() {
+                    info!(%subject, "not banned any more");
+                }
+            }
             Notice::Disfavoured {
                 peer,
                 behaviour,
                 source,
-            } => info!(%peer, behaviour = behaviour.name(), source, "a peer misbehaves"),
+            } => {
+                static PACE: Pace = Pace::new();
+                if PACE.allows() {
+                    info!(%peer, behaviour = behaviour.name(), source, "a peer misbehaves");
+                }
+            }
             Notice::ExternalAddress { address } => {
                 debug!(%address, "several peers see us at this address");
             }
@@ -125,36 +140,6 @@ impl Control {
             | Notice::DialFailed { .. }
             | Notice::ExternalAddressExpired { .. }
             | Notice::AddressesChanged
-            | Notice::LimitReached { .. } => {}
-        }
-    }
-
-    /// For the metrics.
-    fn count(&self, notice: &Notice) {
-        match notice {
-            Notice::Connected { connection, .. } => {
-                if let Some(to) = self.connections.get(connection) {
-                    let direction = to.direction;
-                    to.tally
-                        .opened(direction, &to.address, &to.summary, &to.key);
-                }
-            }
-            Notice::ConnectionClosed { connection, .. } => {
-                if let Some(to) = self.connections.get(connection) {
-                    to.tally.closed(to.direction, &to.address, &to.summary);
-                }
-            }
-            Notice::Disconnected { .. }
-            | Notice::Identified { .. }
-            | Notice::Listening { .. }
-            | Notice::ListenerClosed { .. }
-            | Notice::DialFailed { .. }
-            | Notice::ExternalAddress { .. }
-            | Notice::ExternalAddressExpired { .. }
-            | Notice::AddressesChanged
-            | Notice::Disfavoured { .. }
-            | Notice::Banned { .. }
-            | Notice::Unbanned { .. }
             | Notice::LimitReached { .. } => {}
         }
     }

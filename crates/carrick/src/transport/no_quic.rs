@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use carrick_swarm::AttemptError;
 use carrick_wire::{Keypair, Multiaddr, PeerId, PublicKey};
 
-use crate::proofs::RecentProofs;
+use crate::{metrics::Traffic, proofs::RecentProofs};
 
 /// Has no values.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ impl Quic {
         _: &carrick_session::Config,
         _: usize,
         _: Arc<RecentProofs>,
+        _: Traffic,
     ) -> Option<Self> {
         Some(Self)
     }

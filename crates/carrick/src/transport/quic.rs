@@ -15,7 +15,7 @@ use carrick_session::{SecureError, TlsIdentity, tls};
 use carrick_swarm::{AttemptError, Refused, Verdict};
 use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, PublicKey};
 use quinn::{
-    ClientConfig, ConnectError, Endpoint, Incoming, ServerConfig, TransportConfig,
+    ClientConfig, ConnectError, Endpoint, Incoming, Runtime, ServerConfig, TransportConfig,
     crypto::rustls::QuicServerConfig, rustls::pki_types::CertificateDer,
 };
 use socket2::{Domain, Socket, Type};
@@ -26,16 +26,17 @@ use tokio::{
 use tracing::debug;
 
 use super::tcp;
-use crate::proofs::RecentProofs;
+use crate::{metrics::Traffic, proofs::RecentProofs};
 
-use self::sessions::Sessions;
 pub(crate) use self::{
     config::{WINDOW_AT_FIRST, connection_window, streams_at_first},
     sessions::Tickets,
 };
+use self::{metered::Metered, sessions::Sessions};
 pub(crate) use quinn::Connection;
 
 mod config;
+mod metered;
 mod runtime;
 mod sessions;
 
@@ -48,6 +49,7 @@ pub(crate) struct Quic {
     handshake_timeout: Duration,
     /// Handshakes that may be under way with addresses that nobody has proven to be at.
     unvalidated: Arc<Semaphore>,
+    traffic: Traffic,
     sockets: Mutex<Sockets>,
 }
 
@@ -84,6 +86,7 @@ impl Quic {
         session: &carrick_session::Config,
         pending_max: usize,
         proofs: Arc<RecentProofs>,
+        traffic: Traffic,
     ) -> Option<Self> {
         let tls = TlsIdentity::with_proofs(keypair, Vec::new(), proofs)?;
         let transport = Arc::new(config::transport(session));
@@ -96,6 +99,7 @@ impl Quic {
             transport,
             handshake_timeout: session.upgrade_timeout,
             unvalidated: Arc::new(Semaphore::new(unvalidated)),
+            traffic,
             sockets: Mutex::default(),
         })
     }
@@ -142,7 +146,7 @@ impl Quic {
         let local = socket_address(address)
             .map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?
             .ok_or(io::ErrorKind::Unsupported)?;
-        let endpoint = open(local, Some(self.server.clone()))?;
+        let endpoint = self.open(local, Some(self.server.clone()))?;
         let addresses = expand(endpoint.local_addr()?)?;
         let mut sockets = self.sockets();
         if sockets.closed {
@@ -190,9 +194,16 @@ impl Quic {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         };
-        let endpoint = open(SocketAddr::new(any, 0), None)?;
+        let endpoint = self.open(SocketAddr::new(any, 0), None)?;
         sockets.dialing.push(endpoint.clone());
         Ok(endpoint)
+    }
+
+    fn open(&self, address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoint> {
+        let runtime = Arc::new(runtime::PatientRuntime);
+        let socket = runtime.wrap_udp_socket(bind(address)?)?;
+        let socket = Arc::new(Metered::new(socket, self.traffic.clone()));
+        Endpoint::new_with_abstract_socket(config::endpoint(), server, socket, runtime)
     }
 
     fn forget(&self, failed: &Endpoint) {
@@ -349,12 +360,6 @@ fn expand(bound: SocketAddr) -> io::Result<Vec<Multiaddr>> {
 fn reaches(local: IpAddr, remote: IpAddr) -> bool {
     local.is_ipv4() == remote.is_ipv4()
         && (local.is_unspecified() || local.is_loopback() == remote.is_loopback())
-}
-
-fn open(address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoint> {
-    let socket = bind(address)?;
-    let runtime = Arc::new(runtime::PatientRuntime);
-    Endpoint::new(config::endpoint(), server, socket, runtime)
 }
 
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {

@@ -1,5 +1,7 @@
 //! What a node counts: the right figures under go-libp2p's names, in as many lines however many peers there are.
 
+use std::collections::BTreeSet;
+
 use carrick::{Builder, Node};
 
 async fn listener() -> Node {
@@ -73,4 +75,151 @@ async fn there_are_as_many_lines_however_many_peers_there_are() {
         lines.push(text.lines().count());
     }
     assert_eq!(lines[0], lines[2]);
+}
+
+#[tokio::test]
+async fn streams_are_counted_while_they_live_and_by_protocols_that_this_side_has_named() {
+    let (server, client) = (listener().await, Node::spawn().await.unwrap());
+    let mut incoming = server.accept("/here/1.0.0").unwrap();
+    for address in server.addresses() {
+        let opened = client.open_stream(address.clone(), "/here/1.0.0").await;
+        let mut stream = opened.unwrap();
+        stream.write_all(b"here").await.unwrap();
+        let theirs = incoming.next().await.unwrap();
+        let (here, there) = (client.metrics().await, server.metrics().await);
+        let row = |direction, scope, protocol| {
+            format!(
+                "libp2p_rcmgr_streams{{dir=\"{direction}\",scope=\"{scope}\",protocol=\"{protocol}\"}}"
+            )
+        };
+        assert_eq!(
+            value(&here, &row("outbound", "protocol", "/here/1.0.0")),
+            1.0
+        );
+        assert_eq!(
+            value(&there, &row("inbound", "protocol", "/here/1.0.0")),
+            1.0
+        );
+        assert_eq!(value(&there, &row("inbound", "transient", "")), 0.0);
+        drop((stream, theirs));
+        let refused = client.open_stream(address, "/not-here/1.0.0").await;
+        refused.unwrap_err();
+        let (here, there) = (client.metrics().await, server.metrics().await);
+        assert_eq!(
+            value(&here, &row("outbound", "protocol", "/here/1.0.0")),
+            0.0
+        );
+        assert_eq!(
+            value(&there, &row("inbound", "protocol", "/here/1.0.0")),
+            0.0
+        );
+        assert!(here.contains("/not-here/1.0.0"));
+        assert!(!there.contains("/not-here/1.0.0"), "a peer has named a row");
+    }
+}
+
+#[tokio::test]
+async fn identify_dials_limits_and_events_are_counted() {
+    let (server, client) = (listener().await, Node::spawn().await.unwrap());
+    let _events = client.events();
+    for address in server.addresses() {
+        let connection = client.dial(address).await.unwrap();
+        connection.info().await.unwrap();
+        connection.close().await;
+    }
+    let text = client.metrics().await;
+    for (row, expected) in [
+        ("libp2p_identify_identify_total{dir=\"outbound\"}", 2.0),
+        (
+            "libp2p_identify_conn_push_support_total{support=\"supported\"}",
+            2.0,
+        ),
+        ("libp2p_identify_addrs_received_count", 2.0),
+        ("libp2p_identify_addrs_count", 0.0),
+        (
+            "libp2p_swarm_dial_ranking_delay_seconds_bucket{le=\"+Inf\"}",
+            2.0,
+        ),
+        ("libp2p_swarm_black_hole_filter_state{name=\"UDP\"}", 0.0),
+        ("libp2p_rcmgr_peer_connections_count{dir=\"outbound\"}", 2.0),
+        (
+            "libp2p_rcmgr_previous_peer_connections_count{dir=\"outbound\"}",
+            2.0,
+        ),
+        (
+            "libp2p_rcmgr_limit{scope=\"system\",resource=\"conns_inbound\"}",
+            512.0,
+        ),
+        ("carrick_limit_max{limit=\"dials\",level=\"global\"}", 128.0),
+        (
+            "carrick_limit_refused_total{limit=\"dials\",level=\"global\"}",
+            0.0,
+        ),
+        (
+            "libp2p_eventbus_subscribers_total{event=\"NodeEvent\"}",
+            1.0,
+        ),
+        (
+            "libp2p_eventbus_events_emitted_total{event=\"EvtPeerConnectednessChanged\"}",
+            4.0,
+        ),
+    ] {
+        assert_eq!(value(&text, row), expected, "{row}");
+    }
+    for direction in ["inbound", "outbound"] {
+        let row =
+            format!("carrick_transport_bytes_total{{transport=\"quic-v1\",dir=\"{direction}\"}}");
+        assert!(value(&text, &row) > 1000.0, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_of_the_users_has_the_same_figures() {
+    let node = Node::spawn().await.unwrap();
+    let own = node.metrics().await;
+    let mut registry = prometheus_client::registry::Registry::with_prefix("app");
+    node.register_metrics(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let names = |text: &str| {
+        text.lines()
+            .filter(|line| line.starts_with("# TYPE"))
+            .count()
+    };
+    assert_eq!(names(&own), names(&text));
+    assert!(text.contains("app_carrick_limit_max"));
+}
+
+#[tokio::test]
+async fn every_metric_of_the_dashboard_is_one_that_a_node_has() {
+    let dashboard = include_str!("../../../../docs/grafana/carrick.json");
+    let (server, client) = (listener().await, Node::spawn().await.unwrap());
+    let gone = listener().await;
+    let nowhere = gone.address();
+    gone.close().await;
+    client.dial(nowhere).await.unwrap_err();
+    for address in server.addresses() {
+        let connection = client.dial(address).await.unwrap();
+        connection.info().await.unwrap();
+        connection.close().await;
+    }
+    // Families of counters are not there before their first event.
+    let text = client.metrics().await;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = dashboard.split(|c: char| !is_part(c));
+    let named: BTreeSet<_> = words
+        .filter(|word| word.starts_with("libp2p_") || word.starts_with("carrick_"))
+        .collect();
+    assert!(named.len() > 20, "{named:?}");
+    let rare = [
+        "libp2p_identify_identify_push_total",
+        "carrick_behaviours_total",
+    ];
+    for name in named.iter().filter(|name| !rare.contains(name)) {
+        let has = |line: &str| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(['{', ' ']))
+        };
+        assert!(text.lines().any(has), "{name} is on the dashboard only");
+    }
 }

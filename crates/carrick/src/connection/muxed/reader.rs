@@ -211,7 +211,7 @@ impl Input {
             cx,
             self.blocks.current()
         ))?;
-        self.shared.tally.received(read);
+        self.shared.tally.traffic().received(read);
         Poll::Ready(Ok(read))
     }
 

@@ -76,7 +76,7 @@ async fn write(
                     writer.flush().await
                 };
                 send(shared, sending).await?;
-                shared.tally.sent(records.as_slice().len());
+                shared.tally.traffic().sent(records.as_slice().len());
                 records.clear();
             }
             Transmit::Shutdown => {
