@@ -1,6 +1,7 @@
 //! The attacks: their names, what the victim may spend on each, and the role of one attacker, which prints what it saw as JSON.
 
 mod churn;
+mod clock_jumps;
 mod crowd;
 mod dial_amplification;
 mod fd_exhaustion;
@@ -22,6 +23,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use carrick::Config;
@@ -44,6 +46,10 @@ pub(crate) struct Attack {
     pub(crate) files_max: u64,
     /// Honest peers that may lose their connection.
     pub(crate) lost_max: u64,
+    /// By how much honest peers may be slowed, when that is more than twice.
+    pub(crate) slower_max: Duration,
+    /// Whether the victim's clocks must be ours.
+    pub(crate) clocks: bool,
     /// What the victim is started with, besides its addresses.
     pub(crate) args: &'static [&'static str],
     pub(crate) run: fn(Arc<Scene>) -> BoxFuture<'static, io::Result<Outcome>>,
@@ -59,6 +65,8 @@ pub(crate) const PLAIN: Attack = Attack {
     files: 200,
     files_max: FILES_MAX,
     lost_max: 0,
+    slower_max: Duration::from_millis(20),
+    clocks: false,
     args: &[],
     run: |_| Box::pin(async { Ok(Outcome::default()) }),
     weaken: None,
@@ -78,6 +86,7 @@ pub(crate) const ALL: &[Attack] = &[
     poisoned_store::ATTACK,
     observed_lies::ATTACK,
     dial_amplification::ATTACK,
+    clock_jumps::ATTACK,
     log_flood::ATTACK,
 ];
 
@@ -101,6 +110,9 @@ pub(crate) struct Scene {
     /// The program that is attacked.
     #[arg(long)]
     pub(crate) carrick: PathBuf,
+    /// The file that shifts the victim's wall clock.
+    #[arg(long)]
+    pub(crate) shift: Option<PathBuf>,
     /// Smaller numbers.
     #[arg(long)]
     pub(crate) quick: bool,

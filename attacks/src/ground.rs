@@ -89,6 +89,11 @@ impl Ground {
             format!("-n {victim} -6 route add default via 2a09::2"),
             format!("-n {outside} route add local 11.0.0.0/8 dev lo"),
             format!("-n {outside} route add local 12.0.0.0/8 dev lo"),
+            // Whoever is dialed there refuses at once.
+            format!("-n {outside} route add local 66.0.0.0/8 dev lo"),
+            format!("-n {outside} route add local 10.0.0.0/8 dev lo"),
+            format!("-n {outside} route add local 169.254.0.0/16 dev lo"),
+            format!("-n {outside} route add local 192.168.0.0/16 dev lo"),
             format!("-n {outside} -6 route add local 2a0b::/16 dev lo"),
             format!("netns exec {outside} sysctl -qw net.ipv6.ip_nonlocal_bind=1"),
         ] {

@@ -2,6 +2,8 @@
 //! the honest peers and the attacker, in a network namespace of their own, and the victim with a limit taken away.
 
 mod attack;
+mod clocks;
+mod dialer;
 mod ground;
 mod honest;
 mod rule;
@@ -34,6 +36,9 @@ enum Role {
     /// One attacker: started by `run`, inside its namespace.
     #[command(hide = true)]
     Attack(attack::Args),
+    /// A node that dials whom it is told, and then the same peer by name: started by an attacker, in the victim's namespace.
+    #[command(hide = true)]
+    Dialer(dialer::Args),
     /// A victim without the limit that answers an attack: started by `run --weak`.
     #[command(hide = true)]
     Weak(weak::Args),
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
             Role::Run(args) => run::run(&args).await,
             Role::Honest(args) => honest::run(&args).await,
             Role::Attack(args) => attack::run(args).await,
+            Role::Dialer(args) => dialer::run(&args).await,
             Role::Weak(args) => weak::run(&args).await,
         }
     });

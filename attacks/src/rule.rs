@@ -56,13 +56,11 @@ impl Default for Seen {
 
 /// How long the victim has to get back to what it was.
 pub(crate) const RECOVERY: Duration = Duration::from_secs(30);
-/// By how much honest peers may be slowed when that is more than twice.
-const SLOWER_MAX: Duration = Duration::from_millis(20);
 
 /// Every criterion with what was found.
 pub(crate) fn judge(attack: &Attack, seen: &Seen) -> Vec<Check> {
     let [before, during, after] = &seen.pings;
-    let p99_max = (2 * before.p99).max(before.p99 + SLOWER_MAX);
+    let p99_max = (2 * before.p99).max(before.p99 + attack.slower_max);
     let grown = |sample: &Sample| sample.rss_kib.saturating_sub(seen.before.rss_kib) / 1024;
     let opened = seen.peak.files.saturating_sub(seen.before.files);
     let lines_max = 10 * (seen.took.as_secs() + 2);

@@ -1,7 +1,7 @@
 //! `run`: for each attack a fresh victim and fresh honest peers; looks before, during and after it; judges; prints the table.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     attack::{self, Attack, Outcome},
+    clocks::Clocks,
     ground::{FILES_MAX, Ground, Side},
     honest::Honest,
     rule::{self, RECOVERY, Seen},
@@ -95,7 +96,8 @@ struct Stage {
 impl Stage {
     async fn play(&self, attack: &'static Attack) -> Result<Row, String> {
         let since = Instant::now();
-        let mut victim = self.victim(attack).await?;
+        let clocks = attack.clocks.then(Clocks::new).transpose()?;
+        let mut victim = self.victim(attack, clocks.as_ref()).await?;
         let mut honest = Honest::start(&self.ground).await?;
         let look =
             || Sample::of(victim.pid).map_err(|error| format!("the victim is gone: {error}"));
@@ -109,7 +111,7 @@ impl Stage {
         };
         seen.pings[0] = honest.cut().await?;
         let peak = Peak::of(victim.pid);
-        let outcome = self.attack(attack, victim.pid).await?;
+        let outcome = self.attack(attack, victim.pid, clocks.as_ref()).await?;
         seen.pings[1] = honest.cut().await?;
         seen.peak = peak.sample();
         drop(peak);
@@ -149,21 +151,26 @@ impl Stage {
         })
     }
 
-    async fn victim(&self, attack: &Attack) -> Result<Victim, String> {
+    async fn victim(&self, attack: &Attack, clocks: Option<&Clocks>) -> Result<Victim, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let (program, mut args) = if self.weak {
-            (&own, vec!["weak".to_owned(), attack.id.to_owned()])
+        let name = |path: &Path| path.display().to_string();
+        let mut line = clocks.map(Clocks::wrap).unwrap_or_default();
+        if self.weak {
+            line.extend([name(&own), "weak".to_owned(), attack.id.to_owned()]);
         } else {
-            (&self.carrick, vec!["listen".to_owned()])
-        };
-        if !self.weak {
-            args.extend(attack.args.iter().map(|arg| (*arg).to_owned()));
+            line.extend([name(&self.carrick), "listen".to_owned()]);
+            line.extend(attack.args.iter().map(|arg| (*arg).to_owned()));
         }
-        Victim::start(&self.ground, program, &args, attack.files_max).await
+        Victim::start(&self.ground, &line, attack.files_max).await
     }
 
     /// Starts the attacker and waits for its end.
-    async fn attack(&self, attack: &Attack, pid: u32) -> Result<Outcome, String> {
+    async fn attack(
+        &self,
+        attack: &Attack,
+        pid: u32,
+        clocks: Option<&Clocks>,
+    ) -> Result<Outcome, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = self.ground.process(Side::Outside, true, FILES_MAX, &own);
         command.args(["attack", attack.id, "--namespace", self.ground.victim()]);
@@ -171,6 +178,9 @@ impl Stage {
             .args(["--pid", &pid.to_string()])
             .arg("--carrick")
             .arg(&self.carrick);
+        if let Some(clocks) = clocks {
+            command.arg("--shift").arg(clocks.shift_file());
+        }
         if self.quick {
             command.arg("--quick");
         }

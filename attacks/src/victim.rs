@@ -37,13 +37,14 @@ pub(crate) struct Said {
 }
 
 impl Victim {
-    /// Starts `program` with `args`, which must listen where [`addresses`] says.
+    /// Starts the command `line`, whose program must listen where [`addresses`] says.
     pub(crate) async fn start(
         ground: &Ground,
-        program: &Path,
-        args: &[String],
+        line: &[String],
         files_max: u64,
     ) -> Result<Self, String> {
+        let (program, args) = line.split_first().ok_or("no program")?;
+        let program = Path::new(program);
         let mut command = ground.process(Side::Victim, false, files_max, program);
         command.args(args).args(addresses());
         let mut child = spawn(&mut command)?;

@@ -16,13 +16,19 @@ pub(super) async fn introduce(
     answer: &[u8],
 ) -> io::Result<Speaker> {
     let mut speaker = Speaker::connect_as(source, scene.tcp(), keypair).await?;
+    self::answer(&mut speaker, answer).await?;
+    Ok(speaker)
+}
+
+/// Answers the question.
+pub(super) async fn answer(speaker: &mut Speaker, answer: &[u8]) -> io::Result<()> {
     let key = speaker.accept().await?;
     // It may be cut off as soon as it is too much.
     let all = [&proposal("/ipfs/id/1.0.0")[..], answer].concat();
     if speaker.write(key, &all).await.is_ok() {
         let _ = speaker.finish(key).await;
     }
-    Ok(speaker)
+    Ok(())
 }
 
 /// What the victim says of itself.
