@@ -56,10 +56,10 @@ impl Victim {
         let stdout = child.stdout.take().ok_or("the victim has no stdout")?;
         let mut lines = BufReader::new(stdout).lines();
         let deadline = Instant::now() + START_TIMEOUT;
-        for _ in addresses() {
-            let line = timeout_at(deadline, lines.next_line()).await;
-            match line {
-                Ok(Ok(Some(line))) if line.starts_with("listening ") => {}
+        let mut awaited = addresses().len();
+        while awaited > 0 {
+            match timeout_at(deadline, lines.next_line()).await {
+                Ok(Ok(Some(line))) => awaited -= usize::from(line.starts_with("listening ")),
                 other => return Err(format!("the victim does not listen: {other:?}")),
             }
         }

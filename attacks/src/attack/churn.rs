@@ -1,5 +1,6 @@
 //! C-12: peers with ever new names connect and connect again, to crowd out those who have been here for long. Answered by
-//! refusing newcomers when all places are taken, and by trimming the youngest of no use first.
+//! refusing newcomers when all places are taken, and by trimming those who are worth least. It lasts, unless in haste, until
+//! the honest peers' time of grace is over while the newcomers' is not.
 
 use std::{
     io,
@@ -23,7 +24,7 @@ pub(super) const ATTACK: Attack = Attack {
 
 async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
     let count = scene.scale(700, 200);
-    let time = Duration::from_secs(scene.scale(20, 3).into());
+    let time = Duration::from_secs(scene.scale(45, 3).into());
     let since = Instant::now();
     let mut outcome = Outcome::default();
     let mut most = 0;
