@@ -159,7 +159,8 @@ async fn ping(connection: Connection, noticed: Arc<Mutex<Noticed>>) {
         let answered = connection.ping().await.is_ok();
         let mut took = since.elapsed();
         let mut noticed = noticed.lock().unwrap_or_else(PoisonError::into_inner);
-        if !answered {
+        // A ping that is not answered is slow; only an end of the connection is a loss.
+        if !answered && connection.lost().is_some() {
             noticed.lost += 1;
             return;
         }

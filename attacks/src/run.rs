@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::Stdio,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -60,25 +61,27 @@ pub(crate) async fn run(args: &Args) -> Result<(), String> {
                 .iter()
                 .any(|id| id.eq_ignore_ascii_case(attack.id))
     });
-    let mut rows = Vec::new();
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
     for attack in chosen {
         eprintln!("attacks: {} {}", attack.id, attack.name);
         let row = tokio::select! {
-            row = stage.play(attack) => row.map_err(|why| format!("{}: {why}", attack.id))?,
+            row = stage.play(attack) => row,
             _ = tokio::signal::ctrl_c() => return Err("stopped".to_owned()),
         };
-        rows.push(row);
+        let holds = row.as_ref().map(Row::holds);
+        if holds != Ok(!args.weak) {
+            bad.push(attack.id);
+        }
+        match row {
+            Ok(row) => rows.push(row),
+            Err(why) => eprintln!("attacks: {}: {why}", attack.id),
+        }
     }
     if args.json {
         println!("{}", crate::table::json(&rows));
     } else {
         print!("{}", crate::table::table(&rows));
     }
-    let bad: Vec<&str> = rows
-        .iter()
-        .filter(|row| row.holds() == args.weak)
-        .map(|row| row.attack.id)
-        .collect();
     match (bad.is_empty(), args.weak) {
         (true, _) => Ok(()),
         (false, false) => Err(format!("not borne: {}", bad.join(", "))),
@@ -184,7 +187,7 @@ impl Stage {
         if self.quick {
             command.arg("--quick");
         }
-        let output = victim::spawn(&mut command)?.wait_with_output();
+        let output = victim::spawn(command.stderr(Stdio::piped()))?.wait_with_output();
         let output = timeout(ATTACK_TIMEOUT, output).await;
         let output = output.map_err(|_| "the attacker takes too long".to_owned())?;
         let output = output.map_err(|error| error.to_string())?;

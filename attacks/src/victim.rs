@@ -47,7 +47,7 @@ impl Victim {
         let program = Path::new(program);
         let mut command = ground.process(Side::Victim, false, files_max, program);
         command.args(args).args(addresses());
-        let mut child = spawn(&mut command)?;
+        let mut child = spawn(command.stderr(Stdio::piped()))?;
         let pid = child.id().ok_or("the victim has already ended")?;
         let said = Arc::<Said>::default();
         if let Some(stderr) = child.stderr.take() {
@@ -95,12 +95,11 @@ pub(crate) fn addresses() -> [String; 4] {
     ]
 }
 
-/// Starts a process whose stdin, stdout and stderr are ours.
+/// Starts a process whose stdin and stdout are ours.
 pub(crate) fn spawn(command: &mut Command) -> Result<Child, String> {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cannot start {command:?}: {error}"))
 }

@@ -35,6 +35,7 @@ pub(super) struct Script {
 
 #[derive(Default)]
 struct Seen {
+    tried: AtomicU64,
     refused: AtomicU64,
     longest_ms: AtomicU64,
 }
@@ -53,9 +54,10 @@ impl Held {
             let (places, seen) = (places.clone(), seen.clone());
             tasks.spawn(async move {
                 let place = places.acquire_owned().await;
-                let since = Instant::now();
                 let connected = timeout(CONNECT_TIMEOUT, source::connect(source, victim)).await;
                 drop(place);
+                let since = Instant::now();
+                seen.tried.fetch_add(1, Ordering::Relaxed);
                 if let Ok(Ok(socket)) = connected {
                     hold(socket, script).await;
                     let held = since.elapsed().as_millis() as u64;
@@ -77,11 +79,15 @@ impl Held {
         Duration::from_millis(self.seen.longest_ms.load(Ordering::Relaxed))
     }
 
-    /// Waits until all but `max` have been refused, at most for `time`; how many have not.
+    /// Waits until all but `max` have been refused, at most for `time` once all have tried; how many have not.
     pub(super) async fn settle(&self, max: u64, time: Duration) -> u64 {
-        let since = Instant::now();
+        let all = self.tasks.len() as u64;
+        let mut since = Instant::now();
         loop {
-            let left = self.tasks.len() as u64 - self.refused();
+            let left = all - self.refused();
+            if self.seen.tried.load(Ordering::Relaxed) < all {
+                since = Instant::now();
+            }
             if left <= max || since.elapsed() > time {
                 return left;
             }

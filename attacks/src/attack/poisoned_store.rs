@@ -25,7 +25,7 @@ pub(super) const ATTACK: Attack = Attack {
 };
 
 async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
-    let count = scene.scale(5_000, 300);
+    let count = scene.scale(2_000, 300);
     let third_party = record(&Keypair::generate_ed25519())?;
     let mut tasks = JoinSet::new();
     let (mut outcome, mut served) = (Outcome::default(), 0);
@@ -83,4 +83,4 @@ fn record(keypair: &Keypair) -> io::Result<Vec<u8>> {
     record.seal(keypair).map_err(io::Error::other)
 }
 
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 64;
