@@ -16,7 +16,9 @@ use crate::ground;
 pub(super) const ATTACK: Attack = Attack {
     id: "C-12",
     name: "crowding out",
-    files: 800,
+    files: 200,
+    // 64 of them are for those who dial us; above 56 some are trimmed.
+    args: &["--max-connections", "96"],
     lost_max: 4,
     run: |scene| Box::pin(run(scene)),
     ..PLAIN

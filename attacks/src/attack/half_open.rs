@@ -13,7 +13,7 @@ pub(super) const ATTACK: Attack = Attack {
     id: "C-02",
     name: "half-open, byte by byte",
     // The first bytes at the WebSocket port are waited for by others.
-    files: 400,
+    files: 600,
     run: |scene| Box::pin(run(scene)),
     weaken: Some(|config| config.session.upgrade_timeout = Duration::from_secs(60)),
     ..PLAIN

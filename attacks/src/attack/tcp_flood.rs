@@ -13,6 +13,8 @@ use crate::ground;
 pub(super) const ATTACK: Attack = Attack {
     id: "C-01",
     name: "TCP connection flood",
+    // Twice the pending ones: those of one round may not be gone when the next ones come.
+    files: 300,
     run: |scene| Box::pin(run(scene)),
     weaken: Some(|config| {
         let swarm = &mut config.swarm;
