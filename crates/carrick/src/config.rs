@@ -71,7 +71,7 @@ impl Default for Config {
             negotiations_per_connection_max: 64,
             handlers_per_protocol_max: 4096,
             idle_timeout: Some(Duration::from_secs(60)),
-            negotiation_timeout: Duration::from_secs(10),
+            negotiation_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(5),
             watch_interval: Some(Duration::from_secs(5)),
             workers: None,
