@@ -55,11 +55,11 @@ pub(crate) async fn run(args: &Args) -> Result<(), String> {
         weak: args.weak,
     };
     let chosen = attack::ALL.iter().filter(|attack| {
-        args.only.is_empty()
-            || args
-                .only
-                .iter()
-                .any(|id| id.eq_ignore_ascii_case(attack.id))
+        let named = args
+            .only
+            .iter()
+            .any(|id| id.eq_ignore_ascii_case(attack.id));
+        (named || args.only.is_empty()) && (!args.weak || attack.weaken.is_some())
     });
     let (mut rows, mut bad) = (Vec::new(), Vec::new());
     for attack in chosen {
