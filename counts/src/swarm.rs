@@ -76,7 +76,7 @@ impl Node {
     }
 
     fn arrive(&mut self, nth: usize) -> ConnectionId {
-        let pending = self.swarm.admit(self.now, &place(nth));
+        let pending = self.swarm.admit(self.now, &place(nth), true);
         let pending = pending.expect("there is room");
         self.established(nth, Origin::Pending(pending))
     }
