@@ -306,8 +306,9 @@ impl Connections {
         } = entry.connection;
         self.trimming.add(id, direction, established);
         self.judge(id, standing, out);
-        let trimmed = reason == CloseReason::Trimmed;
-        self.trimming.spare(now, id, held, trimmed);
+        if reason == CloseReason::Trimmed {
+            self.trimming.spare(now, id, held);
+        }
         self.refresh(now, &peer, out);
         self.trim_on(now, out);
     }

@@ -193,14 +193,14 @@ impl Trimming {
     }
 
     /// It was to go, but is in use: it stays, and another one goes. `held`: a handle holds it.
-    pub(crate) fn spare(&mut self, now: Instant, id: ConnectionId, held: bool, owed: bool) {
+    pub(crate) fn spare(&mut self, now: Instant, id: ConnectionId, held: bool) {
         let Some(member) = self.members.get(&id) else {
             return;
         };
         let direction = member.direction;
         self.grow(now, direction);
         let pool = self.pool(direction);
-        pool.owed += usize::from(owed);
+        pool.owed += 1;
         pool.spared.push(id);
         let round = pool.round;
         self.change(id, |member| member.used = Some((round, held)));
