@@ -161,7 +161,8 @@ impl Swarm {
         let absent = reputation.added();
         let absent = absent.filter(|peer| self.connections.best(peer).is_none());
         let absent = absent.filter(|peer| !reputation.is_banned(&Subject::Peer(**peer)));
-        let all = good.chain(connected.filter(unknown)).chain(absent);
+        let unknown = connected.filter(unknown).chain(absent.filter(unknown));
+        let all = good.chain(unknown);
         all.chain(bad).take(count).copied().collect()
     }
 
