@@ -194,7 +194,7 @@ impl fmt::Display for Limits {
         let (used, max, peak, refused) = ("used", "max", "peak", "refused");
         write!(
             f,
-            "{name:30} {level:10} {used:>10} {max:>10} {peak:>10} {refused:>9}"
+            "{name:32} {level:10} {used:>10} {max:>10} {peak:>10} {refused:>9}"
         )?;
         for usage in &self.0 {
             let Usage { limit, refused, .. } = usage;
@@ -208,7 +208,7 @@ impl fmt::Display for Limits {
             };
             write!(
                 f,
-                "\n{limit:30} {level:10} {used:>10} {max:>10} {peak:>10} {refused:>9}{mark}"
+                "\n{limit:32} {level:10} {used:>10} {max:>10} {peak:>10} {refused:>9}{mark}"
             )?;
         }
         Ok(())

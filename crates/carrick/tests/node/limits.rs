@@ -106,6 +106,7 @@ fn every_limit_is_in_the_list_and_the_list_is_a_table() {
         let limits = node.limits().await;
         let listed: Vec<_> = limits.iter().map(|usage| usage.limit).collect();
         assert_eq!(listed, Limit::ALL);
+        eprintln!("{limits}");
         assert_eq!(limits.to_string().lines().count(), 1 + Limit::ALL.len());
         assert!(
             limits

@@ -157,12 +157,12 @@ fn the_limits_are_shown_as_a_table() {
     assert_eq!(
         lines[..2],
         [
-            "limit                          level            used        max       peak   refused",
-            "connections_inbound            global              1          1          1         1 <- at its limit",
+            "limit                            level            used        max       peak   refused",
+            "connections_inbound              global              1          1          1         1 <- at its limit",
         ]
     );
     assert!(table.contains(
-        "peers_bytes                    global            0 B     64 MiB        0 B         0"
+        "peers_bytes                      global            0 B     64 MiB        0 B         0"
     ));
 }
 
