@@ -27,7 +27,7 @@ impl Node {
             from: None,
         };
         let add = move |swarm: &mut Swarm, now| {
-            swarm.add_peer(peer, class);
+            swarm.add_peer(now, peer, class);
             swarm.handle_event(now, learnt);
         };
         self.core.with_swarm(add).await;
@@ -37,7 +37,7 @@ impl Node {
     /// Takes [`add_peer`](Self::add_peer) back: the peer is one among many again. Connections to it stay.
     pub async fn remove_peer(&self, peer: &PeerId) {
         let peer = *peer;
-        let remove = move |swarm: &mut Swarm, _| swarm.remove_peer(&peer);
+        let remove = move |swarm: &mut Swarm, now| swarm.remove_peer(now, &peer);
         self.core.with_swarm(remove).await;
     }
 
@@ -80,8 +80,7 @@ impl Node {
         self.core.with_swarm(score).await.unwrap_or_default()
     }
 
-    /// At most `count` peers, those with the best scores first, among all that are connected or were added; who is not
-    /// connected stands where a score of 0 would.
+    /// At most `count` peers, those with the best scores first, among all that are connected or were added.
     pub async fn best_peers(&self, count: usize) -> Vec<PeerId> {
         let best = move |swarm: &mut Swarm, _| swarm.best_peers(count);
         self.core.with_swarm(best).await.unwrap_or_default()

@@ -214,7 +214,7 @@ impl Reputation {
             PeerClass::Trusted => points.clamp(-TRUSTED_POINTS_MAX, TRUSTED_POINTS_MAX),
         };
         let is_banned = self.bans.of(&Subject::Peer(peer)).is_some();
-        let is_ranked = is_ranked && !is_banned;
+        let is_ranked = (is_ranked || self.added.contains_key(&peer)) && !is_banned;
         let (before, after) = self.scores.add(now, peer, points, is_ranked);
         // In whole points: a moment's decay shall not decide.
         let reaches = |score: f64, threshold: i32| score.round() <= f64::from(threshold);
@@ -318,7 +318,7 @@ impl Reputation {
     /// Whether the peer is one of those to choose among.
     pub(crate) fn rank(&mut self, now: Instant, peer: PeerId, is_connected: bool) {
         let is_banned = self.bans.of(&Subject::Peer(peer)).is_some();
-        let is_ranked = is_connected && !is_banned;
+        let is_ranked = (is_connected || self.added.contains_key(&peer)) && !is_banned;
         self.scores.rank(now, peer, is_ranked);
     }
 
@@ -363,7 +363,8 @@ impl Reputation {
 
     fn resume(&mut self, now: Instant, subject: &Subject) {
         if let Subject::Peer(peer) = subject {
-            self.scores.release(now, *peer, false);
+            let is_ranked = self.added.contains_key(peer);
+            self.scores.release(now, *peer, is_ranked);
         }
     }
 

@@ -142,13 +142,16 @@ impl Swarm {
     }
 
     /// Remembers a peer that the app names, and what it is to us.
-    pub fn add_peer(&mut self, peer: PeerId, class: PeerClass) {
+    pub fn add_peer(&mut self, now: Instant, peer: PeerId, class: PeerClass) {
         self.reputation.add_peer(peer, class);
+        self.reputation.rank(now, peer, true);
     }
 
     /// Forgets that the app has named the peer.
-    pub fn remove_peer(&mut self, peer: &PeerId) {
+    pub fn remove_peer(&mut self, now: Instant, peer: &PeerId) {
         self.reputation.remove_peer(peer);
+        let is_connected = self.connections.best(peer).is_some();
+        self.reputation.rank(now, *peer, is_connected);
     }
 
     /// At most `count` peers with the best scores among those that are connected or were added; banned ones are not among

@@ -363,7 +363,7 @@ impl Shell {
                 Stage::Address { remote, .. } if *remote == at(3) => Verdict::Retry,
                 _ => Verdict::Accept,
             }),
-            _ => swarm.add_peer(peer, PeerClass::Trusted),
+            _ => swarm.add_peer(now, peer, PeerClass::Trusted),
         }
         let best = swarm.best_peers(usize::MAX);
         let is_banned = |peer: &PeerId| swarm.reputation().is_banned(&(*peer).into());

@@ -184,7 +184,7 @@ fn an_address_of_six_banned_peers_is_closed_to_all() {
 #[test]
 fn a_trusted_peer_is_dampened_but_not_immune() {
     let mut node = Node::new(Config::default());
-    node.swarm.add_peer(peer(2), PeerClass::Trusted);
+    node.swarm.add_peer(node.now, peer(2), PeerClass::Trusted);
     let (connection, _) = node.inbound(peer(2), AT);
     assert_eq!(node.record(peer(2), Behaviour::Malicious).len(), 0);
     let actions = node.ban(peer(2), seconds(60));
@@ -204,12 +204,16 @@ fn the_best_peers_are_connected_or_named_and_not_banned() {
     }
     node.ban(peer(6), seconds(60));
     node.record(peer(9), Behaviour::Useful);
-    node.swarm.add_peer(peer(8), PeerClass::Normal);
-    assert_eq!(node.swarm.best_peers(9), [5, 3, 2, 8, 4].map(peer));
+    node.swarm.add_peer(node.now, peer(8), PeerClass::Normal);
+    node.swarm.add_peer(node.now, peer(7), PeerClass::Normal);
+    node.record(peer(7), Behaviour::Useful);
+    node.record(peer(7), Behaviour::Useful);
+    assert_eq!(node.swarm.best_peers(9), [5, 7, 3, 2, 8, 4].map(peer));
     assert_eq!(node.swarm.best_peers(1), [peer(5)]);
     let connection = node.swarm.best_connection(&peer(5)).unwrap();
     node.closed(connection);
-    assert_eq!(node.swarm.best_peers(9), [3, 2, 8, 4].map(peer));
+    assert_eq!(node.swarm.best_peers(9), [7, 3, 2, 8, 4].map(peer));
+    node.swarm.remove_peer(node.now, &peer(7));
     node.inbound(peer(5), AT);
     assert_eq!(node.swarm.best_peers(2), [5, 3].map(peer));
 }
