@@ -169,8 +169,9 @@ fn a_connection_whose_address_is_gone_is_given_up_and_the_peer_is_found_again() 
 fn nervous_server() {
     run(async {
         let mut config = Config::default();
-        config.session.keep_alive_interval = Duration::from_millis(200);
-        config.session.keep_alive_timeout = Duration::from_millis(300);
+        // At any moment some of its questions are on their way.
+        config.session.keep_alive_interval = Duration::from_millis(1);
+        config.session.keep_alive_timeout = Duration::from_millis(1500);
         let server = server_with(TCP, config).await;
         println!("at {}", server.address());
         // Until the test is over.
@@ -224,17 +225,17 @@ fn a_process_that_was_stopped_gives_nobody_up_for_it() {
             let stream = soon(client.open_stream(&address, ECHO)).await.unwrap();
             soon(echo_on(stream, b"before")).await.unwrap();
         }
-        // Several times as long as the server has patience.
+        // More than twice as long as the server has patience.
         for _ in 0..2 {
             let stopped = Stopped::new(&child);
             let watched = clients
                 .iter()
-                .map(|client| keeps_its_peers(client, Duration::from_secs(3)));
+                .map(|client| keeps_its_peers(client, Duration::from_secs(4)));
             futures::future::join_all(watched).await;
             drop(stopped);
             let watched = clients
                 .iter()
-                .map(|client| keeps_its_peers(client, Duration::from_millis(1500)));
+                .map(|client| keeps_its_peers(client, Duration::from_millis(2500)));
             futures::future::join_all(watched).await;
         }
         for client in &clients {
