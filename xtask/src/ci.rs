@@ -51,7 +51,11 @@ fn features(steps: &mut Steps) -> Result<(), String> {
         "cargo test -p carrick --no-default-features",
         &mut cargo(&few),
     )?;
-    for some in ["quic,rsa", "websocket,dns", "aws-lc,pnet,ecdsa,secp256k1"] {
+    for some in [
+        "quic,rsa,metrics",
+        "websocket,dns,store",
+        "aws-lc,pnet,ecdsa,secp256k1",
+    ] {
         let name = format!("cargo clippy -p carrick --no-default-features --features {some}");
         let clippy = [
             "clippy",
