@@ -44,7 +44,7 @@ impl Names {
 
     async fn node(&self) -> Node {
         let mut config = Config::default();
-        config.swarm.name_timeout = Duration::from_millis(500);
+        config.swarm.name_timeout = Duration::from_secs(2);
         self.node_with(config).await
     }
 

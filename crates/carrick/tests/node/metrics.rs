@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use carrick::{Builder, Node};
+use carrick::{Builder, Config, Node};
 
 async fn listener() -> Node {
     let builder: Builder = Node::builder();
@@ -128,6 +128,7 @@ async fn identify_dials_limits_and_events_are_counted() {
         connection.close().await;
     }
     let text = client.metrics().await;
+    let limits = Config::default().swarm;
     for (row, expected) in [
         ("libp2p_identify_identify_total{dir=\"outbound\"}", 2.0),
         (
@@ -148,9 +149,12 @@ async fn identify_dials_limits_and_events_are_counted() {
         ),
         (
             "libp2p_rcmgr_limit{scope=\"system\",resource=\"conns_inbound\"}",
-            512.0,
+            limits.connections_inbound_max as f64,
         ),
-        ("carrick_limit_max{limit=\"dials\",level=\"global\"}", 128.0),
+        (
+            "carrick_limit_max{limit=\"dials\",level=\"global\"}",
+            limits.dials_max as f64,
+        ),
         (
             "carrick_limit_refused_total{limit=\"dials\",level=\"global\"}",
             0.0,
