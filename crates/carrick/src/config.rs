@@ -38,8 +38,8 @@ pub struct Config {
     pub handlers_per_protocol_max: usize,
     /// How long [`Node::close`](crate::Node::close) lets open streams finish.
     pub drain_timeout: Duration,
-    /// How often the node looks whether the machine's addresses have changed, or it has slept; `None`: never. A look costs
-    /// about 50 µs. After a change listeners on wildcards tell their new addresses, failures are forgotten, and connections
+    /// How often the node looks whether the machine's addresses have changed, or it has slept; `None`: never. A look lists
+    /// the machine's interfaces. After a change listeners on wildcards tell their new addresses, failures are forgotten, and connections
     /// that may be lost are asked for a sign of life.
     pub watch_interval: Option<Duration>,
     /// Threads of the node's own, on which its connections and the handlers of its protocols run; `None`: those of the tokio
