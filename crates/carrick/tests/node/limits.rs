@@ -231,8 +231,10 @@ async fn streams(set: fn(&mut Config), limit: Limit) {
     set(&mut config);
     let (server, client) = (server_with(TCP, config).await, client().await);
     let connection = identified(&client, &server).await;
-    soon(back(&server, client.id()).await.info()).await;
+    let there = back(&server, client.id()).await;
+    soon(there.info()).await;
     settled(&connection).await;
+    settled(&there).await;
     let make = async || {
         let mut stream = match connection.open_stream(ECHO).await {
             Ok(stream) => stream,

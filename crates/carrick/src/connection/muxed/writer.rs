@@ -25,6 +25,9 @@ use crate::{ConnectionError, buffers, connection::Shared};
 /// How long the peer may leave one batch unread before the connection is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a connection that cannot be written to any more is read from.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A batch of this many bytes, or so many batches, show that the writer is worth a task of its own.
 const BUSY: usize = 4096;
 const BUSY_BATCHES: u32 = 16;
@@ -36,6 +39,11 @@ pub(crate) async fn run(
     sealer: Sealer,
 ) {
     if let Err(error) = write(&shared, &mut writer, sealer).await {
+        if matches!(error, ConnectionError::Io(_)) {
+            // The peer may have said why before it was gone: the reader is to get that far.
+            let lost = poll_fn(|cx| shared.muxed().with(|state| state.poll_lost(cx)));
+            let _ = Box::pin(timeout(LAST_WORDS, lost)).await;
+        }
         shared.lose(error);
     }
 }
