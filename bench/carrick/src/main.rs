@@ -37,6 +37,11 @@ fn config(over: Over) -> Config {
         ..Config::default()
     };
     config.swarm.connections_inbound_max = CONNECTIONS_MAX;
+    config.file_descriptors_max = 2 * CONNECTIONS_MAX;
+    config.memory_max = config.memory_max.max(4 << 30);
+    config.streams_inbound_max = 2 * STREAMS_MAX;
+    config.streams_inbound_per_peer_max = STREAMS_MAX;
+    config.streams_inbound_per_protocol_max = STREAMS_MAX;
     if over.transport == Transport::Tcp {
         config.session.inbound_streams_max = STREAMS_MAX;
         config.session.outbound_streams_max = STREAMS_MAX;
