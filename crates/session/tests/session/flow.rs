@@ -149,6 +149,23 @@ fn windows_grow_only_as_far_as_the_pool_lends_which_gets_it_back() {
     assert_eq!(pool.0.load(Relaxed), 0, "with the connection goes the rest");
 }
 
+/// Every stream is written to and read at full speed for a time; then what is under way is read.
+fn transfer_all(pair: &mut Pair, keys: &[(Key, Key)], data: &[u8], time: Duration) {
+    pair.pass(time, |pair| {
+        for (ours, theirs) in keys {
+            pair.dialer().write_some(*ours, data).unwrap();
+            let now = pair.now;
+            drop(pair.listener().read_all(now, *theirs));
+        }
+    });
+    pair.pass(Duration::from_secs(1), |pair| {
+        for (_, theirs) in keys {
+            let now = pair.now;
+            drop(pair.listener().read_all(now, *theirs));
+        }
+    });
+}
+
 #[test]
 fn all_windows_together_stay_within_the_budget() {
     let config = Config {
@@ -159,19 +176,7 @@ fn all_windows_together_stay_within_the_budget() {
     pair.latency = Duration::from_millis(50);
     // Every stream transfers at full speed for a while: all windows would like to grow.
     let data = vec![0; 1 << 20];
-    pair.pass(Duration::from_secs(2), |pair| {
-        for (ours, theirs) in &keys {
-            pair.dialer().write_some(*ours, &data).unwrap();
-            let now = pair.now;
-            drop(pair.listener().read_all(now, *theirs));
-        }
-    });
-    pair.pass(Duration::from_secs(1), |pair| {
-        for (_, theirs) in &keys {
-            let now = pair.now;
-            drop(pair.listener().read_all(now, *theirs));
-        }
-    });
+    transfer_all(&mut pair, &keys, &data, Duration::from_secs(2));
     let mut windows = 0;
     for (ours, _) in &keys {
         windows += pair.dialer().write_some(*ours, &data).unwrap();
@@ -216,19 +221,7 @@ fn streams_that_carry_as_much_get_windows_as_large() {
     let (mut pair, keys) = acked(&config, 64);
     pair.latency = Duration::from_millis(50);
     let data = vec![0; 4 << 20];
-    pair.pass(Duration::from_secs(3), |pair| {
-        for (ours, theirs) in &keys {
-            pair.dialer().write_some(*ours, &data).unwrap();
-            let now = pair.now;
-            drop(pair.listener().read_all(now, *theirs));
-        }
-    });
-    pair.pass(Duration::from_secs(1), |pair| {
-        for (_, theirs) in &keys {
-            let now = pair.now;
-            drop(pair.listener().read_all(now, *theirs));
-        }
-    });
+    transfer_all(&mut pair, &keys, &data, Duration::from_secs(3));
     // What may be sent now is a window but for the quarter that is not refilled yet.
     for (ours, _) in &keys {
         let window = pair.dialer().write_some(*ours, &data).unwrap();
