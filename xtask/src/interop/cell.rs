@@ -159,18 +159,14 @@ impl Cell {
         let failed = verdicts
             .iter()
             .any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)));
-        let logs = [(&self.dialer, &dialer), (&self.listener, &listener)];
-        let lines = logs
-            .into_iter()
-            .filter(|_| failed)
-            .flat_map(|(peer, process)| {
-                process
-                    .log()
-                    .into_iter()
-                    .map(|line| format!("{}: {line}", peer.name))
-                    .collect::<Vec<_>>()
-            });
-        Ok((verdicts, lines.collect()))
+        let mut lines = vec![];
+        let logs = [(&self.dialer, dialer), (&self.listener, listener)];
+        for (peer, mut process) in logs.into_iter().filter(|_| failed) {
+            process.stop();
+            let log = process.log();
+            lines.extend(log.iter().map(|line| format!("{}: {line}", peer.name)));
+        }
+        Ok((verdicts, lines))
     }
 
     /// Programs stop themselves after three minutes, and what the long checks may take; this is for those that do not.

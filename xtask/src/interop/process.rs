@@ -95,6 +95,15 @@ impl Process {
         self.ended
     }
 
+    /// Lets it end: closes stdin, which is the sign to, and kills the whole group when that does not help.
+    pub(crate) fn stop(&mut self) {
+        drop(self.stdin.take());
+        if self.ended(Instant::now() + GRACE).is_none() {
+            self.signal("KILL");
+            self.ended(Instant::now() + GRACE);
+        }
+    }
+
     /// The last line of stderr, for a message.
     pub(crate) fn last_words(&self) -> String {
         self.log()
@@ -117,13 +126,8 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Closes stdin, which is the sign to end; kills the whole group when that does not help.
     fn drop(&mut self) {
-        drop(self.stdin.take());
-        if self.ended(Instant::now() + GRACE).is_none() {
-            self.signal("KILL");
-            self.ended(Instant::now() + GRACE);
-        }
+        self.stop();
     }
 }
 
