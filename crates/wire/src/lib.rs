@@ -24,6 +24,7 @@ pub mod pnet;
 
 pub mod envelope;
 pub mod identify;
+pub mod messages;
 pub mod packets;
 mod pb;
 pub mod peer_record;
