@@ -5,7 +5,32 @@ use xtask::source::{self, File};
 use xtask::tidy::{self, Exception, Rule};
 
 /// Where a rule does not fit, and why. Whatever is no longer needed here fails the test as well.
-const EXCEPTIONS: &[Exception] = &[];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        rule: "public_types_have_no_type_parameters",
+        path: "crates/carrick/src/actors/budget.rs",
+        what: "is public and generic",
+        reason: "an actor's messages are its user's own types, and a box for each would be the mailbox's cost",
+    },
+    Exception {
+        rule: "public_types_have_no_type_parameters",
+        path: "crates/carrick/src/actors/call.rs",
+        what: "is public and generic",
+        reason: "an actor's messages are its user's own types, and a box for each would be the mailbox's cost",
+    },
+    Exception {
+        rule: "public_types_have_no_type_parameters",
+        path: "crates/carrick/src/actors/mailbox.rs",
+        what: "is public and generic",
+        reason: "an actor's messages are its user's own types, and a box for each would be the mailbox's cost",
+    },
+    Exception {
+        rule: "public_types_have_no_type_parameters",
+        path: "crates/carrick/src/actors/sender.rs",
+        what: "is public and generic",
+        reason: "an actor's messages are its user's own types, and a box for each would be the mailbox's cost",
+    },
+];
 
 fn holds(name: &str, rule: Rule) {
     static TREE: OnceLock<Vec<File>> = OnceLock::new();

@@ -51,6 +51,7 @@
     )
 )]
 
+pub mod actors;
 mod addresses;
 mod admission;
 mod alarm;
