@@ -3,15 +3,16 @@
 //! functions over the corpus as well.
 
 use carrick_wire::{
-    Keypair, address, certificate::Certificate, envelope, identify, key, mplex, multistream, noise,
-    packets, peer_id, peer_record::PeerRecord, pnet, stored_peer::StoredPeer, varint, yamux,
+    Keypair, address, certificate::Certificate, envelope, identify, key, messages, mplex,
+    multistream, noise, packets, peer_id, peer_record::PeerRecord, pnet, stored_peer::StoredPeer,
+    varint, yamux,
 };
 
 /// The name of a corpus, and what its inputs are fed to.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("varint", varint),
     ("multistream", multistream),
     ("noise", noise),
@@ -27,6 +28,7 @@ pub const TARGETS: [Target; 15] = [
     ("identify", identify),
     ("pnet", pnet),
     ("packets", packets),
+    ("messages", messages),
 ];
 
 /// Plain varints and length prefixes.
@@ -201,5 +203,32 @@ pub fn packets(data: &[u8]) {
     }
     if let Ok(Some((packet, used))) = packets::decode_on_stream(data) {
         assert!(data[..used].ends_with(packet));
+    }
+}
+
+/// Frames one after the other, whole and byte by byte, and a refusal.
+pub fn messages(data: &[u8]) {
+    let tag = messages::tag("/fuzz/1", b"");
+    let decode = |chunk: usize| {
+        let (mut decoder, mut out) = (messages::Decoder::new(tag, 1000), Vec::new());
+        for chunk in data.chunks(chunk) {
+            decoder.push(bytes::Bytes::copy_from_slice(chunk));
+            while let Some(frame) = decoder.frame()? {
+                out.push(frame);
+            }
+        }
+        Ok::<_, carrick_wire::DecodeError>(out)
+    };
+    let whole = decode(data.len().max(1));
+    assert_eq!(whole, decode(1));
+    let mut again = Vec::new();
+    for frame in whole.iter().flatten() {
+        assert!(frame.payload.len() <= 1000);
+        frame.header.encode(frame.payload.len(), &mut again);
+        again.extend_from_slice(&frame.payload);
+    }
+    assert!(data.starts_with(&again));
+    if let Ok(refusal) = messages::Refusal::decode(data) {
+        assert_eq!(messages::Refusal::decode(&refusal.encode()), Ok(refusal));
     }
 }
