@@ -4,7 +4,7 @@ use std::{any::Any, error::Error, fmt, io};
 
 use carrick_swarm::Behaviour;
 
-use crate::StreamError;
+use crate::{StreamError, codec::CodecError};
 
 /// An error, and what it says of the peer: whatever a handler may fail with.
 ///
@@ -150,6 +150,9 @@ fn implied(error: &(dyn Error + 'static)) -> Option<Behaviour> {
         if let Some(StreamError::TooLong { .. } | StreamError::EndedEarly) = error.downcast_ref() {
             return Some(Behaviour::Invalid);
         }
+        if let Some(CodecError::Decode(_)) = error.downcast_ref() {
+            return Some(Behaviour::Invalid);
+        }
         // An error of `io` hides what it was made from.
         let inner = error
             .downcast_ref::<io::Error>()
@@ -166,8 +169,9 @@ fn implied(error: &(dyn Error + 'static)) -> Option<Behaviour> {
 fn known(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     let stream = error.downcast_ref::<StreamError>();
     let stream = stream.map(|error| error as &(dyn Error + 'static));
+    let codec = error.downcast_ref::<CodecError>().map(|error| error as _);
     let io = error.downcast_ref::<io::Error>().map(|error| error as _);
-    stream.or(io)
+    stream.or(codec).or(io)
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@
 //! | `aws-lc` | handshakes compute in Rust, which is slower, and no large C library is built; `tls` and `websocket` bring it along |
 //! | `dns` | names are looked up by the system's functions, which know no `/dnsaddr` |
 //! | `metrics` | no `Node::metrics`: nothing is counted for Prometheus |
+//! | `serde` | no CBOR and no JSON among the [`codec`]s: raw bytes, protocol buffers and those of yours |
 //! | `store` | nothing is kept in a file, unless by a [`Store`] of yours |
 //! | `pnet` | no private networks |
 //! | `rsa`, `ecdsa`, `secp256k1` | no peers, and no identities, with keys of this type |
@@ -59,6 +60,7 @@ mod announce;
 mod buffers;
 mod builder;
 mod carried;
+pub mod codec;
 mod config;
 mod connection;
 mod control;
@@ -99,6 +101,7 @@ mod proofs;
 mod protocol;
 mod quotas;
 mod reputation;
+mod request;
 pub mod resolve;
 mod router;
 mod store;
@@ -132,6 +135,7 @@ pub use packets::{NoPackets, PacketStats, Packets, PacketsError, PacketsOptions}
 #[cfg(feature = "pnet")]
 pub use pnet::{SwarmKey, SwarmKeyError};
 pub use protocol::ProtocolHandler;
+pub use request::RequestError;
 pub use router::Outcome;
 #[cfg(feature = "store")]
 pub use store::FileStore;

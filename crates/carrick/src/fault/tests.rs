@@ -29,6 +29,8 @@ fn our_own_errors_imply_what_they_imply_in_whatever_they_are_wrapped() {
     assert_eq!(found(Boxed::from(wrapped())).1, INVALID);
     assert_eq!(found(Fault::from(io::Error::other(wrapped()))).1, INVALID);
     assert_eq!(found(StreamError::EndedEarly).1, INVALID);
+    assert_eq!(found(CodecError::decode("x")).1, INVALID);
+    assert_eq!(found(Fault::from(CodecError::encode("x"))).1, None);
 }
 
 #[test]

@@ -1,0 +1,5 @@
+//! Requests and their answers.
+
+pub use self::error::RequestError;
+
+mod error;
