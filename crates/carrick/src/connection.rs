@@ -253,7 +253,7 @@ impl Shared {
     /// Takes no more streams; once everything is sent, the connection ends. Streams that are still open are lost. The peer
     /// is told why where there is a word for it.
     pub(crate) fn close(&self, reason: CloseReason) {
-        let code = close_code(*self.closed_for.get_or_init(|| reason));
+        let code = self.code_for(reason);
         match &self.link {
             Link::Muxed(muxed) => muxed.close(code),
             Link::Quic(quic) => quic.close(code),
@@ -263,8 +263,13 @@ impl Shared {
     /// The connection is over at once, and all that use it hear why. What is queued, and the reason as far as there is a word
     /// for it, are sent if the way is free.
     pub(crate) fn expel(&self, reason: CloseReason) {
-        self.close(reason);
-        self.lose(ConnectionError::Expelled(reason));
+        let code = self.code_for(reason);
+        let error = ConnectionError::Expelled(reason);
+        match &self.link {
+            Link::Muxed(muxed) => muxed.expel(code, error),
+            Link::Quic(quic) => quic.expel(code, error),
+        }
+        self.end_drain();
     }
 
     /// As [`close`](Self::close), if no user has held the connection since `since`. Tells whether that is so.
@@ -304,6 +309,15 @@ impl Shared {
             Link::Muxed(muxed) => muxed.lose(error),
             Link::Quic(quic) => quic.lose(error),
         }
+        self.end_drain();
+    }
+
+    /// What the peer is told of why we close; the first reason counts.
+    fn code_for(&self, reason: CloseReason) -> Code {
+        close_code(*self.closed_for.get_or_init(|| reason))
+    }
+
+    fn end_drain(&self) {
         let drain = self.users().drain.take();
         drain.into_iter().for_each(Waker::wake);
     }

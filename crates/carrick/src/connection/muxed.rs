@@ -137,34 +137,19 @@ impl Muxed {
 
     /// Says go-away, and why; the writer shuts the pipe down once everything is sent.
     pub(crate) fn close(&self, code: Code) {
-        self.with(|state| {
-            if state.phase == Phase::Open {
-                state.mux.go_away(code);
-                state.phase = Phase::Closing;
-                state.wake_tasks = true;
-            }
-        });
+        self.with(|state| state.close(code));
     }
 
     /// The pipe is gone: every stream and every waiting open hears of it. The first reason counts.
     pub(crate) fn lose(&self, error: ConnectionError) {
+        self.with(|state| state.lose(error));
+    }
+
+    /// Both under one lock: nobody hears of a mere close in between.
+    pub(crate) fn expel(&self, code: Code, error: ConnectionError) {
         self.with(|state| {
-            let reason = state.mux.reason();
-            let ended = matches!(
-                error,
-                ConnectionError::ClosedByPeer | ConnectionError::Io(_)
-            );
-            let told = ended && reason != Code::NONE;
-            let error = if told {
-                ConnectionError::ClosedWith(reason)
-            } else {
-                error
-            };
-            if let Some(error) = state.phase.lost_to(error) {
-                state.phase = Phase::Lost(error);
-                state.mux.lose();
-                state.wake_tasks = true;
-            }
+            state.close(code);
+            state.lose(error);
         });
     }
 
@@ -188,6 +173,33 @@ impl Muxed {
 }
 
 impl State {
+    fn close(&mut self, code: Code) {
+        if self.phase == Phase::Open {
+            self.mux.go_away(code);
+            self.phase = Phase::Closing;
+            self.wake_tasks = true;
+        }
+    }
+
+    fn lose(&mut self, error: ConnectionError) {
+        let reason = self.mux.reason();
+        let ended = matches!(
+            error,
+            ConnectionError::ClosedByPeer | ConnectionError::Io(_)
+        );
+        let told = ended && reason != Code::NONE;
+        let error = if told {
+            ConnectionError::ClosedWith(reason)
+        } else {
+            error
+        };
+        if let Some(error) = self.phase.lost_to(error) {
+            self.phase = Phase::Lost(error);
+            self.mux.lose();
+            self.wake_tasks = true;
+        }
+    }
+
     fn make_wait(&mut self, key: Key) {
         if self.waiting.is_empty() {
             // Most connections have one stream at a time; a vector would begin with four places.

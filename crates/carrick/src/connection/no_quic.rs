@@ -58,6 +58,10 @@ impl Quic {
         match self.0 {}
     }
 
+    pub(crate) fn expel(&self, _: Code, _: ConnectionError) {
+        match self.0 {}
+    }
+
     pub(crate) fn lost(&self) -> Option<ConnectionError> {
         match self.0 {}
     }

@@ -241,18 +241,23 @@ impl Quic {
 
     /// Takes no more streams; the connection ends once the peer has acknowledged what was finished.
     pub(crate) fn close(&self, code: Code) {
-        let mut state = self.state();
-        if state.phase == Phase::Open {
-            state.phase = Phase::Closing;
-            state.code = code;
-        }
-        drop(state);
+        self.state().close(code);
         self.changed.notify_waiters();
     }
 
     /// The connection is over. The first reason counts.
     pub(crate) fn lose(&self, error: ConnectionError) {
+        self.end(self.state(), error);
+    }
+
+    /// Both under one lock: nobody hears of a mere close in between.
+    pub(crate) fn expel(&self, code: Code, error: ConnectionError) {
         let mut state = self.state();
+        state.close(code);
+        self.end(state, error);
+    }
+
+    fn end(&self, mut state: MutexGuard<'_, State>, error: ConnectionError) {
         let Some(error) = state.phase.lost_to(error) else {
             return;
         };
@@ -393,6 +398,13 @@ impl Quic {
 }
 
 impl State {
+    fn close(&mut self, code: Code) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Closing;
+            self.code = code;
+        }
+    }
+
     fn check_open(&self) -> Result<(), ConnectionError> {
         match &self.phase {
             Phase::Open if !self.going_away => Ok(()),
