@@ -73,12 +73,23 @@ async fn end(events: &mut Events, wanted: Option<ConnectionId>) -> ConnectionEnd
     }
 }
 
+/// The next connection that comes up.
+async fn opened(events: &mut Events) -> ConnectionId {
+    loop {
+        if let NodeEvent::ConnectionOpened { connection, .. } = next(events).await {
+            return connection;
+        }
+    }
+}
+
 #[test]
 fn every_connection_is_told_of_and_who_ended_it() {
     on_all(|listen| async move {
         let (server, client) = (server(listen).await, client().await);
         let (mut ours, mut theirs) = (client.events(), server.events());
         let first = soon(client.dial(server.address())).await.unwrap();
+        // The dialer is done before the other side is: its second connection could be there before the first.
+        opened(&mut theirs).await;
         let options = DialOptions {
             force_new: true,
             ..DialOptions::default()

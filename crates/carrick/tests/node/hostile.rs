@@ -169,23 +169,29 @@ fn pushes_beyond_their_pace_are_not_read() {
             info.is_some_and(|info| info.agent.as_deref() == Some(agent))
         };
         eventually("it is known", || knows("agent 0")).await;
+        let (since, mut count, mut last) = (Instant::now(), 0, 0);
         for n in 1..=50 {
             let agent = format!("agent {n}");
             let key = raw.ask("/ipfs/id/push/1.0.0", &push(&agent)).await;
             raw.mux.finish(key).unwrap();
             raw.flush().await;
             let heard = read_to_end(&mut raw, key).await.is_ok();
-            assert_eq!(heard, n <= 10, "{n}");
+            // One more for each five seconds that this has taken.
+            let most = 10 + since.elapsed().as_secs() / 5;
+            assert!(heard || n > 10, "{n}");
             if heard {
+                count += 1;
+                assert!(count <= most, "{n}");
+                last = n;
                 eventually("it is heard", || knows(&agent)).await;
             }
         }
-        assert!(knows("agent 10"));
+        assert!(knows(&format!("agent {last}")));
         let mut identified = 0;
         while let Ok(event) = tokio::time::timeout(Duration::from_millis(50), events.next()).await {
-            identified += u32::from(matches!(event, Some(NodeEvent::Identified { .. })));
+            identified += u64::from(matches!(event, Some(NodeEvent::Identified { .. })));
         }
-        assert!(identified <= 11);
+        assert!(identified <= count + 1);
     });
 }
 
@@ -285,7 +291,8 @@ fn half_open_connections_beyond_the_limit_are_closed_unread() {
     run(async {
         let mut config = Config::default();
         config.swarm.pending_inbound_max = 10;
-        config.session.upgrade_timeout = Duration::from_secs(2);
+        // Time enough to see them all.
+        config.session.upgrade_timeout = Duration::from_secs(8);
         let spy = Spy::default();
         let builder = Node::builder().config(config).transport(spy.clone());
         let server = builder.listen(TCP).unwrap().spawn().await.unwrap();
@@ -297,7 +304,7 @@ fn half_open_connections_beyond_the_limit_are_closed_unread() {
         eventually("the surplus is closed", || spy.live() == 2 * 10).await;
         assert_eq!(spy.in_bytes(), 0);
         eventually("the others, too, in time", || spy.live() == 0).await;
-        soon(client().await.dial(server.address())).await.unwrap();
+        soon(client().await.ping(server.address())).await.unwrap();
     });
 }
 
@@ -311,14 +318,14 @@ fn a_connection_beyond_the_limit_of_its_peer_is_gone_at_once() {
         let server = builder.listen(TCP).unwrap().spawn().await.unwrap();
         let keypair = Keypair::generate_ed25519();
         let mut raws = Vec::new();
-        let since = Instant::now();
         for _ in 0..20 {
             let socket = socket(&server.address()).await;
             raws.push(soon(Raw::upgrade_as(socket, Role::Dialer, &keypair)).await);
         }
+        let since = Instant::now();
         // They do not close their side, and need not.
         eventually("one is left", || spy.pipes() == 20 && spy.live() == 2).await;
-        assert!(since.elapsed() < Duration::from_secs(3));
+        assert!(since.elapsed() < Duration::from_secs(4));
     });
 }
 
@@ -507,6 +514,6 @@ fn what_a_peer_has_not_said_is_not_waited_for_once_it_is_gone() {
         let asking = tokio::spawn(async move { there.info().await });
         drop(raw);
         assert_eq!(soon(asking).await.unwrap(), None);
-        assert!(since.elapsed() < Duration::from_secs(3));
+        assert!(since.elapsed() < Duration::from_secs(4));
     });
 }

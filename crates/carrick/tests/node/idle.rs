@@ -23,15 +23,11 @@ async fn gone(node: &Node) {
 fn an_idle_connection_is_closed_on_both_sides_after_its_timeout() {
     on_all(|listen| async move {
         let (server, client) = (server(listen).await, node_with(idle_after(SHORT)).await);
-        soon(echo(&client, &server, b"once")).await.unwrap();
         let since = std::time::Instant::now();
+        soon(echo(&client, &server, b"once")).await.unwrap();
         gone(&client).await;
         gone(&server).await;
-        assert!(
-            since.elapsed() >= SHORT / 2 && since.elapsed() < 10 * SHORT,
-            "{:?}",
-            since.elapsed()
-        );
+        assert!(since.elapsed() >= SHORT, "{:?}", since.elapsed());
         // And it is back when it is needed.
         soon(echo(&client, &server, b"twice")).await.unwrap();
     });

@@ -42,6 +42,7 @@ fn one_too_many_is_trimmed_and_both_sides_know_why() {
         let server = server_with(listen, trims(1, 1)).await;
         let (first, second) = (client().await, client().await);
         let stays = soon(first.dial(server.address())).await.unwrap();
+        eventually("it was there before", || server.peers() == [first.id()]).await;
         let (mut here, mut there) = (server.events(), second.events());
         let goes = soon(second.dial(server.address())).await.unwrap();
         lost_to(&goes, Code::TRIMMED).await;
@@ -109,6 +110,7 @@ fn a_handle_a_tag_of_value_and_protection_keep_a_connection_from_being_trimmed()
             connections.push(soon(client.dial(server.address())).await.unwrap());
         }
         let held = back(&server, clients[0].id()).await;
+        eventually("both are there", || server.peers().len() == 2).await;
         soon(server.protect(clients[1].id(), "friends"))
             .await
             .unwrap();
@@ -180,6 +182,7 @@ fn a_connection_that_is_not_even_taken_in_is_told_why() {
         config.swarm.connections_per_peer_max = 1;
         let (server, client) = (server_with(listen, config).await, client().await);
         let first = soon(client.dial(server.address())).await.unwrap();
+        eventually("it is the first", || server.peers() == [client.id()]).await;
         let options = DialOptions {
             force_new: true,
             ..DialOptions::default()

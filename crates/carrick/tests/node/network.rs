@@ -171,7 +171,7 @@ fn nervous_server() {
         let mut config = Config::default();
         // At any moment some of its questions are on their way.
         config.session.keep_alive_interval = Duration::from_millis(1);
-        config.session.keep_alive_timeout = Duration::from_millis(1500);
+        config.session.keep_alive_timeout = Duration::from_secs(3);
         let server = server_with(TCP, config).await;
         println!("at {}", server.address());
         // Until the test is over.
@@ -230,12 +230,12 @@ fn a_process_that_was_stopped_gives_nobody_up_for_it() {
             let stopped = Stopped::new(&child);
             let watched = clients
                 .iter()
-                .map(|client| keeps_its_peers(client, Duration::from_secs(4)));
+                .map(|client| keeps_its_peers(client, Duration::from_secs(7)));
             futures::future::join_all(watched).await;
             drop(stopped);
             let watched = clients
                 .iter()
-                .map(|client| keeps_its_peers(client, Duration::from_millis(2500)));
+                .map(|client| keeps_its_peers(client, Duration::from_millis(4500)));
             futures::future::join_all(watched).await;
         }
         for client in &clients {

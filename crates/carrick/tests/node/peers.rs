@@ -123,35 +123,6 @@ fn a_peer_that_connects_too_often_is_kept_to_its_share() {
 }
 
 #[test]
-fn silent_connections_beyond_the_pending_limit_are_refused_and_time_frees_the_room() {
-    run(async {
-        let mut config = Config::default();
-        config.swarm.pending_inbound_max = 5;
-        config.session.upgrade_timeout = Duration::from_millis(300);
-        let server = server_with(TCP, config).await;
-        let mut sockets = Vec::new();
-        for _ in 0..50 {
-            sockets.push(raw::socket(&server.address()).await);
-        }
-        let ends = sockets.iter_mut().map(|socket| async move {
-            let since = std::time::Instant::now();
-            let mut all = Vec::new();
-            let _ = tokio::io::AsyncReadExt::read_to_end(socket, &mut all).await;
-            since.elapsed() > Duration::from_millis(100)
-        });
-        let waited = soon(join_all(ends))
-            .await
-            .into_iter()
-            .filter(|waited| *waited)
-            .count();
-        assert_eq!(waited, 5, "let in, and closed when their time was up");
-        soon(echo(&client().await, &server, b"room again"))
-            .await
-            .unwrap();
-    });
-}
-
-#[test]
 fn inbound_connections_stop_at_their_limit_and_start_again_below_it() {
     on_all(|listen| async move {
         let mut config = Config::default();

@@ -13,7 +13,7 @@ use crate::common::{ECHO, TCP, on_both, raw::socket, run, soon};
 /// Upgrades soon fail, for tests that wait for that.
 fn impatient() -> Config {
     let mut config = Config::default();
-    config.session.upgrade_timeout = Duration::from_millis(300);
+    config.session.upgrade_timeout = Duration::from_secs(3);
     config
 }
 

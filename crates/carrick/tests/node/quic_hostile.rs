@@ -208,7 +208,7 @@ fn a_peer_that_opens_and_resets_streams_without_end_holds_no_more_than_its_share
         let connection = soon(raw.connect(&server.address())).await.unwrap();
         let since = Instant::now();
         let words = raw::proposal("/stubborn/1.0.0");
-        while since.elapsed() < Duration::from_millis(1500) {
+        while since.elapsed() < Duration::from_millis(1500) || most.load(SeqCst) < 32 {
             let opened = timeout(Duration::from_millis(100), connection.open_bi()).await;
             let Ok(Ok((mut send, mut recv))) = opened else {
                 continue;

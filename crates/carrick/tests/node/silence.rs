@@ -15,12 +15,13 @@ use crate::common::{raw::Raw, *};
 
 const SHORT: Duration = Duration::from_millis(100);
 
+/// Streams are soon given up. Upgrades have more time, since some must succeed, and this machine may be busy.
 fn impatient() -> Config {
     let mut config = Config {
         negotiation_timeout: SHORT,
         ..Config::default()
     };
-    config.session.upgrade_timeout = SHORT;
+    config.session.upgrade_timeout = 30 * SHORT;
     config
 }
 
@@ -39,7 +40,8 @@ fn a_server_that_never_says_a_word_is_given_up_and_the_stage_is_named() {
         let error = soon(node.open_stream(address.clone(), ECHO))
             .await
             .unwrap_err();
-        assert!(since.elapsed() >= SHORT && since.elapsed() < 20 * SHORT);
+        assert!(since.elapsed() >= impatient().session.upgrade_timeout);
+        assert!(since.elapsed() < Config::default().session.upgrade_timeout);
         let text = error.to_string();
         assert!(
             text.contains(&address.to_string())
@@ -131,17 +133,20 @@ fn a_client_that_falls_silent_after_any_byte_is_given_up_and_released() {
             .spawn()
             .await
             .unwrap();
+        let mut dials = Vec::new();
         for limit in (0..200).step_by(11) {
             let spy = Spy::default();
             let node = watched(Config::default(), &spy).await;
             spy.limit_out(limit);
-            let before = server_spy.pipes();
-            let (dialer, address) = (node.clone(), server.address());
-            let dial = tokio::spawn(async move { dialer.dial(address).await });
-            eventually("the server has met it", || server_spy.pipes() > before).await;
-            eventually("the server has let go", || server_spy.live() == 0).await;
-            dial.abort();
+            let address = server.address();
+            dials.push(tokio::spawn(async move { node.dial(address).await }));
         }
+        eventually("the server has met them", || {
+            server_spy.pipes() == dials.len()
+        })
+        .await;
+        eventually("the server has let go", || server_spy.live() == 0).await;
+        dials.iter().for_each(|dial| dial.abort());
         soon(echo(&client().await, &server, b"as ever"))
             .await
             .unwrap();
@@ -164,7 +169,7 @@ fn an_open_without_an_answer_times_out_and_frees_its_stream() {
             matches!(error, OpenError::TimedOut { peer, .. } if peer == server.id()),
             "{error}"
         );
-        assert!(since.elapsed() < 20 * SHORT);
+        assert!(since.elapsed() < Config::default().negotiation_timeout);
         assert_eq!(connection.streams(), 0);
         spy.thaw();
         soon(echo(&client, &server, b"it was only slow"))
@@ -238,14 +243,14 @@ fn a_connection_that_dies_without_a_word_is_noticed() {
     run(async {
         let mut config = Config::default();
         config.session.keep_alive_interval = SHORT;
-        config.session.keep_alive_timeout = SHORT;
+        config.session.keep_alive_timeout = 20 * SHORT;
         let (server, spy) = (server(TCP).await, Spy::default());
         let client = watched(config, &spy).await;
         let mut stream = soon(client.open_stream(server.address(), ECHO))
             .await
             .unwrap();
         // Keep-alive holds a living connection.
-        keeps_its_peers(&client, 5 * SHORT).await;
+        keeps_its_peers(&client, 30 * SHORT).await;
         stream.write_all(b"alive").await.unwrap();
         assert_eq!(soon(stream.read_chunk()).await.unwrap().unwrap(), "alive");
         spy.freeze_in();
