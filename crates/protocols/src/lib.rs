@@ -2,6 +2,7 @@
 //! time go in, bytes and results come out. No protocol imports another.
 
 pub mod identify;
+pub mod messages;
 pub mod packets;
 pub mod perf;
 pub mod ping;
