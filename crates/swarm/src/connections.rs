@@ -24,7 +24,7 @@ use crate::{
     error::Refused,
     event::{Action, CloseReason, ConnectionId, Direction, Notice, PendingId},
     limits::{Ledger, Limit},
-    rates::Rates,
+    rates::{self, Rates},
     tags::Standing,
     timers::{Outbox, Timer},
     trimming::Trimming,
@@ -112,12 +112,15 @@ impl Connections {
         }
     }
 
-    pub(crate) fn admit(
-        &mut self,
+    /// The networks of a newcomer for whom there is room. Whoever has not proven to be there gets room in the first half of
+    /// what they may have: the other half is out of the reach of forged addresses.
+    pub(crate) fn room(
+        &self,
         now: Instant,
         limits: &mut Ledger,
         remote: &Multiaddr,
-    ) -> Result<PendingId, Refused> {
+        validated: bool,
+    ) -> Result<Subnets, Refused> {
         let config = &self.config;
         let pending = self.pending.len();
         limits.check(
@@ -125,30 +128,48 @@ impl Connections {
             pending,
             config.pending_inbound_max,
         )?;
-        let inbound = pending + self.inbound;
         limits.check(
             Limit::ConnectionsInbound,
-            inbound,
+            pending + self.inbound,
             config.connections_inbound_max,
         )?;
         let subnets = subnets(remote, config.loopback_exempt);
         for subnet in subnets.into_iter().flatten() {
             let count = self.subnets.get(&subnet).copied().unwrap_or(0);
-            let (limit, max) = of_subnet(subnet, config);
-            limits.check(limit, count, max)?;
+            let paces = self.rates.used(now, subnet, config);
+            for ((limit, max), used) in [
+                (of_subnet(subnet, config), count),
+                (rates::burst(subnet, config), paces),
+            ] {
+                if !validated && used >= max / 2 {
+                    return Err(Refused::Unproven);
+                }
+                limits.check(limit, used, max)?;
+            }
         }
-        self.rates.take(now, subnets, config, limits)?;
+        Ok(subnets)
+    }
+
+    /// Takes in a newcomer for whom there was [`room`](Self::room).
+    pub(crate) fn admit(
+        &mut self,
+        now: Instant,
+        limits: &mut Ledger,
+        subnets: Subnets,
+    ) -> PendingId {
+        self.rates.take(now, subnets, &self.config, limits);
         for subnet in subnets.into_iter().flatten() {
             let count = self.subnets.entry(subnet).or_default();
             *count += 1;
-            limits.saw(of_subnet(subnet, config).0, *count);
+            limits.saw(of_subnet(subnet, &self.config).0, *count);
         }
-        limits.saw(Limit::ConnectionsPending, pending + 1);
-        limits.saw(Limit::ConnectionsInbound, inbound + 1);
         let id = PendingId(self.pending_next);
         self.pending_next += 1;
         self.pending.insert(id, subnets);
-        Ok(id)
+        let pending = self.pending.len();
+        limits.saw(Limit::ConnectionsPending, pending);
+        limits.saw(Limit::ConnectionsInbound, pending + self.inbound);
+        id
     }
 
     pub(crate) fn is_pending(&self, pending: PendingId) -> bool {

@@ -209,6 +209,9 @@ pub enum Refused {
     /// The app's admission decided against it.
     #[error("{0}")]
     Verdict(Verdict),
+    /// It is to prove that it is where it says: half of what its network may have is taken.
+    #[error("the address is not proven")]
+    Unproven,
     /// There are as many as there may be, of all or of its network.
     #[error(transparent)]
     LimitReached(#[from] LimitReached),

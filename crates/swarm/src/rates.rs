@@ -9,7 +9,7 @@ use std::{
 use crate::{
     addresses::{Subnet, Subnets},
     config::Config,
-    limits::{Ledger, Limit, LimitReached},
+    limits::{Ledger, Limit},
 };
 
 /// Networks and when each of them has its whole burst again.
@@ -20,19 +20,15 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Counts a newcomer in all its networks, or says which of them has to wait.
+    /// Counts a newcomer in all its networks.
     pub(crate) fn take(
         &mut self,
         now: Instant,
         subnets: Subnets,
         config: &Config,
         limits: &mut Ledger,
-    ) -> Result<(), LimitReached> {
+    ) {
         self.forget(now);
-        for subnet in subnets.into_iter().flatten() {
-            let (limit, max, _) = rule(subnet, config);
-            limits.check(limit, self.used(now, subnet, config), max)?;
-        }
         for subnet in subnets.into_iter().flatten() {
             let (limit, _, interval) = rule(subnet, config);
             let before = self.whole.get(&subnet).copied();
@@ -50,7 +46,6 @@ impl Rates {
             limits.count(Limit::ConnectionRateSubnets);
         }
         limits.saw(Limit::ConnectionRateSubnets, self.whole.len());
-        Ok(())
     }
 
     /// Networks that are remembered.
@@ -69,7 +64,7 @@ impl Rates {
     }
 
     /// How much of the burst is used; time gives it back one by one.
-    fn used(&self, now: Instant, subnet: Subnet, config: &Config) -> usize {
+    pub(crate) fn used(&self, now: Instant, subnet: Subnet, config: &Config) -> usize {
         let (_, _, interval) = rule(subnet, config);
         let whole = self.whole.get(&subnet).copied().unwrap_or(now);
         let wait = whole.saturating_duration_since(now).as_nanos();
@@ -83,6 +78,12 @@ impl Rates {
             self.whole.remove(&subnet);
         }
     }
+}
+
+/// How many may come at once.
+pub(crate) const fn burst(subnet: Subnet, config: &Config) -> (Limit, usize) {
+    let (limit, max, _) = rule(subnet, config);
+    (limit, max)
 }
 
 /// Whose limit it is, the burst, and the time that gives one back.

@@ -268,7 +268,7 @@ impl Knock {
     pub(crate) fn refuse(self, refused: &Refused) {
         match refused {
             Refused::Verdict(Verdict::Ignore) => self.incoming.ignore(),
-            Refused::Verdict(Verdict::Retry) if !self.is_validated() => {
+            Refused::Unproven | Refused::Verdict(Verdict::Retry) if !self.is_validated() => {
                 if let Err(error) = self.incoming.retry() {
                     error.into_incoming().ignore();
                 }

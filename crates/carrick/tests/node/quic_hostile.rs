@@ -90,6 +90,27 @@ fn a_flood_of_first_packets_is_told_to_prove_itself() {
 }
 
 #[test]
+fn packets_with_somebody_elses_address_do_not_keep_him_out() {
+    run(async {
+        let mut config = Config::default();
+        config.swarm.loopback_exempt = false;
+        config.swarm.connection_interval_per_ip = DEADLINE;
+        let server = server_with(QUIC, config).await;
+        let socket = towards(&server).await;
+        // More than may come at once; none of these ever answers.
+        for packet in first_packets(40).await {
+            socket.send(&packet).await.unwrap();
+            soon(socket.readable()).await.unwrap();
+            let mut answer = [0; 2000];
+            while socket.try_recv(&mut answer).is_ok() {}
+        }
+        for _ in 0..4 {
+            serves_others(&server).await;
+        }
+    });
+}
+
+#[test]
 fn an_unknown_version_is_answered_with_the_one_that_is_known() {
     run(async {
         let server = server(QUIC).await;

@@ -33,7 +33,7 @@ impl Swarm {
     }
 
     /// Whether an inbound connection from `remote` is let in; ask before its first byte is read. `validated`: somebody is
-    /// proven to be there. What is let in ends with [`Event::Established`](crate::Event::Established) or
+    /// proven to be there; who is not may have to prove it first. What is let in ends with [`Event::Established`](crate::Event::Established) or
     /// [`Event::PendingFailed`](crate::Event::PendingFailed).
     ///
     /// # Errors
@@ -54,14 +54,16 @@ impl Swarm {
             return Err(Refused::Banned);
         }
         let limits = &mut self.out.counters.limits;
-        let admitted = self.connections.admit(now, limits, remote);
+        let room = self.connections.room(now, limits, remote, validated);
         self.out.tell_limits(now);
-        let pending = admitted?;
+        let subnets = room?;
         match self.admission.judge(Stage::Address { remote, validated }) {
-            Verdict::Accept => Ok(pending),
+            Verdict::Accept => {
+                let limits = &mut self.out.counters.limits;
+                Ok(self.connections.admit(now, limits, subnets))
+            }
             verdict => {
                 self.out.counters.rejected += 1;
-                self.connections.fail_pending(pending);
                 Err(Refused::Verdict(verdict))
             }
         }

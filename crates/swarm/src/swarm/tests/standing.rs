@@ -219,6 +219,59 @@ fn the_best_peers_are_connected_or_named_and_not_banned() {
 }
 
 #[test]
+fn forged_addresses_leave_half_of_a_network_to_those_who_prove_theirs() {
+    let mut node = Node::new(Config::default());
+    let forged = |node: &mut Node| node.swarm.admit(node.now, &address(AT), false);
+    let fails = |node: &mut Node, pending| drop(node.event(Event::PendingFailed { pending }));
+    for _ in 0..8 {
+        let pending = forged(&mut node).unwrap();
+        fails(&mut node, pending);
+    }
+    assert_eq!(forged(&mut node), Err(Refused::Unproven));
+    // The pace: eight of sixteen are left.
+    for _ in 0..8 {
+        let pending = node.admit(AT).unwrap();
+        fails(&mut node, pending);
+    }
+    assert!(matches!(node.admit(AT), Err(Refused::LimitReached(_))));
+    assert_eq!(forged(&mut node), Err(Refused::Unproven));
+    // The places: four of eight are.
+    node.pass(seconds(600));
+    for _ in 0..4 {
+        forged(&mut node).unwrap();
+    }
+    assert_eq!(forged(&mut node), Err(Refused::Unproven));
+    for _ in 0..4 {
+        node.admit(AT).unwrap();
+    }
+    assert!(matches!(node.admit(AT), Err(Refused::LimitReached(_))));
+}
+
+#[test]
+fn whom_the_app_does_not_let_in_yet_has_not_come_too_often() {
+    let mut node = Node::new(Config {
+        connection_burst_per_ip: 4,
+        ..Config::default()
+    });
+    node.swarm.set_admission(|stage| match stage {
+        Stage::Address {
+            validated: false, ..
+        } => Verdict::Retry,
+        _ => Verdict::Accept,
+    });
+    for _ in 0..4 {
+        let asked = node.swarm.admit(node.now, &address(AT), false);
+        assert!(matches!(
+            asked,
+            Err(Refused::Unproven | Refused::Verdict(Verdict::Retry))
+        ));
+        let pending = node.admit(AT).unwrap();
+        node.event(Event::PendingFailed { pending });
+    }
+    assert!(matches!(node.admit(AT), Err(Refused::LimitReached(_))));
+}
+
+#[test]
 fn the_app_is_asked_at_each_stage_and_decides() {
     let mut node = Node::new(Config::default());
     node.swarm.set_admission(|stage| match stage {
