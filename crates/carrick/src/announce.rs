@@ -8,6 +8,11 @@ use carrick_wire::{Multiaddr, PeerId, Protocol};
 use crate::{IntoAddress, Node, TargetError};
 
 impl Node {
+    /// What identify tells of our program, as [`Builder::agent`](crate::Builder::agent) has it.
+    pub fn agent(&self) -> &str {
+        &self.core().agent
+    }
+
     /// An address of ours that others can dial, ending in our `/p2p/…`: the first one that we listen on. Without a
     /// listener it is `/p2p/…` alone.
     pub fn address(&self) -> Multiaddr {

@@ -21,7 +21,7 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    Connection, NodeEvent, admission,
+    Connection, ConnectionInfo, NodeEvent, admission,
     alarm::Alarm,
     connection::{self, Shared},
     core::Core,
@@ -207,6 +207,7 @@ impl Control {
                 self.event(Event::Pushed { connection, info });
             }
             Message::Connections { peer, reply } => drop(reply.send(self.all_with(&peer))),
+            Message::Roster { reply } => drop(reply.send(self.roster())),
             Message::ProtocolsChanged => self.protocols_changed(),
             Message::Swarm(ask) => self.ask(ask),
             Message::Close { .. } => unreachable!("run() takes it out"),
@@ -233,6 +234,20 @@ impl Control {
         let all = self.swarm.connections(peer);
         let all = all.filter_map(|(id, _)| self.connections.get(&id).cloned());
         all.map(Connection::new).collect()
+    }
+
+    fn roster(&self) -> Vec<ConnectionInfo> {
+        let now = Instant::now();
+        let since = |shared: &Shared| {
+            let mut all = self.swarm.connections(&shared.peer);
+            all.find_map(|(id, known)| (id == shared.id).then_some(known.established))
+        };
+        let all = self.connections.values().filter(|shared| shared.is_open());
+        all.filter_map(|shared| {
+            let age = now.saturating_duration_since(since(shared)?);
+            Some(ConnectionInfo::new(shared, age))
+        })
+        .collect()
     }
 
     fn connect(&mut self, waiter: WaiterId, target: Target, options: DialOptions) {

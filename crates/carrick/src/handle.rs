@@ -1,4 +1,4 @@
-//! The handle on one connection.
+//! The handle on one connection, and how one stands.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -144,6 +144,43 @@ impl Stream {
     /// The connection that carries the stream.
     pub fn connection(&self) -> Connection {
         Connection::new(self.shared().clone())
+    }
+}
+
+/// A connection as it was at one moment. Unlike a [`Connection`], it keeps nothing from being idle.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectionInfo {
+    /// Its number, as events name it.
+    pub id: ConnectionId,
+    /// Who is on the other end.
+    pub peer: PeerId,
+    /// The peer's address, as dialed or as seen.
+    pub address: Multiaddr,
+    /// Who dialed.
+    pub direction: Direction,
+    /// What was negotiated.
+    pub summary: Summary,
+    /// The streams that live on it, built-in ones included.
+    pub streams: usize,
+    /// The round-trip time, where the connection itself has measured it.
+    pub rtt: Option<Duration>,
+    /// How long it has lasted.
+    pub age: Duration,
+}
+
+impl ConnectionInfo {
+    pub(crate) fn new(shared: &Shared, age: Duration) -> Self {
+        Self {
+            id: shared.id,
+            peer: shared.peer,
+            address: shared.address.clone(),
+            direction: shared.direction,
+            summary: shared.summary.clone(),
+            streams: shared.streams(),
+            rtt: shared.rtt(),
+            age,
+        }
     }
 }
 

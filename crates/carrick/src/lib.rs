@@ -63,6 +63,7 @@ mod carried;
 pub mod codec;
 mod config;
 mod connection;
+mod connections;
 mod control;
 mod core;
 mod dial;
@@ -127,7 +128,7 @@ pub use error::{
 };
 pub use events::{ConnectionEnd, Events, NodeEvent};
 pub use fault::{Because, Fault};
-pub use handle::Connection;
+pub use handle::{Connection, ConnectionInfo};
 pub use incoming::Incoming;
 pub use info::{Changes, Info};
 pub use node::Node;

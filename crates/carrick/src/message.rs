@@ -13,7 +13,7 @@ use carrick_wire::{Multiaddr, PeerId, PublicKey};
 use tokio::sync::oneshot;
 
 use crate::{
-    AttemptError, Connection, ListenError,
+    AttemptError, Connection, ConnectionInfo, ListenError,
     quotas::{ConnectionPermit, Permit},
     target::Target,
     transport::{
@@ -85,6 +85,10 @@ pub(crate) enum Message {
     Connections {
         peer: PeerId,
         reply: oneshot::Sender<Vec<Connection>>,
+    },
+    /// Asks what connections there are.
+    Roster {
+        reply: oneshot::Sender<Vec<ConnectionInfo>>,
     },
     ProtocolsChanged,
     /// Asks or commands the swarm; what it wants done follows at once.

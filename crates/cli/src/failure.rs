@@ -18,6 +18,11 @@ impl Failure {
         let separator = if cause.contains('\n') { "\n" } else { "; " };
         Self(format!("{cause}{separator}{remedy}"))
     }
+
+    /// A text that names cause and remedy already.
+    pub(crate) fn whole(text: impl fmt::Display) -> Self {
+        Self(text.to_string())
+    }
 }
 
 impl fmt::Display for Failure {

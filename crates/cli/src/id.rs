@@ -1,13 +1,14 @@
 //! `carrick id`: what a peer says of itself, and what was negotiated with it.
 
-use carrick::{Connection, Info, Multiaddr};
-use serde_json::json;
+use carrick::Multiaddr;
+use serde_json::{Value, json};
 
 use crate::{
     address,
     failure::Failure,
-    network,
-    output::{self, plain, texts},
+    identity, network,
+    output::{self, plain},
+    remote,
 };
 
 #[derive(Debug, clap::Args)]
@@ -25,77 +26,59 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     network: network::Network,
+    #[command(flatten)]
+    daemon: remote::Instead,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(mut client) = args.daemon.connect().await? {
+        let params = json!({"target": args.address.to_string()});
+        return show(&client.call("peers_identify", params).await?, args.json);
+    }
     let node = args.network.builder()?.spawn().await?;
     let connection = node.dial(&args.address).await?;
-    let info = connection.info().await.ok_or_else(|| {
-        Failure::new(
-            format!("peer {} did not identify itself", connection.peer()),
-            "it may not speak /ipfs/id/1.0.0; -vv logs what it said",
-        )
-    })?;
-    if args.json {
-        output::result(&object(&connection, &info))?;
-    } else {
-        for line in table(&connection, &info) {
-            output::result(&line)?;
-        }
-    }
+    let identity = identity::of(&connection).await?;
+    show(&identity, args.json)?;
     connection.close().await;
     node.close().await;
     Ok(())
 }
 
-fn object(connection: &Connection, info: &Info) -> String {
-    let summary = connection.summary();
-    json!({
-        "peer": info.peer.to_string(),
-        "key_type": info.key_type,
-        "agent": info.agent,
-        "protocol_version": info.protocol_version,
-        "protocols": texts(&info.protocols),
-        "addresses": texts(&info.addresses),
-        "observed_address": info.observed_address.as_ref().map(ToString::to_string),
-        "address": connection.address().to_string(),
-        "security": summary.security.as_str(),
-        "muxer": summary.muxer.as_str(),
-        "early_muxer": summary.early_muxer,
-        "round_trips": summary.round_trips,
-    })
-    .to_string()
+fn show(object: &Value, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        return output::result(&object.to_string());
+    }
+    table(object)
+        .iter()
+        .try_for_each(|line| output::result(line))
 }
 
-fn table(connection: &Connection, info: &Info) -> Vec<String> {
-    let summary = connection.summary();
-    let said = |text: &Option<String>| text.as_ref().map_or_else(|| "-".to_owned(), plain);
-    let early = if summary.early_muxer {
-        ", agreed within the handshake"
-    } else {
-        ""
+fn table(object: &Value) -> Vec<String> {
+    let said = |value: &Value| value.as_str().map_or_else(|| "-".to_owned(), plain);
+    let all = |name: &str| object[name].as_array().cloned().unwrap_or_default();
+    let early = match object["early_muxer"] {
+        Value::Bool(true) => ", agreed within the handshake",
+        _ => "",
     };
     let mut rows = vec![
-        ("peer", info.peer.to_string()),
-        ("key", info.key_type.to_owned()),
-        ("agent", said(&info.agent)),
-        ("version", said(&info.protocol_version)),
-        ("security", summary.security.to_string()),
-        ("muxer", format!("{}{early}", summary.muxer)),
-        ("round trips", summary.round_trips.to_string()),
-        ("dialed at", plain(connection.address())),
+        ("peer", said(&object["peer"])),
+        ("key", said(&object["key_type"])),
+        ("agent", said(&object["agent"])),
+        ("version", said(&object["protocol_version"])),
+        ("security", said(&object["security"])),
+        ("muxer", format!("{}{early}", said(&object["muxer"]))),
+        ("round trips", object["round_trips"].to_string()),
+        ("dialed at", said(&object["address"])),
     ];
     rows.extend(
-        info.addresses
+        all("addresses")
             .iter()
-            .map(|each| ("listens on", plain(each))),
+            .map(|each| ("listens on", said(each))),
     );
-    rows.extend(
-        info.observed_address
-            .iter()
-            .map(|each| ("sees us at", plain(each))),
-    );
-    rows.extend(info.protocols.iter().map(|each| ("protocol", plain(each))));
+    if !object["observed_address"].is_null() {
+        rows.push(("sees us at", said(&object["observed_address"])));
+    }
+    rows.extend(all("protocols").iter().map(|each| ("protocol", said(each))));
     let mut last = "";
     rows.into_iter()
         .map(|(name, value)| {

@@ -1,9 +1,9 @@
 //! `carrick listen`: a node that serves ping, identify, /echo/1.0.0 and echoes packets until it is told to stop.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf, pin::Pin};
 
 use carrick::{
-    Config, IntoAddress, Multiaddr, Node, NodeEvent, Packets, Protocol, Stream,
+    Config, Events, IntoAddress, Multiaddr, Node, NodeEvent, Packets, Protocol, Stream,
     perf::{self, Header},
 };
 use serde_json::json;
@@ -11,8 +11,7 @@ use tracing::{info, warn};
 
 use crate::{address, ban_list, failure::Failure, key, metrics, network, output};
 
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
+pub(crate) const EXAMPLES: &str = "\
 Examples:
   carrick listen                                          TCP and QUIC, free ports on every interface, IPv4 and IPv6
   carrick listen /ip4/0.0.0.0/tcp/4001 --key node.key     TCP on a fixed port, and the same peer id every time
@@ -29,7 +28,10 @@ Examples:
 
 Addresses may be mixed. Each is printed as others can dial it.
 
-Stops at Ctrl-C or SIGTERM: open streams get 5 s to finish.")]
+Stops at Ctrl-C or SIGTERM: open streams get 5 s to finish.";
+
+// No documentation: clap would take it for that of the command.
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to listen, such as /ip4/127.0.0.1/tcp/0; port 0 is a free one.
     #[arg(value_name = "ADDR", value_parser = address::local)]
@@ -65,12 +67,42 @@ pub(crate) struct Args {
     ban_list: Option<PathBuf>,
     /// One JSON object a line.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     #[command(flatten)]
     network: network::Network,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
+    let running = start(args).await?;
+    running.until(std::future::pending()).await;
+    Ok(())
+}
+
+/// A node that serves, and what may end it.
+pub(crate) struct Running {
+    pub(crate) node: Node,
+    events: Events,
+    stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Running {
+    /// Serves until a signal comes, or `told`; then closes the node.
+    pub(crate) async fn until(mut self, told: impl Future<Output = ()>) {
+        let mut told = std::pin::pin!(told);
+        loop {
+            tokio::select! {
+                () = &mut self.stop => break,
+                () = &mut told => break,
+                event = self.events.next() => tell(event),
+            }
+        }
+        output::note("closing");
+        self.node.close().await;
+    }
+}
+
+/// Starts the node and says where it listens.
+pub(crate) async fn start(args: &Args) -> Result<Running, Failure> {
     let builder = args.network.builder()?;
     let builder = builder.handle(
         ECHO,
@@ -99,13 +131,12 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
             "try another shell",
         )
     })?;
-    let mut stop = std::pin::pin!(stop);
     let page = match args.metrics {
         Some(address) => Some(metrics::Page::bind(address).await?),
         None => None,
     };
     let node = builder.spawn().await?;
-    let mut events = node.events();
+    let events = node.events();
     for (subject, reason) in bans {
         node.ban(subject, None, &reason).await;
     }
@@ -130,15 +161,11 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     output::note(&format!(
         "serving ping, identify, {ECHO}, {ECHO_PACKETS}{perf}; -v shows connections, Ctrl-C stops"
     ));
-    loop {
-        tokio::select! {
-            () = &mut stop => break,
-            event = events.next() => tell(event),
-        }
-    }
-    output::note("closing");
-    node.close().await;
-    Ok(())
+    Ok(Running {
+        node,
+        events,
+        stop: Box::pin(stop),
+    })
 }
 
 /// Whom the node serves, and how many of them.

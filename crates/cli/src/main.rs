@@ -6,15 +6,20 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use failure::Failure;
 use tracing_subscriber::EnvFilter;
 
 mod address;
 mod ban_list;
+mod daemon;
 mod demo;
 mod failure;
 mod id;
+mod identity;
 mod key;
 mod listen;
 mod metrics;
@@ -24,6 +29,7 @@ mod output;
 mod packets;
 mod perf;
 mod ping;
+mod remote;
 
 /// libp2p from the command line: dial a peer by its id, open encrypted streams to it by protocol name.
 #[derive(Debug, Parser)]
@@ -47,7 +53,13 @@ enum Command {
     /// Show what Carrick does: two nodes, real sockets on loopback, every step verified.
     Demo(demo::Args),
     /// Run a node that serves ping, identify and /echo/1.0.0 until it is interrupted.
+    #[command(after_help = listen::EXAMPLES)]
     Listen(listen::Args),
+    /// Run such a node, and let other programs of this user control it by JSON-RPC.
+    #[command(after_help = daemon::EXAMPLES)]
+    Daemon(daemon::Args),
+    #[command(flatten)]
+    Remote(remote::Command),
     /// Measure round trips to a peer.
     Ping(ping::Args),
     /// Show what a peer says of itself, and what was negotiated with it.
@@ -93,6 +105,8 @@ fn run(command: Command) -> Result<(), Failure> {
         match command {
             Command::Demo(args) => demo::run(&args).await,
             Command::Listen(args) => listen::run(&args).await,
+            Command::Daemon(args) => daemon::run(&args).await,
+            Command::Remote(command) => remote::run(&command).await,
             Command::Ping(args) => ping::run(&args).await,
             Command::Id(args) => id::run(&args).await,
             Command::Perf(args) => perf::run(&args).await,
@@ -123,7 +137,12 @@ fn refuse(error: &clap::Error) -> ExitCode {
             .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
             .filter(|paragraph| !paragraph.is_empty() && !paragraph.starts_with("For more"))
             .collect::<Vec<_>>();
-        output::note(&paragraphs.join("; "));
+        let mut text = paragraphs.join("; ");
+        let is_daemon = |value: &ContextValue| value.to_string().starts_with("--daemon");
+        if error.get(ContextKind::InvalidArg).is_some_and(is_daemon) {
+            text = format!("{text}; {}", remote::NOT_HERE);
+        }
+        output::note(&text);
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use carrick::{Multiaddr, PingError};
+use carrick::{Multiaddr, Node};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use crate::{address, failure::Failure, network, output};
+use crate::{
+    address,
+    failure::Failure,
+    network, output,
+    remote::{Instead, client::Client},
+};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -30,27 +35,19 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     network: network::Network,
+    #[command(flatten)]
+    daemon: Instead,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
-    let node = args.network.builder()?.spawn().await?;
-    let connection = node.dial(&args.address).await?;
-    if !args.json {
-        output::note(&format!(
-            "connected to {} ({}, {})",
-            args.address,
-            connection.summary().security,
-            connection.summary().muxer
-        ));
-    }
-    drop(connection);
+    let mut pinger = Pinger::start(args).await?;
     let mut tally = Tally::default();
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     let mut next = Instant::now();
     for seq in 1..=args.count {
         let round = async {
             sleep_until(next).await;
-            node.ping(&args.address).await
+            pinger.ping(&args.address).await
         };
         let outcome = tokio::select! {
             _ = &mut interrupted => break,
@@ -63,7 +60,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     if !args.json {
         output::result(&tally.summary())?;
     }
-    node.close().await;
+    if let Pinger::Own(node) = pinger {
+        node.close().await;
+    }
     if tally.sent > 0 && tally.received == tally.sent {
         return Ok(());
     }
@@ -77,11 +76,51 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     ))
 }
 
-fn line(json: bool, seq: u64, outcome: &Result<Duration, PingError>) -> String {
+/// Who pings.
+enum Pinger {
+    Own(Node),
+    Daemon(Client),
+}
+
+impl Pinger {
+    /// Connects, so that the first ping is none of a connection's making.
+    async fn start(args: &Args) -> Result<Self, Failure> {
+        if let Some(client) = args.daemon.connect().await? {
+            return Ok(Self::Daemon(client));
+        }
+        let node = args.network.builder()?.spawn().await?;
+        let connection = node.dial(&args.address).await?;
+        if !args.json {
+            output::note(&format!(
+                "connected to {} ({}, {})",
+                args.address,
+                connection.summary().security,
+                connection.summary().muxer
+            ));
+        }
+        Ok(Self::Own(node))
+    }
+
+    async fn ping(&mut self, address: &Multiaddr) -> Result<Duration, String> {
+        match self {
+            Self::Own(node) => node.ping(address).await.map_err(|error| error.to_string()),
+            Self::Daemon(client) => {
+                let params = json!({"target": address.to_string()});
+                let answer = client.call("peers_ping", params).await;
+                let answer = answer.map_err(|failure| failure.to_string())?;
+                Ok(Duration::from_micros(
+                    answer["rtt_us"].as_u64().unwrap_or_default(),
+                ))
+            }
+        }
+    }
+}
+
+fn line(json: bool, seq: u64, outcome: &Result<Duration, String>) -> String {
     match (json, outcome) {
         // By hand, for the order that the documentation shows.
         (true, Ok(rtt)) => format!(r#"{{"seq":{seq},"rtt_us":{}}}"#, rtt.as_micros()),
-        (true, Err(error)) => json!({"seq": seq, "error": error.to_string()}).to_string(),
+        (true, Err(error)) => json!({"seq": seq, "error": error}).to_string(),
         (false, Ok(rtt)) => format!("seq={seq} rtt={} ms", millis(*rtt)),
         (false, Err(error)) => format!("seq={seq} {}", output::plain(error)),
     }
@@ -97,7 +136,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, outcome: &Result<Duration, PingError>) {
+    fn count(&mut self, outcome: &Result<Duration, String>) {
         self.sent += 1;
         if let Ok(rtt) = *outcome {
             self.received += 1;

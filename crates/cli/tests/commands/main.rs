@@ -8,6 +8,7 @@ mod bans;
     reason = "each test program uses its own part"
 )]
 mod certificates;
+mod daemon;
 mod demo;
 mod help;
 mod keys;

@@ -99,7 +99,7 @@ fn spawn(args: &[&str]) -> Child {
         .expect("the binary runs")
 }
 
-/// A running `carrick listen`.
+/// A running `carrick listen`, or `carrick daemon`.
 pub(crate) struct Listener {
     child: Option<Child>,
     /// What it printed first, without the word before it.
@@ -110,10 +110,15 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = spawn(&[&["listen"], args].concat());
+        let lines = if args.contains(&"--metrics") { 2 } else { 1 };
+        Self::start_as("listen", args, lines)
+    }
+
+    /// As [`start`](Self::start), and waits until it has printed so many lines.
+    pub(crate) fn start_as(command: &str, args: &[&str], lines: usize) -> Self {
+        let mut child = spawn(&[&[command], args].concat());
         let (sender, receiver) = sync_channel(1);
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-        let lines = if args.contains(&"--metrics") { 2 } else { 1 };
         thread::spawn(move || {
             let mut text = String::new();
             for _ in 0..lines {
@@ -144,6 +149,11 @@ impl Listener {
     pub(crate) fn peer(&self) -> &str {
         let id = self.address.rsplit_once("/p2p/").map(|(_, id)| id);
         id.expect("the address names the peer")
+    }
+
+    /// Waits until it ends.
+    pub(crate) fn wait(mut self) -> Finished {
+        finish(self.child.take().expect("it is there until it ends"))
     }
 
     /// Asks it to end, as a service manager does.
