@@ -27,14 +27,30 @@ pub use carrick_wire::messages::Priority;
 pub use self::{
     budget::{Budget, Share, Weighed},
     call::{Answer, Call, CallError, Replier},
+    client::{Client, ClientOptions},
+    connections::Connections,
+    frames::ServerError,
+    inbound::{Inbound, Origin, Outcome},
     mailbox::{Mailbox, MailboxOptions, Policy, Sent, mailbox, spsc},
+    options::ServerOptions,
     sender::{Sender, SoleSender},
+    server::Server,
+    service::Service,
 };
 
 mod budget;
 mod call;
+mod client;
+mod connections;
+mod conversation;
+mod door;
+mod frames;
+mod inbound;
 mod mailbox;
+mod options;
 mod rings;
 mod sender;
+mod server;
+mod service;
 #[cfg(test)]
 mod tests;

@@ -59,6 +59,10 @@ impl Incoming {
         self.streams.recv().await
     }
 
+    pub(crate) fn node(&self) -> &Arc<Core> {
+        &self.node
+    }
+
     /// The protocols of this queue.
     pub fn protocols(&self) -> &[ProtocolId] {
         &self.protocols

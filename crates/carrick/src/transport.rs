@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(unix)]
 pub use self::unix::UnixTransport;
+#[cfg(unix)]
+pub(crate) use self::unix::path as unix_path;
 #[cfg(not(feature = "websocket"))]
 pub(crate) use self::websocket::WebSocketTransport;
 #[cfg(feature = "websocket")]

@@ -43,12 +43,12 @@ impl Policy {
 }
 
 /// How large a mailbox is, and what it does when it is full, lane by lane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailboxOptions {
     pub(super) lanes: [Lane; LANES],
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lane {
     pub(super) capacity: usize,
     pub(super) policy: Policy,

@@ -160,7 +160,7 @@ fn pipe(stream: UnixStream) -> Pipe {
 }
 
 /// `/unix/…` and nothing behind it.
-fn path(address: &Multiaddr) -> Option<PathBuf> {
+pub(crate) fn path(address: &Multiaddr) -> Option<PathBuf> {
     let mut parts = address.iter();
     match (parts.next()?, parts.next()) {
         (Protocol::Unix(component), None) => {
