@@ -4,15 +4,15 @@
 
 use carrick_wire::{
     Keypair, address, certificate::Certificate, envelope, identify, key, messages, mplex,
-    multistream, noise, packets, peer_id, peer_record::PeerRecord, pnet, stored_peer::StoredPeer,
-    varint, yamux,
+    multistream, noise, p2pd, packets, peer_id, peer_record::PeerRecord, pnet,
+    stored_peer::StoredPeer, varint, yamux,
 };
 
 /// The name of a corpus, and what its inputs are fed to.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     ("varint", varint),
     ("multistream", multistream),
     ("noise", noise),
@@ -28,6 +28,7 @@ pub const TARGETS: [Target; 16] = [
     ("identify", identify),
     ("pnet", pnet),
     ("packets", packets),
+    ("p2pd", p2pd),
     ("messages", messages),
 ];
 
@@ -230,5 +231,34 @@ pub fn messages(data: &[u8]) {
     assert!(data.starts_with(&again));
     if let Ok(refusal) = messages::Refusal::decode(data) {
         assert_eq!(messages::Refusal::decode(&refusal.encode()), Ok(refusal));
+    }
+}
+
+/// What programs and their daemon tell each other, and where they are.
+pub fn p2pd(data: &[u8]) {
+    let body = |framed: &[u8]| match p2pd::decode_frame(framed) {
+        Ok(Some((body, used))) if used == framed.len() => body.to_vec(),
+        other => panic!("what was encoded has its length before it: {other:?}"),
+    };
+    if let Ok(request) = p2pd::Request::decode(data) {
+        assert_eq!(p2pd::Request::decode(&body(&request.encode())), Ok(request));
+    }
+    if let Ok(response) = p2pd::Response::decode(data) {
+        let again = p2pd::Response::decode(&body(&response.encode()));
+        assert_eq!(again, Ok(response));
+    }
+    if let Ok(info) = p2pd::StreamInfo::decode(data) {
+        assert_eq!(p2pd::StreamInfo::decode(&body(&info.encode())), Ok(info));
+    }
+    if let Ok((call, request)) = p2pd::UnaryRequest::decode(data) {
+        let again = p2pd::UnaryRequest::decode(&body(&request.encode(call)));
+        assert_eq!(again, Ok((call, request)));
+    }
+    if let Ok((call, response)) = p2pd::UnaryResponse::decode(data) {
+        let again = p2pd::UnaryResponse::decode(&body(&response.encode(call)));
+        assert_eq!(again, Ok((call, response)));
+    }
+    if let Ok(endpoint) = p2pd::Endpoint::decode(data) {
+        assert_eq!(p2pd::Endpoint::decode(&endpoint.encode()), Ok(endpoint));
     }
 }

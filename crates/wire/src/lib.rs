@@ -25,6 +25,7 @@ pub mod pnet;
 pub mod envelope;
 pub mod identify;
 pub mod messages;
+pub mod p2pd;
 pub mod packets;
 mod pb;
 pub mod peer_record;
