@@ -226,7 +226,7 @@ fn tell(event: Option<NodeEvent>) {
 
 /// Ready when somebody wants us to stop; signals count from the call on.
 #[cfg(unix)]
-fn stop() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -239,7 +239,7 @@ fn stop() -> io::Result<impl Future<Output = ()>> {
 }
 
 #[cfg(not(unix))]
-fn stop() -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     Ok(async { tokio::signal::ctrl_c().await.unwrap_or_default() })
 }
 

@@ -17,7 +17,10 @@ mod address;
 mod ban_list;
 mod daemon;
 mod demo;
+mod expose;
 mod failure;
+mod forward;
+mod host;
 mod id;
 mod identity;
 mod key;
@@ -26,10 +29,13 @@ mod metrics;
 mod network;
 mod open;
 mod output;
+mod p2pd;
 mod packets;
 mod perf;
 mod ping;
+mod relay;
 mod remote;
+mod socket;
 
 /// libp2p from the command line: dial a peer by its id, open encrypted streams to it by protocol name.
 #[derive(Debug, Parser)]
@@ -70,13 +76,19 @@ enum Command {
     Packets(packets::Args),
     /// Open a stream: stdin goes to the peer, what the peer sends goes to stdout.
     Open(open::Args),
+    /// Let a TCP or Unix socket of this machine stand for one that a peer exposes.
+    Forward(forward::Args),
+    /// Let peers reach a TCP or Unix socket of this machine.
+    Expose(expose::Args),
+    /// Run a node that other programs drive by the protocol of go-libp2p-daemon, with its flags.
+    P2pd(p2pd::Args),
     /// Make or inspect a key file, which is a node's identity.
     #[command(subcommand, after_help = key::EXAMPLE)]
     Key(key::Command),
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(p2pd::arguments()) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
@@ -112,6 +124,9 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Perf(args) => perf::run(&args).await,
             Command::Packets(args) => packets::run(&args).await,
             Command::Open(args) => open::run(&args).await,
+            Command::Forward(args) => forward::run(&args).await,
+            Command::Expose(args) => expose::run(&args).await,
+            Command::P2pd(args) => p2pd::run(&args).await,
             Command::Key(command) => key::run(&command),
         }
     });
