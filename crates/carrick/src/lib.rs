@@ -80,6 +80,7 @@ mod info;
 mod limits;
 mod machine;
 mod message;
+pub mod messages;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(not(feature = "metrics"))]

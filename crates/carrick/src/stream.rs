@@ -352,7 +352,8 @@ impl Stream {
         Poll::Ready(Ok(true))
     }
 
-    fn poll_write_some(
+    /// Writes some of `data`; at least the words of the negotiation, if they have not left.
+    pub(crate) fn poll_write_some(
         &mut self,
         cx: &mut Context<'_>,
         data: &[u8],

@@ -40,7 +40,7 @@ pub enum Kind {
     Reply = 2,
     /// Wants nothing.
     OneWay = 3,
-    /// The request has failed; nothing follows.
+    /// The request is over without a last reply, mostly since it has failed.
     Error = 4,
     /// Nobody waits for the request any more.
     Cancel = 5,

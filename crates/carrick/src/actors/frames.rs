@@ -176,6 +176,7 @@ pub(super) fn refusal(error: RequestError) -> Refusal {
 /// What the answerer's refusal is to who asked.
 pub(super) fn request_error(refusal: Refusal) -> RequestError {
     match refusal {
+        Refusal::Complete => RequestError::Failed("it has no reply".to_owned()),
         Refusal::Busy { retry_after } => RequestError::Busy { retry_after },
         Refusal::NotSupported => RequestError::NotSupported,
         Refusal::Malformed(text) => RequestError::Malformed(text),

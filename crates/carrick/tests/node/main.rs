@@ -17,6 +17,7 @@ mod idle;
 mod keeping;
 mod limits;
 mod listen;
+mod messages;
 #[cfg(all(feature = "metrics", feature = "quic"))]
 mod metrics;
 #[cfg(all(target_os = "linux", feature = "quic"))]

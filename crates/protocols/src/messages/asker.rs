@@ -37,7 +37,7 @@ pub enum Answer {
         /// More are to come; otherwise the request is over.
         more: bool,
     },
-    /// The request has failed, and is over.
+    /// The request is over: it has failed, or has no more replies.
     Refused {
         /// Which request.
         id: u32,

@@ -1,12 +1,14 @@
-//! The payload of an error: why a request has failed. One byte says why, four say when to come back, the rest is text.
+//! The payload of an error: why a request is over without a last reply. One byte says why, four say when to come back, the rest is text.
 
 use std::time::Duration;
 
 use crate::DecodeError;
 
-/// Why a request has failed, in its answerer's words.
+/// Why a request is over without a last reply, in its answerer's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// It has not: many replies have come, and these were all.
+    Complete,
     /// There is too much to do; later it may work. The time is a whole number of milliseconds, 49 days at most.
     Busy {
         /// When to try again; `None`: it is not said.
@@ -33,6 +35,7 @@ impl Refusal {
     /// As a payload.
     pub fn encode(&self) -> Vec<u8> {
         let (code, retry_after, text) = match self {
+            Self::Complete => (0, None, ""),
             Self::Busy { retry_after } => (1, *retry_after, ""),
             Self::NotSupported => (2, None, ""),
             Self::Malformed(text) => (3, None, text.as_str()),
@@ -65,6 +68,7 @@ impl Refusal {
         let millis = u32::from_be_bytes([*m0, *m1, *m2, *m3]);
         let retry_after = (millis > 0).then(|| Duration::from_millis(millis.into()));
         Ok(match code {
+            0 => Self::Complete,
             1 => Self::Busy { retry_after },
             2 => Self::NotSupported,
             3 => Self::Malformed(text.to_owned()),

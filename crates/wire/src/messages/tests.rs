@@ -189,6 +189,7 @@ fn refusals_survive_the_way_and_long_texts_are_cut_between_characters() {
         retry_after: Some(Duration::from_millis(millis)),
     };
     for refusal in [
+        Refusal::Complete,
         Refusal::Busy { retry_after: None },
         millis(1),
         millis(u32::MAX.into()),
