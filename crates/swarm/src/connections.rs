@@ -196,7 +196,7 @@ impl Connections {
             "connection ids are not reused"
         );
         let (peer, now) = (connection.peer, connection.established);
-        let full = self.held_count(&peer) >= self.config.connections_per_peer_max;
+        let full = self.retained(&peer).count() >= self.config.connections_per_peer_max;
         if full || self.table.contains_key(&id) {
             out.counters.limits.count(Limit::ConnectionsPerPeer);
             let class = self.class(&connection);
@@ -246,7 +246,7 @@ impl Connections {
             pushes: PushLimiter::new(now),
         });
         of_peer.connections.insert(id);
-        let held = self.held_count(&peer);
+        let held = self.retained(&peer).count();
         out.counters.limits.saw(Limit::ConnectionsPerPeer, held);
         self.refresh(now, &peer, out);
         true
@@ -293,7 +293,9 @@ impl Connections {
         let Some(entry) = self.table.get_mut(&id) else {
             return;
         };
-        if entry.closing.is_some() {
+        // One that may finish what is under way, or stay, may not any more when its peer is expelled.
+        let may_go_on = entry.closing.is_none_or(may_stay);
+        if !may_go_on || entry.closing.is_some() && !expels(reason) {
             return;
         }
         entry.closing = Some(reason);
@@ -475,6 +477,11 @@ impl Connections {
         self.live(peer).map(|(id, entry)| (id, &entry.connection))
     }
 
+    /// The peer's connections that live, or may yet: all of them go when it is expelled.
+    pub(crate) fn living(&self, peer: &PeerId) -> Vec<ConnectionId> {
+        self.retained(peer).map(|(id, _)| id).collect()
+    }
+
     /// The connections whose other ends are at such addresses; looks at all.
     pub(crate) fn at(&self, is_there: impl Fn(&Multiaddr) -> bool) -> Vec<ConnectionId> {
         let all = self.table.iter();
@@ -541,25 +548,18 @@ impl Connections {
     }
 
     /// Connections that are open, or may be again.
-    fn held_count(&self, peer: &PeerId) -> usize {
-        let ids = self
-            .peers
-            .get(peer)
-            .into_iter()
-            .flat_map(|p| &p.connections);
-        let held = |entry: &&Entry| entry.closing.is_none_or(may_stay);
-        ids.filter_map(|id| self.table.get(id).map(|entry| &**entry))
-            .filter(held)
-            .count()
-    }
-
-    fn live(&self, peer: &PeerId) -> impl Iterator<Item = (ConnectionId, &Entry)> {
+    fn retained(&self, peer: &PeerId) -> impl Iterator<Item = (ConnectionId, &Entry)> {
         let ids = self
             .peers
             .get(peer)
             .into_iter()
             .flat_map(|p| &p.connections);
         ids.filter_map(|id| Some((*id, &**self.table.get(id)?)))
+            .filter(|(_, entry)| entry.closing.is_none_or(may_stay))
+    }
+
+    fn live(&self, peer: &PeerId) -> impl Iterator<Item = (ConnectionId, &Entry)> {
+        self.retained(peer)
             .filter(|(_, entry)| entry.closing.is_none())
     }
 
@@ -628,6 +628,13 @@ impl Connections {
 }
 
 /// Whether a connection that is to be closed for this may be taken back.
+const fn expels(reason: CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::Banned | CloseReason::Rejected | CloseReason::Misbehaved
+    )
+}
+
 const fn may_stay(reason: CloseReason) -> bool {
     matches!(reason, CloseReason::Duplicate | CloseReason::Trimmed)
 }

@@ -14,12 +14,28 @@ use crate::common::{
 /// Where a limit is tested.
 enum Proof {
     Here(fn() -> LocalBoxFuture<'static, ()>),
-    /// With the swarm, or what it belongs to.
-    There(&'static str),
+    /// With the swarm, or what it belongs to: the file and the test.
+    There(&'static str, &'static str),
 }
 
+const SWARM: Proof = Proof::There(
+    "swarm/src/swarm/tests/registry.rs",
+    "every_limit_holds_at_n_and_at_one_more_and_after_release",
+);
+const MEMORY_OF_PEER: Proof = Proof::There(
+    "carrick/src/quotas/tests.rs",
+    "the_windows_of_one_peer_grow_up_to_its_limit_and_again_when_some_was_given_back",
+);
+const WINDOWS: Proof = Proof::There(
+    "session/tests/session/flow.rs",
+    "all_windows_together_stay_within_the_budget",
+);
+const UNSENT: Proof = Proof::There(
+    "session/tests/session/flow.rs",
+    "a_writer_waits_when_as_many_bytes_are_unsent_as_may_be_and_goes_on_when_they_are_sent",
+);
+
 fn proof(limit: Limit) -> Proof {
-    const SWARM: Proof = Proof::There("carrick-swarm: swarm::tests::registry");
     match limit {
         Limit::ConnectionsInbound
         | Limit::ConnectionsOutbound
@@ -55,9 +71,9 @@ fn proof(limit: Limit) -> Proof {
             Proof::Here(|| dials(limit_of_sockets, Limit::FileDescriptors).boxed_local())
         }
         Limit::Memory => Proof::Here(|| dials(limit_of_memory, Limit::Memory).boxed_local()),
-        Limit::MemoryPerPeer => Proof::There("carrick: limits::tests"),
-        Limit::ReceiveWindows => Proof::There("carrick-session: flow"),
-        Limit::SendBuffer => Proof::There("carrick-session: flow"),
+        Limit::MemoryPerPeer => MEMORY_OF_PEER,
+        Limit::ReceiveWindows => WINDOWS,
+        Limit::SendBuffer => UNSENT,
         Limit::StreamsInbound => Proof::Here(|| {
             streams(
                 |config| config.streams_inbound_max = 2,
@@ -94,7 +110,12 @@ fn every_limit_holds_at_n_and_at_one_more_and_after_release() {
                 eprintln!("{limit}");
                 run(test());
             }
-            Proof::There(place) => eprintln!("{limit}: {place}"),
+            Proof::There(file, test) => {
+                let path = format!("{}/../{file}", env!("CARGO_MANIFEST_DIR"));
+                let text = std::fs::read_to_string(&path).unwrap();
+                let test = format!("\n#[test]\nfn {test}() {{");
+                assert!(text.contains(&test), "{limit}: no such test in {path}");
+            }
         }
     }
 }

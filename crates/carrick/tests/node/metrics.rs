@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::common::eventually;
 use carrick::{Builder, Config, Connection, DialOptions, Multiaddr, Node};
 
 async fn listener() -> Node {
@@ -76,6 +77,9 @@ async fn there_are_as_many_lines_however_many_peers_there_are() {
             let client = Node::spawn().await.unwrap();
             let connection = client.dial(server.address()).await.unwrap();
             connection.info().await.unwrap();
+            // Each side asks for itself, and is counted there.
+            let known = || server.peer(&client.id()).is_some();
+            eventually("the server knows it", known).await;
             connection.close().await;
             client.close().await;
         }

@@ -10,6 +10,8 @@ use std::{
 
 use carrick_session::{Code, Config, Event, Key, OpenError, Read, StreamError, WindowPool};
 
+use carrick_wire::yamux::HEADER_LEN;
+
 use crate::pair::{DIALER, LISTENER, MPLEX, Pair, YAMUX};
 
 const WINDOW: usize = 256 << 10;
@@ -61,6 +63,27 @@ fn a_writer_stops_at_the_window_and_goes_on_when_the_peer_has_read() {
     assert!(pair.dialer().saw(Event::Writable(ours)));
     assert!(pair.dialer().write_some(ours, &[1; 1000]).unwrap() == 1000);
     assert_eq!(pair.violation, None);
+}
+
+#[test]
+fn a_writer_waits_when_as_many_bytes_are_unsent_as_may_be_and_goes_on_when_they_are_sent() {
+    let unsent_max = 32 << 10;
+    let config = Config {
+        send_buffer_max: unsent_max,
+        ..roomy()
+    };
+    let (mut pair, keys) = acked(&config, 1);
+    let ours = keys[0].0;
+    // All of it is one frame, whose header counts.
+    let most = unsent_max - HEADER_LEN;
+    pair.dialer().write_all(ours, &vec![1; most - 1]);
+    assert_eq!(pair.dialer().write_some(ours, &[2]), Ok(1));
+    assert_eq!(pair.dialer().write_some(ours, &[3]), Ok(0));
+    assert!(!pair.dialer().saw(Event::Writable(ours)));
+    pair.pump();
+    assert!(pair.dialer().saw(Event::Writable(ours)));
+    assert_eq!(pair.read(LISTENER, keys[0].1).0.len(), most);
+    assert_eq!(pair.dialer().write_some(ours, &[3]), Ok(1));
 }
 
 #[test]

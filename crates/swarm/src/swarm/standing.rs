@@ -281,8 +281,7 @@ impl Swarm {
     }
 
     fn expel(&mut self, now: Instant, peer: &PeerId, reason: CloseReason) {
-        let ids: Vec<_> = self.connections.of_peer(peer).map(|(id, _)| id).collect();
-        for id in ids {
+        for id in self.connections.living(peer) {
             self.expel_one(now, id, reason);
         }
     }

@@ -33,6 +33,8 @@ pub(crate) struct QuicChannel {
     ours: bool,
     /// The peer knows of it.
     spoken: bool,
+    /// It counts against the limit of its side.
+    counted: bool,
 }
 
 impl QuicChannel {
@@ -46,6 +48,7 @@ impl QuicChannel {
             waiting: None,
             ours,
             spoken: !ours,
+            counted: true,
         }
     }
 
@@ -195,9 +198,13 @@ impl QuicChannel {
         if let Poll::Ready(Err(error)) = self.poll_write_some(quic, &mut cx, &[]) {
             return Err(error);
         }
-        if let Some(mut send) = self.send.take()
-            && send.finish().is_ok()
-        {
+        if let Some(mut send) = self.send.take() {
+            if !self.ours && self.read_end.is_some() {
+                self.discount(quic);
+            }
+            if send.finish().is_err() {
+                return Ok(());
+            }
             self.speak(quic);
             quic.watch(send);
         }
@@ -244,9 +251,16 @@ impl QuicChannel {
 
     /// The stream's user is gone.
     pub(super) fn release(mut self, quic: &Quic) {
+        self.discount(quic);
         self.reset(Code::NONE);
         self.speak(quic);
-        quic.release(self.ours);
+    }
+
+    /// Before the last word: with that the peer may open another stream, for which there must be a place.
+    fn discount(&mut self, quic: &Quic) {
+        if std::mem::take(&mut self.counted) {
+            quic.release(self.ours);
+        }
     }
 
     /// From here on the peer knows of it.

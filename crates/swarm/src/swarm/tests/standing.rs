@@ -219,6 +219,25 @@ fn the_best_peers_are_connected_or_named_and_not_banned() {
 }
 
 #[test]
+fn a_ban_ends_also_what_was_to_go_when_it_is_idle_or_done() {
+    let mut node = Node::new(Config {
+        inbound_watermarks: Some(Watermarks { low: 0, high: 9 }),
+        trim_grace: Duration::ZERO,
+        ..Config::default()
+    });
+    let (connection, _) = node.inbound(peer(2), AT);
+    node.swarm.trim(node.now);
+    let trimmed = closes(&node.drain());
+    assert_eq!(trimmed, [(connection, CloseReason::Trimmed)]);
+    let banned = closes(&node.ban(peer(2), seconds(60)));
+    assert_eq!(banned, [(connection, CloseReason::Banned)]);
+    assert_eq!(closes(&node.ban(peer(2), seconds(60))), [], "once");
+    assert_eq!(closes(&node.spared(connection, false)), []);
+    assert_eq!(node.swarm.best_connection(&peer(2)), None);
+    assert_eq!(node.swarm.best_peers(9), []);
+}
+
+#[test]
 fn forged_addresses_leave_half_of_a_network_to_those_who_prove_theirs() {
     let mut node = Node::new(Config::default());
     let forged = |node: &mut Node| node.swarm.admit(node.now, &address(AT), false);
