@@ -184,25 +184,39 @@ struct Starter<P> {
 
 impl<P: ProtocolHandler> Starter<P> {
     async fn run(self, mut events: Events, mut inbound: mpsc::Receiver<Inbound>) {
-        let mut permit = None;
+        let mut next = None;
         loop {
-            if permit.is_none() {
-                permit = self.unfinished.clone().acquire_owned().await.ok();
-            }
-            tokio::select! {
-                // What happened to a connection was told before its streams are served.
-                biased;
-                event = events.next() => {
-                    let Some(event) = event else { return };
-                    if let Some(callback) = self.callback(event) {
-                        let permit = permit.take();
-                        start(async move {
-                            callback.await;
-                            drop(permit);
-                        }).await;
+            let Ok(permit) = self.unfinished.clone().acquire_owned().await else {
+                return;
+            };
+            // What happened to a connection is told before its streams are served: also what happens between a look for
+            // news and one for streams.
+            let told = if next.is_some() {
+                events.next().now_or_never()
+            } else {
+                tokio::select! {
+                    biased;
+                    event = events.next() => Some(event),
+                    Some(inbound) = inbound.recv() => {
+                        next = Some(inbound);
+                        continue;
                     }
                 }
-                Some(inbound) = inbound.recv() => start(self.serve(inbound)).await,
+            };
+            match (told, next.take()) {
+                (Some(None), _) => return,
+                (Some(Some(event)), later) => {
+                    next = later;
+                    if let Some(callback) = self.callback(event) {
+                        let contained = async move {
+                            callback.await;
+                            drop(permit);
+                        };
+                        start(contained).await;
+                    }
+                }
+                (None, Some(inbound)) => start(self.serve(inbound)).await,
+                (None, None) => {}
             }
         }
     }
