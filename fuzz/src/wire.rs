@@ -5,14 +5,14 @@
 use carrick_wire::{
     Keypair, address, certificate::Certificate, envelope, identify, key, messages, mplex,
     multistream, noise, p2pd, packets, peer_id, peer_record::PeerRecord, pnet,
-    stored_peer::StoredPeer, varint, yamux,
+    stored_peer::StoredPeer, transfer, varint, yamux,
 };
 
 /// The name of a corpus, and what its inputs are fed to.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     ("varint", varint),
     ("multistream", multistream),
     ("noise", noise),
@@ -30,6 +30,7 @@ pub const TARGETS: [Target; 17] = [
     ("packets", packets),
     ("p2pd", p2pd),
     ("messages", messages),
+    ("transfer", transfer),
 ];
 
 /// Plain varints and length prefixes.
@@ -260,5 +261,30 @@ pub fn p2pd(data: &[u8]) {
     }
     if let Ok(endpoint) = p2pd::Endpoint::decode(data) {
         assert_eq!(p2pd::Endpoint::decode(&endpoint.encode()), Ok(endpoint));
+    }
+}
+
+/// Frames one after the other, groups skipped; paths, and tickets.
+pub fn transfer(data: &[u8]) {
+    let mut rest = data;
+    while let Ok(Some((frame, used))) = transfer::Frame::decode(rest) {
+        let mut out = Vec::new();
+        frame.encode(&mut out);
+        assert_eq!(out, rest[..used]);
+        let body = match frame {
+            transfer::Frame::Group { len } => len,
+            _ => 0,
+        };
+        rest = rest.get(used + body..).unwrap_or_default();
+    }
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(path) = transfer::EntryPath::parse(text) {
+        assert!(path.names().all(|name| !matches!(name, "" | "." | "..")));
+        assert!(path.names().count() <= transfer::EntryPath::DEPTH_MAX);
+    }
+    if let Ok(ticket) = text.parse::<transfer::Ticket>() {
+        assert_eq!(ticket.to_string().parse(), Ok(ticket));
     }
 }

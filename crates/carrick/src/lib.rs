@@ -121,8 +121,8 @@ pub use carrick_swarm::{
     Level, Limit, LimitReached, Limits, Network, PeerClass, PeerMetadata, Source, Stage, Subject,
     SubjectError, Tag, TagError, Unit, Usage, Verdict, Watermarks,
 };
-pub use carrick_wire::p2pd;
 pub use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
+pub use carrick_wire::{p2pd, transfer};
 pub use config::Config;
 pub use error::{
     AcceptError, AttemptError, ConnectionError, DialError, ListenError, OpenError, PingError,

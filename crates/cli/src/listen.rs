@@ -125,12 +125,7 @@ pub(crate) async fn start(args: &Args) -> Result<Running, Failure> {
         let serve = move |stream| perf::serve_with(stream, header);
         builder = builder.handle(perf::PROTOCOL, serve);
     }
-    let stop = stop().map_err(|error| {
-        Failure::new(
-            format!("cannot wait for signals: {error}"),
-            "try another shell",
-        )
-    })?;
+    let stop = stop_signal()?;
     let page = match args.metrics {
         Some(address) => Some(metrics::Page::bind(address).await?),
         None => None,
@@ -140,7 +135,7 @@ pub(crate) async fn start(args: &Args) -> Result<Running, Failure> {
     for (subject, reason) in bans {
         node.ban(subject, None, &reason).await;
     }
-    bind(&node, args).await?;
+    bind(&node, &args.addresses, args.network.is_private()).await?;
     for address in node.addresses() {
         output::result(&if args.json {
             json!({"listening": address.to_string()}).to_string()
@@ -184,18 +179,22 @@ fn policy(args: &Args) -> Result<(Config, Vec<ban_list::Entry>), Failure> {
 }
 
 /// Listens where the user wants. Without a wish, one address is enough: not every machine has IPv4 and IPv6.
-async fn bind(node: &Node, args: &Args) -> Result<(), Failure> {
-    for address in &args.addresses {
+pub(crate) async fn bind(
+    node: &Node,
+    addresses: &[Multiaddr],
+    is_private: bool,
+) -> Result<(), Failure> {
+    for address in addresses {
         node.listen(address.clone()).await?;
     }
-    if !args.addresses.is_empty() {
+    if !addresses.is_empty() {
         return Ok(());
     }
     for address in EVERYWHERE {
         let address = address.into_address().map_err(carrick::ListenError::from)?;
         let is_quic = address.iter().any(|part| part == Protocol::QuicV1);
         // A private network has no QUIC, and nobody has asked for it.
-        if is_quic && args.network.is_private() {
+        if is_quic && is_private {
             continue;
         }
         if let Err(error) = node.listen(address).await {
@@ -225,6 +224,15 @@ fn tell(event: Option<NodeEvent>) {
 }
 
 /// Ready when somebody wants us to stop; signals count from the call on.
+pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    stop().map_err(|error| {
+        Failure::new(
+            format!("cannot wait for signals: {error}"),
+            "try another shell",
+        )
+    })
+}
+
 #[cfg(unix)]
 pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -33,9 +33,12 @@ mod p2pd;
 mod packets;
 mod perf;
 mod ping;
+mod receive;
 mod relay;
 mod remote;
+mod send;
 mod socket;
+mod transfer;
 
 /// libp2p from the command line: dial a peer by its id, open encrypted streams to it by protocol name.
 #[derive(Debug, Parser)]
@@ -74,6 +77,10 @@ enum Command {
     Perf(perf::Args),
     /// Send numbered packets to a peer that echoes them; count the lost ones.
     Packets(packets::Args),
+    /// Send files and directories: prints a ticket for the receiver.
+    Send(send::Args),
+    /// Receive what a ticket is for, or what a peer sends.
+    Receive(receive::Args),
     /// Open a stream: stdin goes to the peer, what the peer sends goes to stdout.
     Open(open::Args),
     /// Let a TCP or Unix socket of this machine stand for one that a peer exposes.
@@ -123,6 +130,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Id(args) => id::run(&args).await,
             Command::Perf(args) => perf::run(&args).await,
             Command::Packets(args) => packets::run(&args).await,
+            Command::Send(args) => send::run(&args).await,
+            Command::Receive(args) => receive::run(&args).await,
             Command::Open(args) => open::run(&args).await,
             Command::Forward(args) => forward::run(&args).await,
             Command::Expose(args) => expose::run(&args).await,

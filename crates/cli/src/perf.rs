@@ -177,7 +177,7 @@ pub(crate) fn header(text: &str) -> Result<Header, String> {
 }
 
 /// A number of bytes, with or without a unit.
-fn bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let (_, unit) = text.split_at(digits.len());
     let known = UNITS

@@ -30,6 +30,7 @@ pub mod packets;
 mod pb;
 pub mod peer_record;
 pub mod stored_peer;
+pub mod transfer;
 
 pub use error::DecodeError;
 pub use libp2p_identity::{Keypair, PeerId, PublicKey};

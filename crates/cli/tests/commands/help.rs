@@ -20,6 +20,8 @@ fn each_help_shows_an_example() {
         "perf",
         "id",
         "open",
+        "send",
+        "receive",
         "key",
         "key generate",
         "key show",

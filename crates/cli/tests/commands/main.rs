@@ -22,3 +22,4 @@ mod refusals;
 mod roads;
 mod store;
 mod swarm;
+mod transfer;

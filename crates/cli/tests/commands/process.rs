@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Everything here takes milliseconds; a loaded machine may need a little longer.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How a process ended.
 #[derive(Debug)]
@@ -63,6 +63,16 @@ pub(crate) fn carrick_with(args: &[&str], input: &[u8]) -> Finished {
     finish(child)
 }
 
+/// Runs this command, with no input.
+pub(crate) fn run(command: &mut Command) -> Finished {
+    let command = command.env_remove("RUST_LOG").stdin(Stdio::null());
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    finish(child.expect("the command runs"))
+}
+
 fn finish(mut child: Child) -> Finished {
     let stdout = collect(child.stdout.take().expect("stdout is a pipe"));
     let stderr = collect(child.stderr.take().expect("stderr is a pipe"));
@@ -78,7 +88,7 @@ fn finish(mut child: Child) -> Finished {
     }
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+pub(crate) fn collect(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     let (sender, receiver) = sync_channel(1);
     thread::spawn(move || {
         let mut all = Vec::new();
@@ -88,7 +98,7 @@ fn collect(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     receiver
 }
 
-fn spawn(args: &[&str]) -> Child {
+pub(crate) fn spawn(args: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_carrick"))
         .args(args)
         .env_remove("RUST_LOG")
