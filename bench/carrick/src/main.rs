@@ -1,15 +1,17 @@
 //! Carrick under test, over what is asked for, with every default but those that end idle connections or cap their number.
 
+mod config;
+
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Instant,
 };
 
-use anyhow::{Result, bail, ensure};
-use bench_harness::{Over, PROTOCOL, Security, Transport, count_packet, serve};
+use anyhow::{Result, ensure};
+use bench_harness::{Over, PROTOCOL, count_packet, serve};
 use bytes::Bytes;
-use carrick::{Config, Node, Packets, Stream};
+use carrick::{Node, Packets, Stream};
 
 struct Carrick {
     node: Node,
@@ -25,29 +27,8 @@ const PACKETS: &str = "/bench/packets/1.0.0";
 /// Packets between two looks at whether the path keeps up; the queue of a flow holds more.
 const BURST: usize = 16;
 
-/// More connections and streams than any workload opens.
-const CONNECTIONS_MAX: usize = 12_000;
-const STREAMS_MAX: usize = 12_000;
 /// Fewer streams than Carrick gives handlers at once.
 const HANDLERS: usize = 4_000;
-
-fn config(over: Over) -> Config {
-    let mut config = Config {
-        idle_timeout: None,
-        ..Config::default()
-    };
-    config.swarm.connections_inbound_max = CONNECTIONS_MAX;
-    config.file_descriptors_max = 2 * CONNECTIONS_MAX;
-    config.memory_max = config.memory_max.max(4 << 30);
-    config.streams_inbound_max = 2 * STREAMS_MAX;
-    config.streams_inbound_per_peer_max = STREAMS_MAX;
-    config.streams_inbound_per_protocol_max = STREAMS_MAX;
-    if over.transport == Transport::Tcp {
-        config.session.inbound_streams_max = STREAMS_MAX;
-        config.session.outbound_streams_max = STREAMS_MAX;
-    }
-    config
-}
 
 /// Idle streams may outnumber what handlers serve at once: the rest gets tasks of our own.
 async fn handle(stream: Stream) {
@@ -65,12 +46,7 @@ impl bench_harness::Stack for Carrick {
     type Connection = Link;
 
     async fn start(listen: Option<SocketAddr>, over: Over) -> Result<Self> {
-        let security = match over.security {
-            Security::Noise => carrick::Security::Noise,
-            Security::Tls => carrick::Security::Tls,
-            Security::None => bail!("this stack secures every connection"),
-        };
-        let mut builder = Node::builder().config(config(over)).securities([security]);
+        let mut builder = config::builder(over)?;
         if let Some(listen) = listen {
             builder = builder
                 .handle(PROTOCOL, handle)

@@ -6,7 +6,10 @@
 //! bench-X serve [--listen 127.0.0.1:0]           prints `READY <address>`
 //! bench-X run ADDRESS WORKLOAD [options]         prints one JSON line
 //! ```
+//!
+//! Where a stack has requests of its own, a second binary of it measures those: `ask.rs`.
 
+mod ask;
 mod bulk;
 mod fairness;
 mod meter;
@@ -23,8 +26,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+pub use ask::{Asked, Asker, main_asked};
 use clap::Parser;
-pub use over::{Over, Security, Transport};
+pub use meter::cpu_s;
+pub use over::{Form, Over, Security, Transport};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 /// The protocol name that every stack negotiates for its streams.
@@ -73,6 +79,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for T {}
 
 /// The whole of a benchmark binary's `main`.
 pub fn main<S: Stack>() -> Result<()> {
+    command(
+        async |listen, over| S::start(Some(listen), over).await,
+        S::address,
+        workload::run::<S>,
+    )
+}
+
+/// Reads the command line and does one of its two halves: `start` a node that others find at `address`, or `run`.
+fn command<N>(
+    start: impl AsyncFnOnce(SocketAddr, Over) -> Result<N>,
+    address: impl FnOnce(&N) -> String,
+    run: impl AsyncFnOnce(workload::Options) -> Result<Value>,
+) -> Result<()> {
     let cli = Cli::parse();
     raise_file_limit();
     tokio::runtime::Builder::new_multi_thread()
@@ -81,14 +100,14 @@ pub fn main<S: Stack>() -> Result<()> {
         .block_on(async {
             match cli {
                 Cli::Serve { listen, over } => {
-                    let start = tokio::time::timeout(START_TIMEOUT, S::start(Some(listen), over));
+                    let start = tokio::time::timeout(START_TIMEOUT, start(listen, over));
                     let node = start.await.context("starting the node took too long")??;
-                    println!("READY {}", node.address());
+                    println!("READY {}", address(&node));
                     std::future::pending::<()>().await;
                     drop(node);
                 }
                 Cli::Run(options) => {
-                    let run = tokio::time::timeout(RUN_TIMEOUT, workload::run::<S>(&options));
+                    let run = tokio::time::timeout(RUN_TIMEOUT, run(options));
                     println!("{}", run.await.context("the run took too long")??);
                     // Taking down a thousand nodes one by one would only cost time.
                     std::process::exit(0)
@@ -230,7 +249,7 @@ async fn discard<T: Stream>(stream: &mut T, bytes: u64, moved: impl Fn(u64)) -> 
 }
 
 /// Thousands of connections need more than the usual 1,024 descriptors.
-fn raise_file_limit() {
+pub fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

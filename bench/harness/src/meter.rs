@@ -38,6 +38,11 @@ pub(crate) fn resident_kib(process: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// CPU time that a process has spent so far.
+pub fn cpu_s(process: u32) -> Option<f64> {
+    Some(process_usage(process)?.cpu_s)
+}
+
 #[derive(Clone, Copy)]
 struct Usage {
     cpu_s: f64,

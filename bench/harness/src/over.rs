@@ -13,6 +13,9 @@ pub struct Over {
     /// Security on the transports that have none of their own
     #[arg(long, value_enum, default_value_t = Security::Noise)]
     pub security: Security,
+    /// ask: the form of requests, where a stack has several
+    #[arg(long, value_enum, default_value_t = Form::Plain)]
+    pub form: Form,
 }
 
 impl Over {
@@ -51,4 +54,15 @@ pub enum Security {
     Tls,
     /// None: only the limits do that
     None,
+}
+
+/// How requests travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Bytes on a stream of their own
+    Plain,
+    /// Typed messages, each request on a stream of its own
+    Streams,
+    /// Typed messages that share one stream
+    Multiplexed,
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tokio::{io::AsyncReadExt, task::JoinSet};
@@ -26,17 +26,17 @@ pub(crate) struct Options {
     /// What `serve` printed after READY
     pub(crate) address: String,
     #[arg(value_enum)]
-    workload: Workload,
+    pub(crate) workload: Workload,
     /// up, down, stalled: bytes over all streams together
     #[arg(long, default_value_t = 1 << 30)]
     pub(crate) bytes: u64,
     /// up, down, stalled: streams at once
     #[arg(long, default_value_t = 1)]
     pub(crate) streams: u64,
-    /// rr, pingpong, conn, beside: loops at once
+    /// rr, pingpong, conn, beside, ask: loops at once
     #[arg(long, default_value_t = 1)]
     pub(crate) concurrency: usize,
-    /// rr, pingpong, conn, beside, packets: how long to measure; idle: how long to wait
+    /// rr, pingpong, conn, beside, packets, ask: how long to measure; idle: how long to wait
     #[arg(long, default_value_t = 2.0)]
     pub(crate) secs: f64,
     /// idle: connections to hold; meet: nodes that dial
@@ -57,7 +57,7 @@ pub(crate) struct Options {
     /// Connections of other nodes to the server that are open and silent meanwhile
     #[arg(long, default_value_t = 0)]
     idle_connections: usize,
-    /// packets: bytes in each
+    /// packets, ask: bytes in each
     #[arg(long, default_value_t = 1200)]
     pub(crate) packet_len: usize,
     /// The server's process id: adds its CPU time and memory to the report
@@ -68,7 +68,7 @@ pub(crate) struct Options {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Workload {
+pub(crate) enum Workload {
     /// Bytes to the server
     Up,
     /// Bytes from the server
@@ -89,6 +89,8 @@ enum Workload {
     Stalled,
     /// Ping-pong, without and with a stream of bulk on the same connection
     Beside,
+    /// Bytes there and back, each time as a request of the stack's own; in the programs that end in `-ask`
+    Ask,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,7 +118,8 @@ impl Options {
     }
 }
 
-pub(crate) async fn run<S: Stack>(options: &Options) -> Result<Value> {
+pub(crate) async fn run<S: Stack>(options: Options) -> Result<Value> {
+    let options = &options;
     let node = S::start(None, options.over).await?;
     let first = node.dial(&options.address).await;
     let connection = Arc::new(first.context("first connection")?);
@@ -156,6 +159,7 @@ pub(crate) async fn run<S: Stack>(options: &Options) -> Result<Value> {
         Workload::Packets => packets(&*connection, options).await?,
         Workload::Stalled => stalled::<S>(options).await?,
         Workload::Beside => beside(connection.clone(), options).await?,
+        Workload::Ask => bail!("this program has streams only"),
     };
     report["stack"] = S::NAME.into();
     report["workload"] = format!("{:?}", options.workload).to_lowercase().into();

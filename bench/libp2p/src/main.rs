@@ -1,24 +1,22 @@
 //! rust-libp2p with `libp2p-stream` and default settings, over TCP, WebSocket or QUIC. Only the idle timeout
 //! is longer, or it would close connections between streams.
 
-use std::{net::SocketAddr, time::Duration};
+mod swarm;
 
-use anyhow::{Context, Result, bail};
-use bench_harness::{Connection, Over, PROTOCOL, Security, Stack, Transport, serve};
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use bench_harness::{Connection, Over, PROTOCOL, Stack, serve};
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder,
-    multiaddr::Protocol,
-    noise,
+    Multiaddr, PeerId, StreamProtocol, Swarm,
     swarm::{ConnectionId, SwarmEvent},
-    tcp, tls, yamux,
 };
 use libp2p_stream::{Behaviour, Control};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
 const NAME: StreamProtocol = StreamProtocol::new(PROTOCOL);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
 struct Node {
     commands: mpsc::Sender<Command>,
@@ -26,42 +24,12 @@ struct Node {
     address: String,
 }
 
-async fn swarm(over: Over) -> Result<Swarm<Behaviour>> {
-    let builder = SwarmBuilder::with_new_identity().with_tokio();
-    let (tcp, muxer) = (tcp::Config::default(), yamux::Config::default);
-    // Each transport makes a builder of another type that cannot be named.
-    macro_rules! finish {
-        ($builder:expr) => {
-            $builder
-                .with_behaviour(|_| Behaviour::new())?
-                .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE_TIMEOUT))
-                .build()
-        };
-    }
-    Ok(match (over.transport, over.security) {
-        (Transport::QuicV1, _) => finish!(builder.with_quic()),
-        (_, Security::None) => bail!("this stack secures every connection"),
-        (Transport::Tcp, Security::Noise) => {
-            finish!(builder.with_tcp(tcp, noise::Config::new, muxer)?)
-        }
-        (Transport::Tcp, Security::Tls) => {
-            finish!(builder.with_tcp(tcp, tls::Config::new, muxer)?)
-        }
-        (Transport::Ws, Security::Noise) => {
-            finish!(builder.with_websocket(noise::Config::new, muxer).await?)
-        }
-        (Transport::Ws, Security::Tls) => {
-            finish!(builder.with_websocket(tls::Config::new, muxer).await?)
-        }
-    })
-}
-
 impl Stack for Node {
     const NAME: &'static str = "libp2p";
     type Connection = Link;
 
     async fn start(listen: Option<SocketAddr>, over: Over) -> Result<Self> {
-        let mut swarm = swarm(over).await?;
+        let mut swarm = swarm::with(Behaviour::new(), over, None).await?;
         let mut control = swarm.behaviour().new_control();
         let mut address = Multiaddr::empty();
         if let Some(listen) = listen {
@@ -71,14 +39,7 @@ impl Stack for Node {
                     tokio::spawn(serve(stream.compat()));
                 }
             });
-            swarm.listen_on(over.multiaddr(listen).parse()?)?;
-            while address.is_empty() {
-                if let SwarmEvent::NewListenAddr { address: bound, .. } =
-                    swarm.select_next_some().await
-                {
-                    address = bound.with(Protocol::P2p(*swarm.local_peer_id()));
-                }
-            }
+            address = swarm::listen(&mut swarm, listen, over).await?;
         }
         let (commands, inbox) = mpsc::channel(1);
         tokio::spawn(drive(swarm, inbox));

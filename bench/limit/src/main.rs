@@ -2,13 +2,11 @@
 //! connection; no handshake, so `conn` and `idle` are bounds that nobody can reach. `--security none` leaves
 //! the cipher out too.
 
-mod sealed;
-
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use bench_harness::{Connection, Over, Security, Stack, Transport, serve};
-use sealed::{Sealed, sealed};
+use bench_limit::{NOISE, Sealed, TLS, sealed};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -90,8 +88,8 @@ fn stream(socket: TcpStream, security: Security, dialer: bool) -> Result<Pipe> {
     socket.set_nodelay(true)?;
     let cipher = match security {
         Security::None => return Ok(Either::Left(socket)),
-        Security::Noise => sealed::NOISE,
-        Security::Tls => sealed::TLS,
+        Security::Noise => NOISE,
+        Security::Tls => TLS,
     };
     Ok(Either::Right(sealed(socket, cipher, dialer)?))
 }

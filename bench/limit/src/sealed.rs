@@ -12,32 +12,37 @@ use tokio_util::{
     io::{SinkWriter, StreamReader},
 };
 
-pub(crate) type Sealed = SinkWriter<StreamReader<Framed<TcpStream, Records>, BytesMut>>;
+/// A socket under a cipher.
+pub type Sealed = SinkWriter<StreamReader<Framed<TcpStream, Records>, BytesMut>>;
 
 /// What a security seals with, and how much at once.
 #[derive(Clone, Copy)]
-pub(crate) struct Suite {
+pub struct Suite {
     algorithm: &'static Algorithm,
     plaintext_max: usize,
 }
 
-pub(crate) const NOISE: Suite = Suite {
+/// Noise: ChaCha20-Poly1305.
+pub const NOISE: Suite = Suite {
     algorithm: &CHACHA20_POLY1305,
     plaintext_max: 65535 - TAG,
 };
-pub(crate) const TLS: Suite = Suite {
+/// TLS: AES-128-GCM.
+pub const TLS: Suite = Suite {
     algorithm: &AES_128_GCM,
     plaintext_max: 1 << 14,
 };
 
-pub(crate) fn sealed(socket: TcpStream, suite: Suite, dialer: bool) -> Result<Sealed> {
+/// Both sides have the same keys, and one of them is the dialer.
+pub fn sealed(socket: TcpStream, suite: Suite, dialer: bool) -> Result<Sealed> {
     let records = Records::new(suite, dialer)?;
     let mut framed = Framed::new(socket, records);
     framed.set_backpressure_boundary(BATCH);
     Ok(SinkWriter::new(StreamReader::new(framed)))
 }
 
-pub(crate) struct Records {
+/// The records of both directions.
+pub struct Records {
     sealer: Cipher,
     opener: Cipher,
     plaintext_max: usize,

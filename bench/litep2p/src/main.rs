@@ -1,21 +1,17 @@
-//! litep2p with a protocol of its own, over TCP or WebSocket with Noise, or QUIC. Two settings differ from the
-//! defaults: the keep-alive, or it would close connections between streams, and TCP_NODELAY, in its favour.
+//! litep2p with a protocol of its own, over TCP or WebSocket with Noise, or QUIC.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+mod transports;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use anyhow::{Context, Result, anyhow};
 use async_trait::async_trait;
-use bench_harness::{Connection, Over, PROTOCOL, Security, Stack, Transport, serve};
+use bench_harness::{Connection, Over, PROTOCOL, Stack, serve};
 use litep2p::{
     Litep2p, Litep2pEvent, PeerId,
     codec::ProtocolCodec,
-    config::ConfigBuilder,
     protocol::{Direction, TransportEvent, TransportService, UserProtocol},
     substream::Substream,
-    transport::{
-        quic::config::Config as QuicConfig, tcp::config::Config as TcpConfig,
-        websocket::config::Config as WebSocketConfig,
-    },
     types::{SubstreamId, multiaddr::Multiaddr, protocol::ProtocolName},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -35,39 +31,6 @@ struct Signals {
     closed: Notify,
 }
 
-fn with_transport(
-    config: ConfigBuilder,
-    listen: Option<SocketAddr>,
-    over: Over,
-) -> Result<ConfigBuilder> {
-    let listen = listen.map(|at| over.multiaddr(at).parse()).transpose()?;
-    let listen_addresses: Vec<_> = listen.into_iter().collect();
-    if over.transport == Transport::QuicV1 {
-        let mut quic = QuicConfig::default();
-        // Its dialer needs a socket too; the default is a free port of this machine.
-        if !listen_addresses.is_empty() {
-            quic.listen_addresses = listen_addresses;
-        }
-        return Ok(config.with_quic(quic));
-    }
-    ensure!(
-        over.security == Security::Noise,
-        "this stack has only Noise"
-    );
-    Ok(match over.transport {
-        Transport::Ws => config.with_websocket(WebSocketConfig {
-            listen_addresses,
-            nodelay: true,
-            ..Default::default()
-        }),
-        Transport::Tcp | Transport::QuicV1 => config.with_tcp(TcpConfig {
-            listen_addresses,
-            nodelay: true,
-            ..Default::default()
-        }),
-    })
-}
-
 impl Stack for Node {
     const NAME: &'static str = "litep2p";
     type Connection = Link;
@@ -80,10 +43,7 @@ impl Stack for Node {
             commands: inbox,
             signals: signals.clone(),
         };
-        let config = ConfigBuilder::new()
-            .with_keep_alive_timeout(Duration::from_secs(3600))
-            .with_user_protocol(Box::new(bench));
-        let config = with_transport(config, listen, over)?;
+        let config = transports::config(listen, over, None)?.with_user_protocol(Box::new(bench));
         let node = Litep2p::new(config.build())?;
         let address = node.listen_addresses().next();
         let address = address.map_or_else(String::new, ToString::to_string);

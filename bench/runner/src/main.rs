@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use measure::Sample;
-use plan::{Row, STACKS, Stack};
+use plan::{Row, Stack};
 
 /// Compare Carrick with other stacks and with the physical limit
 #[derive(Parser)]
@@ -89,19 +89,23 @@ fn main() -> Result<()> {
 /// What to run of what is built.
 fn work(options: &Options, bin: &Path) -> Result<Work> {
     plan::check_stacks(&options.stacks)?;
-    let built = |stack: &Stack| bin.join(stack.binary).is_file();
-    for stack in STACKS.iter().filter(|stack| !built(stack)) {
-        println!("skipped: {}, {}", stack.title, stack.missing());
-    }
+    let mut skipped = Vec::new();
     let work: Work = plan::rows(&options.rows, options.quick)?
         .into_iter()
         .map(|row| {
-            let mut stacks = plan::stacks(row, &options.stacks);
-            stacks.retain(|stack| built(stack));
+            let built = |stack: &&Stack| bin.join(row.binary(stack)).is_file();
+            let stacks = plan::stacks(row, &options.stacks);
+            let (stacks, missing): (Vec<_>, Vec<_>) = stacks.into_iter().partition(built);
+            skipped.extend(missing);
             (row, stacks)
         })
         .filter(|(_, stacks)| !stacks.is_empty())
         .collect();
+    skipped.sort_by_key(|stack| stack.name);
+    skipped.dedup_by_key(|stack| stack.name);
+    for stack in skipped {
+        println!("skipped: {}, {}", stack.title, stack.missing());
+    }
     ensure!(
         !work.is_empty(),
         "there is nothing to run in {}",

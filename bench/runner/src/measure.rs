@@ -48,7 +48,7 @@ pub(crate) fn measure(bin: &Path, row: &Row, stack: &Stack, round: u32, quick: b
 }
 
 fn run(bin: &Path, row: &Row, stack: &Stack, quick: bool) -> Result<Value> {
-    let program = bin.join(stack.binary);
+    let program = bin.join(row.binary(stack));
     let mut server = Started::new(command(&program).arg("serve").args(over(row, stack)))?;
     let mut address = server.ready().context("starting the server")?;
     let _relay = match row.path {

@@ -69,6 +69,8 @@ pub(crate) struct Row {
     pub(crate) when: When,
     /// Options of the relay between the two sides; without one they talk directly.
     pub(crate) path: Option<&'static [&'static str]>,
+    /// How the programs' names end: what not every stack has, or what would burden the other rows, is in one of its own.
+    pub(crate) program: &'static str,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -96,7 +98,13 @@ impl Row {
             figure,
             when: When::Named,
             path: None,
+            program: "",
         }
+    }
+
+    const fn program(mut self, end: &'static str) -> Self {
+        self.program = end;
+        self
     }
 
     const fn full(mut self) -> Self {
@@ -121,6 +129,11 @@ impl Row {
             WS => "WebSocket + Noise",
             _ => "QUIC",
         }
+    }
+
+    /// The program of a stack that this row runs.
+    pub(crate) fn binary(&self, stack: &Stack) -> String {
+        format!("{}{}", stack.binary, self.program)
     }
 
     pub(crate) fn reference(&self) -> &'static str {
@@ -156,6 +169,14 @@ pub(crate) const STACKS: &[Stack] = &[
     Stack::new("raw-tls-1", "limit: one rustls", "bench-raw-tls").over(TLS).options(&["--streams", "1"]),
     Stack::new("raw-quinn", "limit: quinn", "bench-raw-quinn").over(QUIC),
     Stack::new("carrick-tcp", "Carrick over TCP", "bench-carrick").over(NOISE),
+    Stack::new("carrick-streams", "Carrick: messages", "bench-carrick").over(&["--form", "streams"]),
+    Stack::new("carrick-mux", "Carrick: messages, muxed", "bench-carrick").over(&["--form", "multiplexed"]),
+    Stack::new("tonic", "tonic over TLS", "bench-tonic").over(TLS),
+    Stack::new("fan-once", "Carrick: encoded once", "bench-carrick").doing("once"),
+    Stack::new("fan-each", "Carrick: each encoded", "bench-carrick").doing("each"),
+    Stack::new("send", "carrick send", "bench-limit").doing("carrick"),
+    Stack::new("copy", "TCP + ChaCha20", "bench-limit").doing("noise"),
+    Stack::new("copy-aes", "limit: TCP + AES", "bench-limit").doing("tls"),
     Stack::new("streams-10000", "Carrick, 10,000 idle", "bench-carrick").options(&["--idle-streams", "10000"]),
     Stack::new("streams-1000", "Carrick, 1,000 idle", "bench-carrick").options(&["--idle-streams", "1000"]),
     Stack::new("streams-100", "Carrick, 100 idle", "bench-carrick").options(&["--idle-streams", "100"]),
@@ -183,6 +204,15 @@ const QUIC_ALL: &[&str] = &["carrick", BASE, "go", "litep2p", "raw-quinn"];
 const WS_ALL: &[&str] = &["carrick", BASE, "go", "litep2p", "carrick-tcp"];
 const PACKETS: &[&str] = &["carrick", "raw-quinn"];
 const PATH: &[&str] = &["carrick", BASE, "go", "litep2p", "limit", "tcp"];
+const ASKED: &[&str] = &[
+    "carrick",
+    "carrick-streams",
+    "carrick-mux",
+    BASE,
+    "litep2p",
+    "tonic",
+];
+const QUIC_ASKED: &[&str] = &["carrick", "carrick-streams", "carrick-mux", BASE, "litep2p"];
 const STREAMS: &[&str] = &["streams-10000", "streams-1000", "streams-100", "streams-1"];
 const HELD: &[&str] = &[
     "connections-10000",
@@ -217,8 +247,22 @@ pub(crate) const ROWS: &[Row] = &[
     Row::new("rr-100", "request on a fresh stream, 100 at once", NOISE, &["rr", "--concurrency", "100"], QUIC_ALL, &RATE).quick(),
     Row::new("quic-rr-1", "QUIC: request on a fresh stream, one by one", QUIC, &["rr"], QUIC_ALL, &RATE),
     Row::new("quic-rr-100", "QUIC: request on a fresh stream, 100 at once", QUIC, &["rr", "--concurrency", "100"], QUIC_ALL, &RATE),
+    Row::new("ask-1", "request of 64 bytes, one by one", NOISE, &["ask", "--packet-len", "64"], ASKED, &RATE).program("-ask"),
+    Row::new("ask-100", "request of 64 bytes, 100 at once", NOISE, &["ask", "--packet-len", "64", "--concurrency", "100"], ASKED, &RATE).program("-ask"),
+    Row::new("ask-1000", "request of 64 bytes, 1,000 at once", NOISE, &["ask", "--packet-len", "64", "--concurrency", "1000"], ASKED, &RATE).program("-ask"),
+    Row::new("ask-4k-1", "request of 4 KiB, one by one", NOISE, &["ask", "--packet-len", "4096"], ASKED, &RATE).program("-ask"),
+    Row::new("ask-4k-100", "request of 4 KiB, 100 at once", NOISE, &["ask", "--packet-len", "4096", "--concurrency", "100"], ASKED, &RATE).program("-ask"),
+    Row::new("ask-4k-1000", "request of 4 KiB, 1,000 at once", NOISE, &["ask", "--packet-len", "4096", "--concurrency", "1000"], ASKED, &RATE).program("-ask"),
+    Row::new("quic-ask-1", "QUIC: request of 64 bytes, one by one", QUIC, &["ask", "--packet-len", "64"], QUIC_ASKED, &RATE).program("-ask"),
+    Row::new("quic-ask-100", "QUIC: request of 64 bytes, 100 at once", QUIC, &["ask", "--packet-len", "64", "--concurrency", "100"], QUIC_ASKED, &RATE).program("-ask"),
+    Row::new("quic-ask-1000", "QUIC: request of 64 bytes, 1,000 at once", QUIC, &["ask", "--packet-len", "64", "--concurrency", "1000"], QUIC_ASKED, &RATE).program("-ask"),
+    Row::new("quic-ask-4k-1", "QUIC: request of 4 KiB, one by one", QUIC, &["ask", "--packet-len", "4096"], QUIC_ASKED, &RATE).program("-ask"),
+    Row::new("quic-ask-4k-100", "QUIC: request of 4 KiB, 100 at once", QUIC, &["ask", "--packet-len", "4096", "--concurrency", "100"], QUIC_ASKED, &RATE).program("-ask"),
+    Row::new("quic-ask-4k-1000", "QUIC: request of 4 KiB, 1,000 at once", QUIC, &["ask", "--packet-len", "4096", "--concurrency", "1000"], QUIC_ASKED, &RATE).program("-ask"),
     Row::new("pingpong-1", "ping-pong, 1 stream", NOISE, &["pingpong"], BULK, &RATE).quick(),
     Row::new("pingpong-100", "ping-pong, 100 streams", NOISE, &["pingpong", "--concurrency", "100"], BULK, &RATE),
+    Row::new("fan", "a message of 4 KiB to 1,000 peers, cost at the sender", NOISE, &["once"], &["fan-once", "fan-each"], &COST_PER_OPERATION).program("-fan"),
+    Row::new("file", "a file of 2 GiB", NOISE, &["carrick", "--bytes", "2147483648"], &["send", "copy", "copy-aes"], &THROUGHPUT).program("-copy"),
     Row::new("conn-1", "connect and close, one by one", NOISE, &["conn"], CONNECTIONS, &RATE).quick(),
     Row::new("conn-16", "connect and close, 16 at once", NOISE, &["conn", "--concurrency", "16"], CONNECTIONS, &RATE).full(),
     Row::new("connrr-1", "connect, one request, close", NOISE, &["conn", "--request"], CONNECTIONS, &RATE),

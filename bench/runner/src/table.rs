@@ -178,6 +178,7 @@ const NOTES: &[(&str, &[&str])] = &[
     ("MB/s stalled | not", &["mb_s", "alone_mb_s"]),
     ("p50, p99 alone", &["p50_alone_us", "p99_alone_us"]),
     ("bulk MB/s", &["bulk_mb_s"]),
+    ("s before it, MB/s with that", &["prepare_s", "whole_mb_s"]),
 ];
 
 pub(crate) struct Spread {

@@ -43,7 +43,7 @@ pub(crate) fn check() -> Result<()> {
 }
 
 fn run(bin: &Path, row: &Row, stack: &Stack, quick: bool, folder: &Path) -> Result<Value> {
-    let program = bin.join(stack.binary);
+    let program = bin.join(row.binary(stack));
     let (of_server, of_client) = (folder.join("server"), folder.join("client"));
     let mut server = perf(&of_server, &program);
     // perf says that its program was terminated, as it should be.
