@@ -17,6 +17,8 @@ pub(crate) struct Seen {
     pub(crate) after: Sample,
     pub(crate) pings: [Pings; 3],
     pub(crate) panics: u64,
+    /// What the attacker tried.
+    pub(crate) tried: u64,
     /// Lines that the victim has written to stderr.
     pub(crate) lines: u64,
     /// Those of them that a peer's words have broken.
@@ -42,6 +44,7 @@ impl Default for Seen {
             after: Sample::default(),
             pings: Default::default(),
             panics: 0,
+            tried: 0,
             lines: 0,
             raw: 0,
             longest: 0,
@@ -63,12 +66,13 @@ pub(crate) fn judge(attack: &Attack, seen: &Seen) -> Vec<Check> {
     let p99_max = (2 * before.p99).max(before.p99 + attack.slower_max);
     let grown = |sample: &Sample| sample.rss_kib.saturating_sub(seen.before.rss_kib) / 1024;
     let opened = seen.peak.files.saturating_sub(seen.before.files);
-    let lines_max = 10 * (seen.took.as_secs() + 2);
-    let lines_max = if attack.args.contains(&"-vv") {
-        u64::MAX
+    let is_asked_to_log = attack.args.contains(&"-vv");
+    let of_attacker = if is_asked_to_log {
+        LINES_EACH * seen.tried
     } else {
-        lines_max
+        0
     };
+    let lines_max = 10 * (seen.took.as_secs() + 2) + of_attacker;
     let recovered = seen.recovered.map_or_else(
         || format!("not within {} s", RECOVERY.as_secs()),
         |time| format!("after {:.1} s", time.as_secs_f64()),
@@ -110,6 +114,9 @@ pub(crate) fn judge(attack: &Attack, seen: &Seen) -> Vec<Check> {
         ),
     ]
 }
+
+/// What one thing that an attacker tries may be worth to a log that is to tell everything.
+const LINES_EACH: u64 = 4;
 
 /// Longer than a log line with an address and an error of ours in it.
 const LINE_MAX: u64 = 2048;

@@ -138,6 +138,7 @@ impl Stage {
         seen.stopped = victim.stop().await;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         seen.panics = count(&said.panics);
+        seen.tried = outcome.tried;
         (seen.lines, seen.raw) = (count(&said.lines), count(&said.raw));
         seen.longest = count(&said.longest);
         seen.took = since.elapsed();

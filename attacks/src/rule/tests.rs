@@ -32,9 +32,13 @@ fn good() -> Seen {
 
 /// The criteria that do not hold once `change` is made.
 fn broken(change: impl FnOnce(&mut Seen)) -> Vec<usize> {
+    broken_in(&ATTACK, change)
+}
+
+fn broken_in(attack: &Attack, change: impl FnOnce(&mut Seen)) -> Vec<usize> {
     let mut seen = good();
     change(&mut seen);
-    let checks = judge(&ATTACK, &seen);
+    let checks = judge(attack, &seen);
     let broken = checks.iter().enumerate().filter(|(_, check)| !check.holds);
     broken.map(|(at, _)| at).collect()
 }
@@ -73,6 +77,21 @@ fn each_criterion_fails_alone() {
     assert_eq!(broken(|seen| seen.longest = 5000), [9]);
     assert_eq!(broken(|seen| seen.newcomer = false), [10]);
     assert_eq!(broken(|seen| seen.stopped = Err("hangs".to_owned())), [11]);
+}
+
+#[test]
+fn a_log_that_is_asked_for_is_bounded_by_what_is_tried() {
+    let verbose = Attack {
+        args: &["-vv"],
+        ..ATTACK
+    };
+    let logged = |lines| {
+        broken_in(&verbose, |seen| {
+            (seen.tried, seen.lines) = (5, lines);
+        })
+    };
+    assert!(logged(40).is_empty());
+    assert_eq!(logged(41), [7]);
 }
 
 #[test]
