@@ -1,13 +1,19 @@
 //! `carrick daemon`: a node that other programs control by JSON-RPC 2.0, over a Unix socket of this user's, and over HTTP and
 //! WebSocket when asked. In goes what a client wants, out goes what the node says to it; the node itself knows nothing of it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use carrick::Node;
 use jsonrpsee::core::server::Methods;
 use serde_json::json;
 use tokio::{
-    net::UnixStream,
+    net::{TcpStream, UnixStream},
     sync::{Notify, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -16,25 +22,31 @@ use tracing::debug;
 
 use self::{
     clients::Clients,
+    gate::Gate,
+    http::Http,
     pipe::{Reader, Writer},
     socket::Socket,
     talk::Client,
 };
-use crate::{failure::Failure, listen, output};
+use crate::{failure::Failure, listen, metrics, output};
 
 pub(crate) mod api;
 mod calls;
 mod clients;
+mod gate;
+mod http;
 mod lines;
 mod pipe;
 pub(crate) mod socket;
 mod talk;
+mod token;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   carrick daemon                                          where `carrick peers` and the others find it
   carrick daemon /ip4/0.0.0.0/tcp/4001 --key node.key     the options of `carrick listen` are here, too
   carrick daemon --socket /tmp/mine/carrick.sock          a second one; the others take --daemon=/tmp/mine/carrick.sock
+  carrick daemon --http 8545                              also over HTTP and WebSocket, with a token, for this machine alone
   carrick daemon --schema                                 all methods, as an OpenRPC document
   carrick rpc node_info                                   call one of them
   echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"node_info\"}' | nc -UN $XDG_RUNTIME_DIR/carrick/carrick.sock
@@ -68,6 +80,22 @@ struct DoorArgs {
     /// Where to make the socket. Without it: $XDG_RUNTIME_DIR/carrick/carrick.sock, or else ~/.carrick/carrick.sock.
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Also take calls over HTTP and WebSocket at this IP address and port; a port alone is one of this machine only. Callers
+    /// need the token in the file that is printed.
+    #[arg(long, value_name = "ADDR", value_parser = metrics::address)]
+    http: Option<SocketAddr>,
+    /// Let --http be an address that others can reach. HTTP hides neither calls nor token: put a proxy with TLS before it.
+    #[arg(long, requires = "http")]
+    http_public: bool,
+    /// A name by which callers reach --http, beside localhost, 127.0.0.1 and [::1].
+    #[arg(long, value_name = "NAME", requires = "http")]
+    http_host: Vec<String>,
+    /// Let pages of this origin call, such as https://app.example; they need the token, too.
+    #[arg(long, value_name = "ORIGIN", requires = "http")]
+    http_origin: Vec<String>,
+    /// The token of --http; made if it is not there. Without it, a new one is made beside the socket at each start.
+    #[arg(long, value_name = "FILE", requires = "http")]
+    token_file: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
@@ -87,6 +115,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
 #[derive(Debug)]
 pub(crate) struct Doors {
     socket: Socket,
+    http: Option<(Http, PathBuf)>,
 }
 
 impl Doors {
@@ -95,9 +124,12 @@ impl Doors {
             Some(path) => path.clone(),
             None => socket::default_path()?,
         };
-        Ok(Self {
-            socket: Socket::bind(&path).await?,
-        })
+        let socket = Socket::bind(&path).await?;
+        let http = match args.http {
+            Some(address) => Some(open_http(address, args, &path).await?),
+            None => None,
+        };
+        Ok(Self { socket, http })
     }
 
     fn tell(&self, as_json: bool) -> Result<(), Failure> {
@@ -106,8 +138,42 @@ impl Doors {
             json!({"socket": path.to_string()}).to_string()
         } else {
             format!("socket {path}")
-        })
+        })?;
+        let Some((http, token)) = &self.http else {
+            return Ok(());
+        };
+        let (url, token) = (http.url(), token.display());
+        if as_json {
+            return output::result(
+                &json!({"http": url, "token_file": token.to_string()}).to_string(),
+            );
+        }
+        output::result(&format!("http {url}"))?;
+        output::result(&format!("token {token}"))
     }
+}
+
+async fn open_http(
+    address: SocketAddr,
+    args: &DoorArgs,
+    socket: &Path,
+) -> Result<(Http, PathBuf), Failure> {
+    if !address.ip().is_loopback() && !args.http_public {
+        return Err(Failure::new(
+            format!("others than this machine can reach {address}"),
+            "choose a port of 127.0.0.1, or add --http-public and a proxy with TLS",
+        ));
+    }
+    let (file, token) = match &args.token_file {
+        Some(file) => (file.clone(), token::load(file)?),
+        None => {
+            let file = socket.with_added_extension("token");
+            let token = token::renew(&file)?;
+            (file, token)
+        }
+    };
+    let gate = Gate::new(token, &args.http_host, &args.http_origin);
+    Ok((Http::bind(address, gate).await?, file))
 }
 
 /// A daemon that serves; it ends when it is dropped.
@@ -126,7 +192,10 @@ pub(crate) fn start(node: Node, doors: Doors) -> Daemon {
     let methods = api::methods(node, stop.clone());
     let mut serving = JoinSet::new();
     let (open, closing) = watch::channel(());
-    serving.spawn(serve(doors.socket, methods, closing));
+    if let Some((http, _)) = doors.http {
+        serving.spawn(serve(Door::Http(http), methods.clone(), closing.clone()));
+    }
+    serving.spawn(serve(Door::Socket(doors.socket), methods, closing));
     Daemon {
         stop,
         open,
@@ -150,16 +219,51 @@ impl Daemon {
     }
 }
 
-async fn serve(socket: Socket, methods: Methods, closing: watch::Receiver<()>) {
+/// Where clients come in, and how they speak.
+enum Door {
+    Socket(Socket),
+    Http(Http),
+}
+
+impl Door {
+    async fn accept(&self) -> io::Result<Pipe> {
+        Ok(match self {
+            Self::Socket(socket) => Pipe::Lines(socket.accept().await?),
+            Self::Http(http) => {
+                let (pipe, gate) = http.accept().await?;
+                Pipe::Http(pipe, gate)
+            }
+        })
+    }
+}
+
+/// A client that has come in.
+enum Pipe {
+    Lines(UnixStream),
+    Http(TcpStream, Arc<Gate>),
+}
+
+impl Pipe {
+    async fn serve(self, client: Arc<Client>, methods: Methods) {
+        match self {
+            Self::Lines(pipe) => {
+                let (reader, writer) = pipe.into_split();
+                talk::talk(methods, client, Reader::new(reader), Writer::new(writer)).await;
+            }
+            Self::Http(pipe, gate) => http::serve(pipe, &gate, client, methods).await,
+        }
+    }
+}
+
+async fn serve(door: Door, methods: Methods, mut closing: watch::Receiver<()>) {
     let mut clients = Clients::new(CLIENTS_MAX, closing.clone());
-    let mut closing = closing;
     loop {
-        let pipe = tokio::select! {
-            pipe = socket.accept() => pipe,
+        let next = tokio::select! {
+            next = door.accept() => next,
             _ = closing.changed() => break,
         };
-        match pipe {
-            Ok(pipe) => clients.admit(|client| converse(pipe, client, methods.clone())),
+        match next {
+            Ok(pipe) => clients.admit(|client| pipe.serve(client, methods.clone())),
             Err(error) => {
                 debug!(%error, "no client was taken");
                 sleep(PAUSE).await;
@@ -169,10 +273,5 @@ async fn serve(socket: Socket, methods: Methods, closing: watch::Receiver<()>) {
     clients.finish().await;
 }
 
-async fn converse(pipe: UnixStream, client: Arc<Client>, methods: Methods) {
-    let (reader, writer) = pipe.into_split();
-    talk::talk(methods, client, Reader::new(reader), Writer::new(writer)).await;
-}
-
-/// Clients of the socket at once.
+/// Clients of one door at once.
 const CLIENTS_MAX: usize = 128;

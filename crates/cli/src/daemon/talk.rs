@@ -193,3 +193,6 @@ fn complaint(reason: &Unreadable) -> Option<Box<RawValue>> {
     };
     Some(MethodResponse::error(Id::Null, error).into_json())
 }
+
+#[cfg(test)]
+mod tests;

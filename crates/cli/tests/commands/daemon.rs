@@ -1,20 +1,19 @@
 //! The daemon, and the commands that talk to it.
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead, BufReader, Write},
     os::unix::{
         fs::{DirBuilderExt, MetadataExt},
         net::UnixStream,
     },
     path::{Path, PathBuf},
-    process,
     time::Duration,
 };
 
 use serde_json::{Value, json};
 
-use crate::process::{Finished, Listener, carrick};
+use crate::process::{Finished, Listener, carrick, place};
 
 /// A daemon with a socket of its own, whose path is short enough for one.
 struct Daemon {
@@ -24,8 +23,7 @@ struct Daemon {
 
 impl Daemon {
     fn start(test: &str) -> Self {
-        let place = env::temp_dir().join(format!("carrick-{}-{test}", process::id()));
-        let _ = fs::remove_dir_all(&place);
+        let place = place(test);
         let mut daemon = Self {
             place,
             listener: None,
@@ -294,7 +292,7 @@ fn idle_clients_give_way_and_those_who_have_finished_still_get_their_answers() {
 
 #[test]
 fn without_a_daemon_it_is_said_how_to_start_one() {
-    let place = env::temp_dir().join(format!("carrick-{}-nobody", process::id()));
+    let place = place("nobody");
     let which = format!("--daemon={}", place.join("c.sock").display());
     for command in [
         vec!["peers"],

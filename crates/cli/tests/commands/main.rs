@@ -9,6 +9,7 @@ mod bans;
 )]
 mod certificates;
 mod daemon;
+mod daemon_http;
 mod demo;
 mod help;
 mod keys;

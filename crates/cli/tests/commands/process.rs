@@ -116,6 +116,8 @@ pub(crate) struct Listener {
     pub(crate) address: String,
     /// Where it serves its metrics, if it was told to.
     pub(crate) metrics: String,
+    /// All that it has printed at first.
+    pub(crate) lines: Vec<String>,
 }
 
 impl Listener {
@@ -141,8 +143,10 @@ impl Listener {
             child: Some(child),
             address: String::new(),
             metrics: String::new(),
+            lines: Vec::new(),
         };
         let (text, stdout) = text.expect("it listens in time");
+        listener.lines = text.lines().map(str::to_owned).collect();
         let (address, metrics) = text.split_once('\n').expect("it has printed a line");
         let address = address.strip_prefix("listening ");
         address
@@ -191,4 +195,11 @@ pub(crate) fn folder(test: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("the folder can be made");
     folder
+}
+
+/// A folder that is not there yet, with a path short enough for the sockets in it.
+pub(crate) fn place(test: &str) -> PathBuf {
+    let place = std::env::temp_dir().join(format!("carrick-{}-{test}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&place);
+    place
 }
