@@ -50,7 +50,7 @@ pub struct PacketsOptions {
 ///
 /// On the wire this is the `/dg/1` draft (libp2p/specs pull request 680): a control stream opens the flow and names its
 /// protocol, and the flow ends with it, whichever side ends it. A peer without a handler for the protocol resets the control
-/// stream with the code 0x1000, on which the draft is silent. Packets that overtake their control stream wait for it about a
+/// stream with the code 0x1001, on which the draft is silent. Packets that overtake their control stream wait for it about a
 /// round trip.
 ///
 /// Clones are the same flow, which ends when the last of them is dropped. All methods take `&self`, so one task may send

@@ -226,6 +226,13 @@ impl Stream {
         channel.refuse(shared, code);
     }
 
+    /// Waits until the peer, whose side has ended, wants nothing of ours any more, and says why: it has reset the stream, or is
+    /// gone. Never ends for a QUIC stream that is finished. Cancel-safe.
+    pub(crate) async fn unwanted(&mut self) -> StreamError {
+        let (channel, shared) = self.channel();
+        channel.unwanted(shared).await
+    }
+
     /// Gives up reading: what was and will be received is discarded. Writing goes on. Over QUIC the peer is told at once
     /// and its writes fail; otherwise it learns of it when the stream is dropped, since the muxers of TCP have no word
     /// for it.

@@ -6,6 +6,9 @@ use carrick_wire::{DecodeError, PeerId, ProtocolId};
 
 /// Why a stream was reset or a connection closed, as the other side is told (libp2p/specs `error-codes`, with the numbers of
 /// go-libp2p; 0: no code). Yamux carries it in resets and go-aways, QUIC in its application error codes.
+///
+/// The numbers here are those of connections. go-libp2p gives the same reasons numbers that are one higher where it resets a
+/// stream, and so do we on the wire: [`on_stream`](Self::on_stream) and [`of_stream`](Self::of_stream).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u32);
 
@@ -16,8 +19,9 @@ impl Code {
     pub const NEGOTIATION_FAILED: Self = Self(0x1000);
     /// A limit of the resetting side was reached (`RESOURCE_LIMIT_EXCEEDED`).
     pub const LIMIT: Self = Self(0x1001);
-    /// The stream's receiver did not read fast enough for a muxer without flow control (`RATE_LIMITED`).
-    pub const SLOW_READER: Self = Self(0x1002);
+    /// Too much in too short a time: requests that are to come later, or a stream that nobody reads fast enough for a muxer
+    /// without flow control (`RATE_LIMITED`).
+    pub const RATE_LIMITED: Self = Self(0x1002);
     /// The protocol was broken (`PROTOCOL_VIOLATION`).
     pub const VIOLATION: Self = Self(0x1003);
     /// Another connection to the peer is used instead (`SUPPLANTED`).
@@ -30,6 +34,22 @@ impl Code {
     pub const GATED: Self = Self(0x1007);
     /// QUIC carried a code of more than 32 bits (`CODE_OUT_OF_RANGE`).
     pub const OUT_OF_RANGE: Self = Self(0x1008);
+
+    /// The number that says this when a stream is reset. Numbers of nobody's stay as they are.
+    pub const fn on_stream(self) -> u32 {
+        match self.0 {
+            0x1000..=0x1008 => self.0 + 1,
+            code => code,
+        }
+    }
+
+    /// What a number means with which a stream was reset.
+    pub const fn of_stream(code: u32) -> Self {
+        match code {
+            0x1001..=0x1009 => Self(code - 1),
+            code => Self(code),
+        }
+    }
 }
 
 impl fmt::Display for Code {
@@ -38,7 +58,7 @@ impl fmt::Display for Code {
             Self::NONE => f.write_str("no reason given"),
             Self::NEGOTIATION_FAILED => f.write_str("protocol negotiation failed"),
             Self::LIMIT => f.write_str("a limit was reached"),
-            Self::SLOW_READER => f.write_str("the reader was too slow"),
+            Self::RATE_LIMITED => f.write_str("too much in too short a time"),
             Self::VIOLATION => f.write_str("the protocol was broken"),
             Self::SUPPLANTED => f.write_str("another connection is used instead"),
             Self::TRIMMED => f.write_str("trimmed, since it was idle or one too many"),

@@ -158,6 +158,10 @@ impl Mplex {
         Ok(read)
     }
 
+    pub(crate) fn watch(&mut self, key: Key) -> Option<StreamError> {
+        self.streams[key.0].stream.watch()
+    }
+
     pub(crate) fn finish(&mut self, key: Key) -> Result<(), StreamError> {
         self.streams[key.0].stream.check_writable()?;
         self.announce(key);
@@ -235,7 +239,7 @@ impl Mplex {
             self.reset(key, Code::NONE);
         }
         while let Some((key, _)) = self.full.filter(|(_, until)| *until <= now) {
-            self.reset(key, Code::SLOW_READER);
+            self.reset(key, Code::RATE_LIMITED);
         }
         Ok(())
     }

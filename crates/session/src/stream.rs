@@ -91,6 +91,15 @@ impl Stream {
         }
     }
 
+    /// Why nothing can be sent any more; `None`: it can, and an event is owed when that changes.
+    pub(crate) fn watch(&mut self) -> Option<StreamError> {
+        if let SendHalf::Failed(error) = self.send {
+            return Some(error);
+        }
+        self.wants_read = true;
+        None
+    }
+
     /// Queues payload for the user, or drops it where nobody reads; true when it was queued.
     pub(crate) fn deliver(&mut self, bytes: Bytes) -> bool {
         let open = self.recv == RecvHalf::Open && !self.released;

@@ -210,6 +210,10 @@ impl Yamux {
         Ok(read)
     }
 
+    pub(crate) fn watch(&mut self, key: Key) -> Option<StreamError> {
+        self.streams[key.0].stream.watch()
+    }
+
     pub(crate) fn finish(&mut self, key: Key) -> Result<(), StreamError> {
         self.streams[key.0].stream.check_writable()?;
         let flags = self.first_flags(key) | Flags::FIN;
@@ -222,7 +226,7 @@ impl Yamux {
         let Entry { id, stream, .. } = &self.streams[key.0];
         if !stream.is_closed() {
             if *id != 0 {
-                self.send(Kind::WindowUpdate, Flags::RST, *id, code.0);
+                self.send(Kind::WindowUpdate, Flags::RST, *id, code.on_stream());
             }
             self.fail(key, StreamError::ResetLocally(code));
         }
@@ -432,7 +436,7 @@ impl Yamux {
             && let Some(key) = key.take()
         {
             let code = match kind {
-                Kind::WindowUpdate => Code(length),
+                Kind::WindowUpdate => Code::of_stream(length),
                 _ => Code::NONE,
             };
             self.reset_by_peer(now, key, code)?;
@@ -483,7 +487,7 @@ impl Yamux {
         };
         if let Some(code) = refusal {
             self.refused += u64::from(code == Code::LIMIT);
-            self.send(Kind::WindowUpdate, Flags::RST, id, code.0);
+            self.send(Kind::WindowUpdate, Flags::RST, id, code.on_stream());
             return Ok(());
         }
         self.counts.inbound += 1;

@@ -114,6 +114,21 @@ impl Channel {
         }
     }
 
+    /// Waits until the peer, whose side has ended, wants nothing of ours any more, and says why: it has reset the stream, or
+    /// is gone. Cancel-safe.
+    pub(crate) async fn unwanted(&mut self, shared: &Shared) -> StreamError {
+        match self {
+            Self::Muxed(key) => {
+                let poll = |cx: &mut Context<'_>| {
+                    let watched = shared.muxed().with(|state| state.poll_watch(cx, *key));
+                    watched.map(|error| mux_error(shared, error))
+                };
+                std::future::poll_fn(poll).await
+            }
+            Self::Quic(channel) => channel.unwanted(shared.quic()).await,
+        }
+    }
+
     /// The stream's id in QUIC.
     pub(crate) fn quic_id(&self) -> Option<u64> {
         match self {

@@ -245,6 +245,21 @@ impl State {
         }
     }
 
+    /// Ready when the peer, whose side has ended, wants nothing of ours any more.
+    pub(crate) fn poll_watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: Key,
+    ) -> Poll<carrick_session::StreamError> {
+        match self.mux.watch(key) {
+            Some(error) => Poll::Ready(error),
+            None => {
+                wait(&mut self.waiting[key.index()].read, cx);
+                Poll::Pending
+            }
+        }
+    }
+
     /// Queues the negotiation's words for who wants to read, or leaves a waker.
     pub(crate) fn poll_write_head(
         &mut self,

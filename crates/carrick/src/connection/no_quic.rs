@@ -121,6 +121,10 @@ impl QuicChannel {
         match self.0 {}
     }
 
+    pub(crate) async fn unwanted(&mut self, _: &Quic) -> StreamError {
+        match self.0 {}
+    }
+
     pub(crate) fn finish(&mut self, _: &Quic) -> Result<(), StreamError> {
         match self.0 {}
     }

@@ -49,6 +49,8 @@ pub(crate) struct Quic {
     lent: OnceLock<Lent>,
     /// Streams of ours that the peer cannot know of yet, since nothing was said on them.
     unspoken: AtomicUsize,
+    /// Streams that are gone and that `quinn` still remembers.
+    lapsed: AtomicUsize,
     /// Told when an open that waits is worth trying again, and when there are news for the task.
     changed: Notify,
     /// How long the peer may take to answer on a stream whose user is gone.
@@ -104,6 +106,7 @@ impl Quic {
             lent: OnceLock::new(),
             linger: config.linger,
             unspoken: AtomicUsize::new(0),
+            lapsed: AtomicUsize::new(0),
             changed: Notify::new(),
             state: Mutex::new(state),
         }
@@ -208,9 +211,14 @@ impl Quic {
         };
         drop(state);
         // Errors mean that the peer has given the stream up before.
-        let _ = send.reset(varint(refusal));
-        let _ = recv.stop(varint(refusal));
+        let _ = send.reset(stream_varint(refusal));
+        let _ = recv.stop(stream_varint(refusal));
         None
+    }
+
+    /// Whether one more stream may be waited for to be stopped.
+    fn may_watch(&self) -> bool {
+        self.lapsed.load(Ordering::Relaxed) < LAPSED_MAX
     }
 
     /// The connection's datagrams.
@@ -518,6 +526,19 @@ fn code(code: VarInt) -> Code {
 fn varint(code: Code) -> VarInt {
     VarInt::from_u32(code.0)
 }
+
+/// As [`code`], of a stream that the peer has reset or stopped.
+fn stream_code(by: VarInt) -> Code {
+    u32::try_from(by.into_inner()).map_or(Code::OUT_OF_RANGE, Code::of_stream)
+}
+
+/// As [`varint`], for a stream.
+fn stream_varint(by: Code) -> VarInt {
+    VarInt::from_u32(by.on_stream())
+}
+
+/// Streams that were reset after somebody had waited for their stop: `quinn` remembers each until the connection's end.
+const LAPSED_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests;

@@ -236,12 +236,12 @@ fn a_protocol_that_nobody_handles_resets_the_control_stream() {
         let (server, _flows) = taking(&[QUIC]).await;
         let raw = Raw::connect(&server).await;
         let (_send, recv) = raw.flow("/other/1").await;
-        assert_eq!(reset_code(recv).await, 0x1000);
+        assert_eq!(reset_code(recv).await, 0x1001);
         // As does what is no protocol.
         let (mut send, recv) = soon(raw.connection.open_bi()).await.unwrap();
         let garbage = [&opening("")[..], &[0xff; 20]].concat();
         send.write_all(&garbage).await.unwrap();
-        assert_eq!(reset_code(recv).await, 0x1000);
+        assert_eq!(reset_code(recv).await, 0x1001);
         assert!(raw.connection.close_reason().is_none());
     });
 }
@@ -260,7 +260,7 @@ fn a_control_stream_that_says_nothing_is_reset_in_time() {
         let (mut send, recv) = soon(raw.connection.open_bi()).await.unwrap();
         let whole = opening(STATE);
         send.write_all(&whole[..whole.len() - 1]).await.unwrap();
-        assert_eq!(reset_code(recv).await, 0x1000);
+        assert_eq!(reset_code(recv).await, 0x1001);
     });
 }
 
@@ -275,7 +275,7 @@ fn there_are_no_more_flows_than_a_connection_may_have() {
             taken.push(soon(flows.recv()).await.unwrap());
         }
         let (_send, recv) = raw.flow(STATE).await;
-        assert_eq!(reset_code(recv).await, 0x1001);
+        assert_eq!(reset_code(recv).await, 0x1002);
         // One that has ended makes room for another.
         drop(controls.pop());
         let last = taken.pop().unwrap();

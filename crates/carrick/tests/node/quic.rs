@@ -324,7 +324,7 @@ fn a_node_that_drains_refuses_streams_and_lets_the_others_finish() {
             }
         };
         let error = soon(refused).await;
-        assert_eq!(error, ReadError::Reset(VarInt::from_u32(0x1006)));
+        assert_eq!(error, ReadError::Reset(VarInt::from_u32(0x1007)));
         pair.send.write_all(b"last words").await.unwrap();
         pair.send.finish().unwrap();
         assert_eq!(

@@ -345,19 +345,30 @@ fn a_reset_fails_both_halves_and_wakes_them() {
 
 #[test]
 fn a_reset_carries_any_code() {
-    for code in [0, 1, Code::LIMIT.0, u32::MAX] {
+    for code in [0, 1, Code::LIMIT.on_stream(), u32::MAX] {
         let mut machine = Machine::new();
         let key = machine.incoming(1);
         machine
             .recv(&frame(Kind::WindowUpdate, Flags::RST, 1, code))
             .unwrap();
-        assert_eq!(machine.read(key), Err(StreamError::Reset(Code(code))));
+        let meant = Code::of_stream(code);
+        assert_eq!(machine.read(key), Err(StreamError::Reset(meant)));
         let other = machine.incoming(3);
-        machine.yamux.reset(other, Code(code));
+        machine.yamux.reset(other, meant);
         assert_eq!(
             machine.sent(),
             [header(Kind::WindowUpdate, Flags::RST, 3, code)]
         );
+    }
+}
+
+#[test]
+fn a_reason_has_go_libp2ps_number_for_streams() {
+    assert_eq!(Code::NEGOTIATION_FAILED.on_stream(), 0x1001);
+    assert_eq!(Code::RATE_LIMITED.on_stream(), 0x1003);
+    assert_eq!(Code::OUT_OF_RANGE.on_stream(), 0x1009);
+    for code in (0..0x1000).chain(0x1002..0x2000).chain([u32::MAX]) {
+        assert_eq!(Code::of_stream(code).on_stream(), code);
     }
 }
 
@@ -837,7 +848,7 @@ fn a_refused_stream_is_told_why() {
         machine
             .recv(&frame(Kind::WindowUpdate, Flags::SYN, 1, 0))
             .unwrap();
-        let reset = header(Kind::WindowUpdate, Flags::RST, 1, code.0);
+        let reset = header(Kind::WindowUpdate, Flags::RST, 1, code.on_stream());
         assert_eq!(machine.sent(), [reset]);
     }
 }

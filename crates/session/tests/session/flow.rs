@@ -400,7 +400,7 @@ fn mplex_resets_a_slow_reader_after_some_patience_and_only_it() {
     assert!(pair.listener().mux.is_congested());
     pair.pass(Duration::from_millis(1), |_| ());
     assert!(!pair.listener().mux.is_congested());
-    let slow_error = StreamError::ResetLocally(Code::SLOW_READER);
+    let slow_error = StreamError::ResetLocally(Code::RATE_LIMITED);
     assert_eq!(pair.read(LISTENER, slow_reader), (vec![], Err(slow_error)));
     assert_eq!(
         pair.read(DIALER, slow).1,

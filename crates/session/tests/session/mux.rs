@@ -116,6 +116,32 @@ fn a_reset_after_the_end_does_not_undo_the_end() {
 }
 
 #[test]
+fn whoever_answers_hears_that_nobody_wants_the_answer() {
+    each(&Config::default(), |mut pair| {
+        let lost = pair.stream(b"hello");
+        let (ours, theirs) = pair.stream(b"hello");
+        for ours in [lost.0, ours] {
+            pair.dialer().mux.finish(ours).unwrap();
+        }
+        pair.pump();
+        for theirs in [lost.1, theirs] {
+            assert_eq!(pair.read(LISTENER, theirs).1, Ok(Read::End));
+            assert_eq!(pair.listener().mux.watch(theirs), None);
+        }
+        pair.dialer().mux.reset(ours, Code::NONE);
+        pair.pump();
+        assert!(pair.listener().saw(Event::Readable(theirs)));
+        let reset = Some(StreamError::Reset(Code::NONE));
+        assert_eq!(pair.listener().mux.watch(theirs), reset);
+        assert_eq!(pair.listener().mux.watch(lost.1), None);
+        pair.listener().mux.lose();
+        assert!(pair.listener().saw(Event::Readable(lost.1)));
+        let error = Some(StreamError::ConnectionLost);
+        assert_eq!(pair.listener().mux.watch(lost.1), error);
+    });
+}
+
+#[test]
 fn a_local_reset_keeps_what_had_ended_and_drops_what_had_not() {
     each(&Config::default(), |mut pair| {
         for ended in [true, false] {

@@ -11,10 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use carrick_session::Code;
-use quinn::{ReadError, RecvStream, SendStream, WriteError};
+use quinn::{ReadError, RecvStream, SendStream, StoppedError, WriteError};
 use tokio::io::ReadBuf;
 
-use super::{Quic, code, varint};
+use super::{Quic, stream_code, stream_varint};
 use crate::StreamError;
 
 /// Both halves of a stream.
@@ -35,6 +35,8 @@ pub(crate) struct QuicChannel {
     spoken: bool,
     /// It counts against the limit of its side.
     counted: bool,
+    /// `quinn` remembers that somebody has waited for the peer to stop it.
+    watched: bool,
 }
 
 impl QuicChannel {
@@ -49,6 +51,7 @@ impl QuicChannel {
             ours,
             spoken: !ours,
             counted: true,
+            watched: false,
         }
     }
 
@@ -178,7 +181,7 @@ impl QuicChannel {
         }
         Poll::Ready(written.map_err(|error| {
             let error = match error {
-                WriteError::Stopped(by) => StreamError::Reset(code(by)),
+                WriteError::Stopped(by) => StreamError::Reset(stream_code(by)),
                 WriteError::ConnectionLost(error) => StreamError::ConnectionLost(quic.why(error)),
                 WriteError::ClosedStream | WriteError::ZeroRttRejected => {
                     StreamError::ResetLocally(Code::NONE)
@@ -186,6 +189,27 @@ impl QuicChannel {
             };
             self.write_error.insert(error).clone()
         }))
+    }
+
+    /// Waits until the peer stops our side, and says why. Cancel-safe.
+    pub(crate) async fn unwanted(&mut self, quic: &Quic) -> StreamError {
+        let watched = match &self.send {
+            Some(send) if quic.may_watch() => send.stopped(),
+            _ => return std::future::pending().await,
+        };
+        self.watched = true;
+        match watched.await {
+            Ok(Some(by)) => {
+                // Now `quinn` has forgotten it.
+                self.watched = false;
+                StreamError::Reset(stream_code(by))
+            }
+            Ok(None) => StreamError::Finished,
+            Err(StoppedError::ConnectionLost(error)) => {
+                StreamError::ConnectionLost(quic.why(error))
+            }
+            Err(StoppedError::ZeroRttRejected) => StreamError::ResetLocally(Code::NONE),
+        }
     }
 
     /// Closes our write side. Finishing twice is no error.
@@ -215,7 +239,7 @@ impl QuicChannel {
     pub(crate) fn reset(&mut self, by: Code) {
         if let Some(send) = &mut self.send {
             // An error means that it has ended before.
-            let _ = send.reset(varint(by));
+            let _ = send.reset(stream_varint(by));
             self.write_error = Some(StreamError::ResetLocally(by));
         }
         self.stop(by);
@@ -226,7 +250,7 @@ impl QuicChannel {
         self.chunks.clear();
         if self.read_end.is_none() {
             // An error means that it has ended before.
-            let _ = self.recv.stop(varint(by));
+            let _ = self.recv.stop(stream_varint(by));
             self.read_end = Some(Err(StreamError::ResetLocally(by)));
         }
     }
@@ -253,6 +277,9 @@ impl QuicChannel {
     pub(super) fn release(mut self, quic: &Quic) {
         self.discount(quic);
         self.reset(Code::NONE);
+        if self.watched && self.send.is_some() {
+            quic.lapsed.fetch_add(1, Ordering::Relaxed);
+        }
         self.speak(quic);
     }
 
@@ -272,7 +299,7 @@ impl QuicChannel {
 
     fn read_failed(&mut self, quic: &Quic, error: ReadError) -> StreamError {
         let error = match error {
-            ReadError::Reset(by) => StreamError::Reset(code(by)),
+            ReadError::Reset(by) => StreamError::Reset(stream_code(by)),
             ReadError::ConnectionLost(error) => StreamError::ConnectionLost(quic.why(error)),
             ReadError::ClosedStream
             | ReadError::IllegalOrderedRead
