@@ -25,6 +25,7 @@ use crate::{
     metrics::Metrics,
     pnet::SwarmKey,
     quotas::Quotas,
+    requesting::Requesting,
     resolve::Resolver,
     router::Router,
     target::Target,
@@ -50,6 +51,7 @@ pub(crate) struct Core {
     pub(crate) swarm_key: Option<SwarmKey>,
     pub(crate) router: Router,
     pub(crate) quotas: Arc<Quotas>,
+    pub(crate) requesting: Requesting,
     pub(crate) metrics: Arc<Metrics>,
     /// What the user says to who wants in.
     pub(crate) judge: Option<Judge>,
@@ -105,6 +107,7 @@ impl Core {
             router: parts.router,
             judge: parts.judge,
             metrics: parts.metrics,
+            requesting: Requesting::default(),
             peers: RwLock::default(),
             addresses: RwLock::default(),
             events: parts.events,

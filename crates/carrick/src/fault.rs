@@ -49,6 +49,11 @@ impl Fault {
         self.behaviour
     }
 
+    /// What happened.
+    pub fn error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.error
+    }
+
     /// Whatever a handler has returned; what is not ours implies nothing.
     pub(crate) fn of<E: fmt::Display + 'static>(error: E) -> Self {
         let mut whole = Some(error);

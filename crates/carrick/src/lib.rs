@@ -104,6 +104,7 @@ mod protocol;
 mod quotas;
 mod reputation;
 mod request;
+mod requesting;
 pub mod resolve;
 mod router;
 mod store;
@@ -138,7 +139,7 @@ pub use packets::{NoPackets, PacketStats, Packets, PacketsError, PacketsOptions}
 #[cfg(feature = "pnet")]
 pub use pnet::{SwarmKey, SwarmKeyError};
 pub use protocol::ProtocolHandler;
-pub use request::RequestError;
+pub use request::{RequestError, Requests};
 pub use router::Outcome;
 #[cfg(feature = "store")]
 pub use store::FileStore;

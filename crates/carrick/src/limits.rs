@@ -48,6 +48,10 @@ impl Node {
                         max.saturating_sub(shared.negotiations.available_permits() as u64)
                     }))
                 }
+                Limit::RequestsInboundPerPeer
+                | Limit::RequestBytesPerPeer
+                | Limit::RequestsOutboundPerPeer
+                | Limit::RequestsQueuedPerPeer => Some(core.requesting.most(*limit)),
                 Limit::StreamsInboundPerProtocol => Some(core.router.streams_of_busiest()),
                 Limit::FileDescriptors
                 | Limit::Memory

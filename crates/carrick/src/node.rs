@@ -7,7 +7,7 @@ use std::{
 };
 
 use carrick_swarm::{DialError, DialOptions};
-use carrick_wire::{Multiaddr, PeerId};
+use carrick_wire::{Multiaddr, PeerId, ProtocolId};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     time::timeout,
@@ -166,7 +166,11 @@ impl Node {
         Ok(connection)
     }
 
-    async fn connect(&self, target: Target, options: DialOptions) -> Result<Connection, DialError> {
+    pub(crate) async fn connect(
+        &self,
+        target: Target,
+        options: DialOptions,
+    ) -> Result<Connection, DialError> {
         match target.peer.and_then(|peer| self.core.connected(&peer)) {
             Some(shared) => Ok(Connection::new(shared)),
             None => self.core.connect(target, options).await,
@@ -199,7 +203,17 @@ impl Node {
     ) -> Result<Stream, OpenError> {
         let (target, protocols) = (target.into_target()?, protocols.into_protocols()?);
         let options = DialOptions::default();
-        let mut connection = self.connect(target.clone(), options).await?;
+        let connection = self.connect(target.clone(), options).await?;
+        self.open_on(connection, target, protocols).await
+    }
+
+    /// Opens a stream on this connection to the target, or on another if this one is about to end.
+    pub(crate) async fn open_on(
+        &self,
+        mut connection: Connection,
+        target: Target,
+        protocols: Vec<ProtocolId>,
+    ) -> Result<Stream, OpenError> {
         for _ in 0..RETRIES_MAX {
             match open::open(connection.shared(), protocols.clone()).await {
                 // It ended under our hands; the peer has not taken the stream. Another connection will do.
@@ -208,7 +222,9 @@ impl Node {
                 )) => {}
                 outcome => return outcome,
             }
-            connection = self.reconnect(connection, target.clone(), options).await?;
+            connection = self
+                .reconnect(connection, target.clone(), DialOptions::default())
+                .await?;
         }
         open::open(connection.shared(), protocols).await
     }

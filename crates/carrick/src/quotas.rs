@@ -28,6 +28,15 @@ pub(crate) const QUEUE_MAX: usize = 256;
 /// Events kept for those who have not read them: about 200 KiB for a node. What is older, they miss.
 pub(crate) const EVENTS_MAX: usize = 1024;
 
+/// Requests to one peer in one protocol at once, as rust-libp2p has it, unless the program says otherwise.
+pub(crate) const REQUESTS_OUTBOUND_MAX: usize = 100;
+/// Requests that wait for those.
+pub(crate) const REQUESTS_QUEUED_MAX: usize = 4096;
+/// Requests of one peer in one protocol at once: twice what one asks, since what it has given up ends here a moment later.
+pub(crate) const REQUESTS_INBOUND_MAX: usize = 200;
+/// Bytes of them.
+pub(crate) const REQUEST_BYTES_MAX: usize = 16 << 20;
+
 /// The gauges of a node's limits beyond the swarm's.
 pub(crate) struct Quotas {
     /// By limit; those that are not ours stay unused.
@@ -47,9 +56,20 @@ type Tell = dyn Fn(Limit) + Send + Sync;
 struct Gauge {
     /// `None`: it is not ours.
     max: Option<u64>,
+    /// What the program has allowed meanwhile; 0: nothing.
+    allowed: AtomicU64,
     used: AtomicU64,
     peak: AtomicU64,
     refused: AtomicU64,
+}
+
+impl Gauge {
+    fn max(&self) -> Option<u64> {
+        match self.allowed.load(Relaxed) {
+            0 => self.max,
+            allowed => Some(allowed),
+        }
+    }
 }
 
 impl Quotas {
@@ -123,7 +143,15 @@ impl Quotas {
     }
 
     pub(crate) fn max(&self, limit: Limit) -> u64 {
-        self.gauge(limit).max.unwrap_or(u64::MAX)
+        self.gauge(limit).max().unwrap_or(u64::MAX)
+    }
+
+    /// Somebody may use so much, of a limit that is different for each protocol: the largest is shown.
+    pub(crate) fn allow(&self, limit: Limit, max: usize) {
+        let allowed = &self.gauge(limit).allowed;
+        if allowed.load(Relaxed) < max as u64 {
+            allowed.fetch_max(max as u64, Relaxed);
+        }
     }
 
     pub(crate) fn used(&self, limit: Limit) -> u64 {
@@ -151,7 +179,7 @@ impl Quotas {
         let peak = peak.max(used.unwrap_or(0));
         Some(Usage {
             limit,
-            max: gauge.max?,
+            max: gauge.max()?,
             used,
             peak,
             refused,
@@ -188,6 +216,11 @@ fn max(limit: Limit, config: &Config) -> Option<u64> {
         Limit::NegotiationsPerConnection => count(config.negotiations_per_connection_max),
         Limit::HandlersPerProtocol => count(config.handlers_per_protocol_max),
         Limit::QueuePerProtocol => count(QUEUE_MAX),
+        Limit::RequestsInboundPerPeer => count(REQUESTS_INBOUND_MAX),
+        Limit::RequestBytesPerPeer => count(REQUEST_BYTES_MAX),
+        Limit::RequestRatePerPeer => Some(u64::MAX),
+        Limit::RequestsOutboundPerPeer => count(REQUESTS_OUTBOUND_MAX),
+        Limit::RequestsQueuedPerPeer => count(REQUESTS_QUEUED_MAX),
         Limit::Events => count(EVENTS_MAX),
         _ => None,
     }

@@ -8,7 +8,7 @@ use carrick_wire::{DecodeError, PeerId, ProtocolId};
 /// go-libp2p; 0: no code). Yamux carries it in resets and go-aways, QUIC in its application error codes.
 ///
 /// The numbers here are those of connections. go-libp2p gives the same reasons numbers that are one higher where it resets a
-/// stream, and so do we on the wire: [`on_stream`](Self::on_stream) and [`of_stream`](Self::of_stream).
+/// stream, and so do we on the wire: [`stream_code`](Self::stream_code) and [`of_stream`](Self::of_stream).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u32);
 
@@ -36,7 +36,7 @@ impl Code {
     pub const OUT_OF_RANGE: Self = Self(0x1008);
 
     /// The number that says this when a stream is reset. Numbers of nobody's stay as they are.
-    pub const fn on_stream(self) -> u32 {
+    pub const fn stream_code(self) -> u32 {
         match self.0 {
             0x1000..=0x1008 => self.0 + 1,
             code => code,

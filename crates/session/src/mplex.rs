@@ -31,7 +31,7 @@ const NAME_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Mplex {
-    streams: Slab<Entry>,
+    pub(crate) streams: Slab<Entry>,
     /// By whether we opened the stream, and id.
     ids: BTreeMap<(bool, u64), usize>,
     next_id: u64,
@@ -53,12 +53,12 @@ pub(crate) struct Mplex {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     ours: bool,
     id: u64,
     /// A frame of ours was sent on it.
     spoken: bool,
-    stream: Stream,
+    pub(crate) stream: Stream,
 }
 
 #[derive(Debug, Default)]
@@ -156,10 +156,6 @@ impl Mplex {
         let read = self.streams[key.0].stream.read()?;
         self.drained(key);
         Ok(read)
-    }
-
-    pub(crate) fn watch(&mut self, key: Key) -> Option<StreamError> {
-        self.streams[key.0].stream.watch()
     }
 
     pub(crate) fn finish(&mut self, key: Key) -> Result<(), StreamError> {

@@ -145,7 +145,7 @@ impl Mux {
     /// Why the peer, whose side has ended, wants nothing of ours any more: it has reset the stream, or is gone. `None`: it
     /// still waits, and [`Event::Readable`] says when to look again.
     pub fn watch(&mut self, key: Key) -> Option<StreamError> {
-        each!(mut self, mux => mux.watch(key))
+        each!(mut self, mux => mux.streams[key.0].stream.watch())
     }
 
     /// Closes our write side; the peer reads everything and then a clean end. Reading goes on.

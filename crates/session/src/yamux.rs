@@ -39,7 +39,7 @@ const REFILL_PART: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Yamux {
     role: Role,
-    streams: Slab<Entry>,
+    pub(crate) streams: Slab<Entry>,
     ids: Ids,
     /// Wider than an id, so that it can pass the last one.
     next_id: u64,
@@ -63,14 +63,14 @@ pub(crate) struct Yamux {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     /// 0 until the first frame is sent: ids are given in the order in which streams reach the wire.
     id: u32,
     ours: bool,
     acked: bool,
     /// Its first frame waits for the ack backlog.
     parked: bool,
-    stream: Stream,
+    pub(crate) stream: Stream,
     /// How much the peer lets us send.
     credit: u32,
     /// How much the peer may still send.
@@ -210,10 +210,6 @@ impl Yamux {
         Ok(read)
     }
 
-    pub(crate) fn watch(&mut self, key: Key) -> Option<StreamError> {
-        self.streams[key.0].stream.watch()
-    }
-
     pub(crate) fn finish(&mut self, key: Key) -> Result<(), StreamError> {
         self.streams[key.0].stream.check_writable()?;
         let flags = self.first_flags(key) | Flags::FIN;
@@ -226,7 +222,7 @@ impl Yamux {
         let Entry { id, stream, .. } = &self.streams[key.0];
         if !stream.is_closed() {
             if *id != 0 {
-                self.send(Kind::WindowUpdate, Flags::RST, *id, code.on_stream());
+                self.send(Kind::WindowUpdate, Flags::RST, *id, code.stream_code());
             }
             self.fail(key, StreamError::ResetLocally(code));
         }
@@ -487,7 +483,7 @@ impl Yamux {
         };
         if let Some(code) = refusal {
             self.refused += u64::from(code == Code::LIMIT);
-            self.send(Kind::WindowUpdate, Flags::RST, id, code.on_stream());
+            self.send(Kind::WindowUpdate, Flags::RST, id, code.stream_code());
             return Ok(());
         }
         self.counts.inbound += 1;

@@ -82,6 +82,11 @@ limits! {
     NegotiationsPerConnection: "negotiations_per_connection", Connection, Count, "inbound streams of one connection whose protocol is not agreed on";
     HandlersPerProtocol: "handlers_per_protocol", Protocol, Count, "handlers of one protocol that run";
     QueuePerProtocol: "queue_per_protocol", Protocol, Count, "inbound streams of one protocol that wait to be accepted";
+    RequestsInboundPerPeer: "requests_inbound_per_peer", Peer, Count, "requests of one peer in one protocol that are being answered";
+    RequestBytesPerPeer: "request_bytes_per_peer", Peer, Bytes, "bytes of the requests of one peer in one protocol that are being answered";
+    RequestRatePerPeer: "request_rate_per_peer", Peer, Count, "requests in short time of one peer in one protocol";
+    RequestsOutboundPerPeer: "requests_outbound_per_peer", Peer, Count, "requests to one peer in one protocol that are under way";
+    RequestsQueuedPerPeer: "requests_queued_per_peer", Peer, Count, "requests to one peer in one protocol that wait for others";
     Events: "events", Global, Count, "events that wait for one who listens";
     TagsPerPeer: "tags_per_peer", Peer, Count, "tags of one peer";
     TaggedPeers: "tagged_peers", Global, Count, "peers with tags";

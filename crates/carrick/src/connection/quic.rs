@@ -534,7 +534,7 @@ fn stream_code(by: VarInt) -> Code {
 
 /// As [`varint`], for a stream.
 fn stream_varint(by: Code) -> VarInt {
-    VarInt::from_u32(by.on_stream())
+    VarInt::from_u32(by.stream_code())
 }
 
 /// Streams that were reset after somebody had waited for their stop: `quinn` remembers each until the connection's end.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use carrick_swarm::LimitReached;
+use carrick_session::Code;
+use carrick_swarm::{CloseReason, DialError, LimitReached};
 
-use crate::OpenError;
+use crate::{ConnectionError, OpenError, StreamError};
 
 /// Why a request has no answer.
 ///
@@ -60,6 +61,69 @@ pub enum RequestError {
     /// The node is closed.
     #[error("the node is closed")]
     Closed,
+}
+
+impl RequestError {
+    pub(super) fn of_open(error: OpenError) -> Self {
+        match error {
+            OpenError::Dial(DialError::Banned { .. }) => Self::Banned,
+            OpenError::Dial(DialError::Closed) => Self::Closed,
+            OpenError::Dial(DialError::LimitReached(reached)) => Self::LimitReached(reached),
+            OpenError::Unsupported { .. } => Self::NotSupported,
+            OpenError::Stream(error) => Self::of_stream(error),
+            error => Self::Open(error),
+        }
+    }
+
+    pub(super) fn of_stream(error: StreamError) -> Self {
+        match error {
+            StreamError::Reset(Code::LIMIT | Code::RATE_LIMITED) => {
+                Self::Busy { retry_after: None }
+            }
+            StreamError::Reset(Code::NEGOTIATION_FAILED) | StreamError::Unsupported(_) => {
+                Self::NotSupported
+            }
+            StreamError::Reset(Code::VIOLATION) => {
+                Self::Malformed("the peer makes no sense of the request".to_owned())
+            }
+            StreamError::Reset(Code::GATED) => Self::Banned,
+            StreamError::Reset(Code::SHUTDOWN) => Self::ConnectionLost,
+            StreamError::Reset(code) => Self::Failed(code.to_string()),
+            StreamError::ConnectionLost(error) => Self::lost(Some(&error)),
+            StreamError::TooLong { limit } => Self::TooLarge { limit },
+            StreamError::ResetLocally(_) | StreamError::Finished => Self::Cancelled,
+            error @ StreamError::EndedEarly => Self::Failed(error.to_string()),
+        }
+    }
+
+    /// What is to be said of a request whose connection is over.
+    pub(super) fn lost(error: Option<&ConnectionError>) -> Self {
+        match error {
+            Some(
+                ConnectionError::Expelled(CloseReason::Banned)
+                | ConnectionError::ClosedWith(Code::GATED),
+            ) => Self::Banned,
+            _ => Self::ConnectionLost,
+        }
+    }
+
+    /// How an asker is told.
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Self::Busy { .. } => Code::RATE_LIMITED,
+            Self::LimitReached(_) => Code::LIMIT,
+            Self::NotSupported => Code::NEGOTIATION_FAILED,
+            Self::Malformed(_) => Code::VIOLATION,
+            Self::Banned => Code::GATED,
+            Self::Closed => Code::SHUTDOWN,
+            Self::Timeout { .. }
+            | Self::ConnectionLost
+            | Self::TooLarge { .. }
+            | Self::Cancelled
+            | Self::Failed(_)
+            | Self::Open(_) => Code::NONE,
+        }
+    }
 }
 
 fn after(retry_after: &Option<Duration>) -> String {

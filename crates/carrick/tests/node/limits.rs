@@ -1,10 +1,15 @@
 //! Every limit on what connections carry and cost, at N, at N + 1 and after release. A limit without a test does not compile.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use carrick::{Code, Config, Limit, Node, NodeEvent, OpenError, Stream, StreamError, Usage};
+use bytes::Bytes;
+use carrick::{
+    Code, Config, Limit, LimitReached, Node, NodeEvent, OpenError, RequestError, Requests, Stream,
+    StreamError, Usage, codec,
+};
 use carrick_session::{Key, Read, StreamError as RawError};
 use futures::future::{FutureExt, LocalBoxFuture};
+use tokio::sync::Semaphore;
 
 use crate::common::{
     raw::{Raw, proposal},
@@ -33,6 +38,15 @@ const WINDOWS: Proof = Proof::There(
 const UNSENT: Proof = Proof::There(
     "session/tests/session/flow.rs",
     "a_writer_waits_when_as_many_bytes_are_unsent_as_may_be_and_goes_on_when_they_are_sent",
+);
+
+const REQUEST_BYTES: Proof = Proof::There(
+    "carrick/src/requesting/gate/tests.rs",
+    "requests_and_bytes_of_one_peer_are_bounded_and_their_ends_make_room",
+);
+const REQUEST_RATE: Proof = Proof::There(
+    "carrick/src/requesting/gate/tests.rs",
+    "ten_a_second_with_a_burst_of_ten_and_the_eleventh_is_told_when_to_come_again",
 );
 
 fn proof(limit: Limit) -> Proof {
@@ -98,6 +112,11 @@ fn proof(limit: Limit) -> Proof {
         Limit::NegotiationsPerConnection => Proof::Here(|| negotiations_of_one().boxed_local()),
         Limit::HandlersPerProtocol => Proof::Here(|| handlers().boxed_local()),
         Limit::QueuePerProtocol => Proof::Here(|| queue().boxed_local()),
+        Limit::RequestsInboundPerPeer => Proof::Here(|| requests_inbound().boxed_local()),
+        Limit::RequestBytesPerPeer => REQUEST_BYTES,
+        Limit::RequestRatePerPeer => REQUEST_RATE,
+        Limit::RequestsOutboundPerPeer => Proof::Here(|| requests_outbound().boxed_local()),
+        Limit::RequestsQueuedPerPeer => Proof::Here(|| requests_queued().boxed_local()),
         Limit::Events => Proof::Here(|| events().boxed_local()),
     }
 }
@@ -379,6 +398,101 @@ async fn queue() {
         drop(incoming.next().now_or_never().flatten().unwrap())
     })
     .await;
+}
+
+type Requested = tokio::task::JoinHandle<Result<Bytes, RequestError>>;
+
+/// A server whose handlers wait for a permit each, and a way to ask it that tells when the handler has begun.
+async fn requests(
+    requests: &Requests<Bytes, Bytes, codec::Raw>,
+) -> (Node, Node, Arc<Semaphore>, impl Fn() -> Requested + use<>) {
+    let (server, client, go) = (
+        server(TCP).await,
+        client().await,
+        Arc::new(Semaphore::new(0)),
+    );
+    let wait = go.clone();
+    let handler = move |_, text| {
+        let wait = wait.clone();
+        async move {
+            wait.acquire().await?.forget();
+            Ok(text)
+        }
+    };
+    server.serve(requests, handler).unwrap();
+    client.dial(server.address()).await.unwrap();
+    let (asker, requests, to) = (client.clone(), requests.clone(), server.id());
+    let ask = move || {
+        let (client, requests) = (asker.clone(), requests.clone());
+        tokio::spawn(async move { client.request(to, &requests, &Bytes::from("x")).await })
+    };
+    (server, client, go, ask)
+}
+
+async fn requests_inbound() {
+    let limit = Limit::RequestsInboundPerPeer;
+    let two = Requests::new("/two/1").max_in_flight_inbound(2);
+    let (server, _client, go, ask) = requests(&two).await;
+    let (first, second) = (ask(), ask());
+    becomes(&server, limit, |usage| usage.used == Some(2)).await;
+    let full = usage(&server, limit).await;
+    assert_eq!((full.max, full.peak, full.refused), (2, 2, 0));
+    let refused = soon(ask()).await.unwrap();
+    assert_eq!(refused, Err(RequestError::Busy { retry_after: None }));
+    assert_eq!(usage(&server, limit).await.refused, 1);
+    go.add_permits(1);
+    becomes(&server, limit, |usage| usage.used == Some(1)).await;
+    let again = ask();
+    becomes(&server, limit, |usage| usage.used == Some(2)).await;
+    go.add_permits(2);
+    for asked in [first, second, again] {
+        soon(asked).await.unwrap().unwrap();
+    }
+    becomes(&server, limit, |usage| usage.used == Some(0)).await;
+    assert_eq!(usage(&server, limit).await.refused, 1);
+}
+
+async fn requests_outbound() {
+    let limit = Limit::RequestsOutboundPerPeer;
+    let two = Requests::new("/two/1").max_in_flight(2);
+    let (_server, client, go, ask) = requests(&two).await;
+    let (first, second) = (ask(), ask());
+    becomes(&client, limit, |usage| usage.used == Some(2)).await;
+    let full = usage(&client, limit).await;
+    assert_eq!((full.max, full.peak, full.refused), (2, 2, 0));
+    let third = ask();
+    waits(&client, limit, third, || go.add_permits(3))
+        .await
+        .unwrap()
+        .unwrap();
+    for asked in [first, second] {
+        soon(asked).await.unwrap().unwrap();
+    }
+    let over = usage(&client, limit).await;
+    assert_eq!((over.used, over.peak, over.refused), (Some(0), 2, 1));
+}
+
+async fn requests_queued() {
+    let limit = Limit::RequestsQueuedPerPeer;
+    let two = Requests::new("/two/1").max_in_flight(1).max_queued(2);
+    let (_server, client, go, ask) = requests(&two).await;
+    let asked = [ask(), ask(), ask()];
+    becomes(&client, limit, |usage| usage.used == Some(2)).await;
+    let full = usage(&client, limit).await;
+    assert_eq!((full.max, full.peak, full.refused), (2, 2, 0));
+    let refused = soon(ask()).await.unwrap();
+    let reached = LimitReached { limit, max: 2 };
+    assert_eq!(refused, Err(RequestError::LimitReached(reached)));
+    assert_eq!(usage(&client, limit).await.refused, 1);
+    go.add_permits(1);
+    becomes(&client, limit, |usage| usage.used == Some(1)).await;
+    let again = ask();
+    becomes(&client, limit, |usage| usage.used == Some(2)).await;
+    go.add_permits(3);
+    for asked in asked.into_iter().chain([again]) {
+        soon(asked).await.unwrap().unwrap();
+    }
+    assert_eq!(usage(&client, limit).await.used, Some(0));
 }
 
 async fn events() {

@@ -38,6 +38,7 @@ mod quic;
 mod quic_hostile;
 mod races;
 mod reputation;
+mod requests;
 #[cfg(feature = "quic")]
 mod round_trips;
 #[cfg(all(

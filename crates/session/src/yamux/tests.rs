@@ -345,7 +345,7 @@ fn a_reset_fails_both_halves_and_wakes_them() {
 
 #[test]
 fn a_reset_carries_any_code() {
-    for code in [0, 1, Code::LIMIT.on_stream(), u32::MAX] {
+    for code in [0, 1, Code::LIMIT.stream_code(), u32::MAX] {
         let mut machine = Machine::new();
         let key = machine.incoming(1);
         machine
@@ -364,11 +364,11 @@ fn a_reset_carries_any_code() {
 
 #[test]
 fn a_reason_has_go_libp2ps_number_for_streams() {
-    assert_eq!(Code::NEGOTIATION_FAILED.on_stream(), 0x1001);
-    assert_eq!(Code::RATE_LIMITED.on_stream(), 0x1003);
-    assert_eq!(Code::OUT_OF_RANGE.on_stream(), 0x1009);
+    assert_eq!(Code::NEGOTIATION_FAILED.stream_code(), 0x1001);
+    assert_eq!(Code::RATE_LIMITED.stream_code(), 0x1003);
+    assert_eq!(Code::OUT_OF_RANGE.stream_code(), 0x1009);
     for code in (0..0x1000).chain(0x1002..0x2000).chain([u32::MAX]) {
-        assert_eq!(Code::of_stream(code).on_stream(), code);
+        assert_eq!(Code::of_stream(code).stream_code(), code);
     }
 }
 
@@ -848,7 +848,7 @@ fn a_refused_stream_is_told_why() {
         machine
             .recv(&frame(Kind::WindowUpdate, Flags::SYN, 1, 0))
             .unwrap();
-        let reset = header(Kind::WindowUpdate, Flags::RST, 1, code.on_stream());
+        let reset = header(Kind::WindowUpdate, Flags::RST, 1, code.stream_code());
         assert_eq!(machine.sent(), [reset]);
     }
 }

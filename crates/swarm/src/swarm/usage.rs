@@ -19,6 +19,7 @@ impl Swarm {
     }
 
     /// `None`: it is not the swarm's.
+    #[expect(clippy::too_many_lines, reason = "a table with a row for each limit")]
     fn usage(&self, now: Instant, limit: Limit) -> Option<Usage> {
         let (config, dialer) = (&self.config, &self.dialer);
         let of_connections = self.connections.used(now, limit);
@@ -80,6 +81,11 @@ impl Swarm {
             | Limit::NegotiationsPerConnection
             | Limit::HandlersPerProtocol
             | Limit::QueuePerProtocol
+            | Limit::RequestsInboundPerPeer
+            | Limit::RequestBytesPerPeer
+            | Limit::RequestRatePerPeer
+            | Limit::RequestsOutboundPerPeer
+            | Limit::RequestsQueuedPerPeer
             | Limit::Events => return None,
             Limit::TagsPerPeer => (None, config.tags_per_peer_max),
             Limit::TaggedPeers => (Some(self.tags.peers_count()), config.tagged_peers_max),

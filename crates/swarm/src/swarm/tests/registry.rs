@@ -245,6 +245,11 @@ fn scenario(limit: Limit) -> Option<Scenario> {
         | Limit::NegotiationsPerConnection
         | Limit::HandlersPerProtocol
         | Limit::QueuePerProtocol
+        | Limit::RequestsInboundPerPeer
+        | Limit::RequestBytesPerPeer
+        | Limit::RequestRatePerPeer
+        | Limit::RequestsOutboundPerPeer
+        | Limit::RequestsQueuedPerPeer
         | Limit::Events => return None,
         Limit::Scores | Limit::Bans => of_reputation(limit),
         Limit::TagsPerPeer | Limit::TaggedPeers | Limit::KeptPeers => of_tags(limit),
