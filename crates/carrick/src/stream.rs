@@ -265,6 +265,13 @@ impl Stream {
         }
     }
 
+    /// Takes [`unhold`](Self::unhold) back.
+    pub(crate) fn hold(&mut self) {
+        if !std::mem::replace(&mut self.held, true) {
+            self.shared.hold_stream();
+        }
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

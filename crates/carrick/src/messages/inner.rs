@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -111,7 +112,7 @@ impl Inner {
         let (user, target) = self.user(target).await?;
         let permit = user.admit().await?;
         let stream = self.open(&target).await?;
-        let mut alone = Alone::new(self, stream, permit);
+        let mut alone = Alone::new(stream, permit, user);
         alone.ask(deadline, many, ask).await?;
         Ok(alone)
     }
@@ -125,7 +126,7 @@ impl Inner {
         if self.options.form == Form::StreamPerRequest {
             let permit = user.admit().await?;
             let stream = self.open(&target).await?;
-            return Alone::new(self, stream, permit).tell(ask).await;
+            return Alone::new(stream, permit, user).tell(ask).await;
         }
         for _ in 0..RETRIES_MAX {
             let link = user.link(&target).await?;
@@ -210,7 +211,7 @@ impl Inner {
 }
 
 /// Somebody who asks a peer; the last one leaves nothing behind.
-struct User {
+pub(super) struct User {
     inner: Arc<Inner>,
     peer: PeerId,
     /// Only dropping takes it.
@@ -218,6 +219,10 @@ struct User {
 }
 
 impl User {
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     /// Waits until one more request may be under way.
     async fn admit(&self) -> Result<OwnedSemaphorePermit, RequestError> {
         let asked = self.asked.as_ref().ok_or(RequestError::Closed)?;
@@ -236,6 +241,12 @@ impl User {
         let new = Link::start(&self.inner, stream);
         *link = Some(new.clone());
         Ok(new)
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("User").field(&self.peer).finish()
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use carrick_protocols::messages::{Answer, Ask, Asker, NotTaken};
 use carrick_session::Code;
-use carrick_wire::{PeerId, messages::Priority};
+use carrick_wire::messages::Priority;
 use tokio::sync::{Notify, oneshot};
 
 use super::{
@@ -18,12 +18,13 @@ use super::{
     outgoing::{Moved, Outgoing},
     stats::Counts,
 };
-use crate::{RequestError, Stream, alarm::Alarm};
+use crate::{RequestError, Stream, alarm::Alarm, connection::Shared};
 
 pub(super) struct Link {
     inner: Weak<Inner>,
     counts: Arc<Counts>,
-    peer: PeerId,
+    /// The connection.
+    shared: Arc<Shared>,
     state: Mutex<State>,
     /// There is something to send.
     wanted: Notify,
@@ -32,7 +33,7 @@ pub(super) struct Link {
 
 struct State {
     asker: Asker,
-    waiting: HashMap<u32, oneshot::Sender<Result<Bytes, RequestError>>>,
+    waiting: HashMap<u32, oneshot::Sender<Result<Bytes, Unsent>>>,
     is_over: bool,
 }
 
@@ -57,7 +58,7 @@ impl Link {
         let link = Arc::new(Self {
             inner: Arc::downgrade(inner),
             counts: inner.counts.clone(),
-            peer: stream.peer(),
+            shared: stream.shared().clone(),
             state: Mutex::new(State {
                 asker: Asker::new(inner.tag, &inner.options.limits),
                 waiting: HashMap::new(),
@@ -72,7 +73,7 @@ impl Link {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.state().is_over
+        self.state().is_over || !self.shared.is_open()
     }
 
     /// One reply.
@@ -87,8 +88,8 @@ impl Link {
         });
         let id = id.await?;
         let _cancel = Cancel { link: self, id };
-        let reply = reply.await.unwrap_or(Err(RequestError::ConnectionLost));
-        reply.map_err(Unsent::Failed)
+        let lost = || Err(Unsent::Failed(RequestError::ConnectionLost));
+        reply.await.unwrap_or_else(|_| lost())
     }
 
     /// Without a reply.
@@ -129,22 +130,14 @@ impl Link {
             Ok(()) => (None, RequestError::ConnectionLost),
             Err((code, why)) => (Some(code), why),
         };
-        let waiting = {
-            let mut state = self.state();
-            state.is_over = true;
-            std::mem::take(&mut state.waiting)
-        };
-        for to in waiting.into_values() {
-            // Whoever asked may have gone.
-            let _ = to.send(Err(why.clone()));
-        }
+        self.end(&why);
         self.lanes.iter().for_each(|lane| lane.room.notify_one());
         match code {
             None => drop(stream.finish().await),
             Some(code) => stream.reset(code),
         }
         if let Some(inner) = self.inner.upgrade() {
-            inner.forget(self.peer);
+            inner.forget(self.shared.peer);
         }
     }
 
@@ -163,6 +156,12 @@ impl Link {
                 out.fill(|| state.asker.poll_transmit());
                 state.asker.poll_timeout()
             };
+            // The connection is in use while something is under way, and not by the stream alone.
+            if deadline.is_some() || !out.is_empty() {
+                stream.hold();
+            } else {
+                stream.unhold();
+            }
             self.lanes.iter().for_each(|lane| lane.room.notify_one());
             let patience = if out.is_empty() {
                 idle_timeout
@@ -199,6 +198,21 @@ impl Link {
         }
     }
 
+    /// Tells all who wait.
+    fn end(&self, why: &RequestError) {
+        let mut state = self.state();
+        state.is_over = true;
+        for (id, to) in std::mem::take(&mut state.waiting) {
+            let unsent = match why {
+                // Another stream may do: the peer cannot have acted on it.
+                RequestError::ConnectionLost if !state.asker.has_left(id) => Unsent::Ended,
+                why => Unsent::Failed(why.clone()),
+            };
+            // Whoever asked may have gone.
+            let _ = to.send(Err(unsent));
+        }
+    }
+
     fn recv(&self, chunk: Bytes) -> Result<(), (Code, RequestError)> {
         let mut state = self.state();
         let before = state.asker.strays();
@@ -212,7 +226,7 @@ impl Link {
             };
             if let Some(to) = state.waiting.remove(&id) {
                 // Whoever asked may just have gone.
-                let _ = to.send(reply);
+                let _ = to.send(reply.map_err(Unsent::Failed));
             }
         };
         self.counts.strays(before, state.asker.strays());
@@ -230,7 +244,7 @@ impl Link {
         while let Some(id) = state.asker.handle_timeout(now) {
             if let Some(to) = state.waiting.remove(&id) {
                 let after = Duration::ZERO;
-                let _ = to.send(Err(RequestError::Timeout { after }));
+                let _ = to.send(Err(Unsent::Failed(RequestError::Timeout { after })));
             }
         }
     }

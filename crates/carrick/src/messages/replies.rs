@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Message, error, inbound::Said, inner::Inner, outgoing::Outgoing, stats::Counts};
+use super::{Message, error, inbound::Said, inner::User, outgoing::Outgoing, stats::Counts};
 use crate::{RequestError, Stream, codec::Codec};
 
 /// The replies to a request that may have many, one after the other. Dropping it cancels the request, here and at the
@@ -100,17 +100,21 @@ pub(super) struct Alone {
     asker: Asker,
     counts: Arc<Counts>,
     is_over: bool,
+    /// Given back before its peer may be forgotten.
     _permit: OwnedSemaphorePermit,
+    _user: User,
 }
 
 impl Alone {
-    pub(super) fn new(inner: &Inner, stream: Stream, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(stream: Stream, permit: OwnedSemaphorePermit, user: User) -> Self {
+        let inner = user.inner();
         Self {
             stream,
             asker: Asker::new(inner.tag, &inner.options.limits),
             counts: inner.counts.clone(),
             is_over: false,
             _permit: permit,
+            _user: user,
         }
     }
 

@@ -28,14 +28,15 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct PeerState {
     pub(super) budget: Budget,
+    budget_bytes: usize,
     in_flight: Arc<Semaphore>,
     pace: Mutex<Pace>,
     rate: Option<Rate>,
 }
 
 impl Senders {
-    /// What is known of a peer. With each new peer two others are looked at and forgotten if they have nothing open and
-    /// their pace is as if they had never come; so there are hardly more than have streams.
+    /// What is known of a peer. With each new peer two others are looked at and forgotten if they have no stream, nothing
+    /// of theirs is with a handler, and their pace is as if they had never come; so there are hardly more than have streams.
     pub(super) fn peer(&self, peer: PeerId, options: &Options, now: Instant) -> Arc<PeerState> {
         let mut known = lock(&self.0);
         if let Some(state) = known.peers.get(&peer) {
@@ -45,8 +46,11 @@ impl Senders {
             let Some(other) = known.turns.pop_front() else {
                 break;
             };
-            let is_over = known.peers.get(&other).is_none_or(|state| {
-                Arc::strong_count(state) == 1 && lock(&state.pace).is_rested(now)
+            let state = known.peers.get(&other);
+            let is_over = state.is_none_or(|state| {
+                Arc::strong_count(state) == 1
+                    && state.budget.available() == state.budget_bytes
+                    && lock(&state.pace).is_rested(now)
             });
             if is_over {
                 known.peers.remove(&other);
@@ -55,8 +59,10 @@ impl Senders {
             }
         }
         let in_flight = options.limits.in_flight_max.min(Semaphore::MAX_PERMITS);
+        let budget = Budget::new(options.budget_bytes);
         let state = Arc::new(PeerState {
-            budget: Budget::new(options.budget_bytes),
+            budget_bytes: budget.available(),
+            budget,
             in_flight: Arc::new(Semaphore::new(in_flight)),
             pace: Mutex::default(),
             rate: options.rate,

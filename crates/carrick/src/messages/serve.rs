@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -106,14 +106,26 @@ impl<'a> Serving<'a> {
 
     async fn run(&mut self, stream: &mut Stream) -> Result<(), Fault> {
         let mut is_open = true;
+        let connection = stream.shared().clone();
         loop {
+            let refused = self.answerer.refused();
             let is_drained = self.take_all().await?;
+            let refused = self.answerer.refused() - refused;
+            if refused > 0 {
+                self.inner.counts.busy.fetch_add(refused, Relaxed);
+            }
             self.give_back();
             self.out.fill(|| self.answerer.poll_transmit());
             if !is_open && is_drained && self.is_done() {
                 // The peer has said all, and so have we.
                 let _ = stream.finish().await;
                 return Ok(());
+            }
+            // The connection is in use while something is under way, and not by the stream alone.
+            if is_drained && self.is_done() {
+                stream.unhold();
+            } else {
+                stream.hold();
             }
             let may_read = is_open && is_drained;
             tokio::select! {
@@ -133,6 +145,8 @@ impl<'a> Serving<'a> {
                         self.held.push_back(spoken);
                     }
                 }
+                // Who waits for a mailbox does not read, and would not see it.
+                () = connection.wait_gone(), if self.delivering.is_some() => return Ok(()),
                 delivered = deliver(&mut self.delivering), if self.delivering.is_some() => {
                     self.delivering = None;
                     self.delivered(delivered).await;

@@ -11,6 +11,9 @@ use carrick::{
 use crate::common::*;
 
 mod anywhere;
+mod bounds;
+mod hostile;
+mod links;
 
 const PROTOCOL: &str = "/test-messages/1";
 const FORMS: [Form; 2] = [Form::StreamPerRequest, Form::Multiplexed];

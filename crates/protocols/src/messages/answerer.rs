@@ -111,6 +111,7 @@ impl Answerer {
                     let full = self.serving.len() >= self.in_flight_max;
                     self.serving.insert(id, Serving { code, priority });
                     if full {
+                        self.refused += 1;
                         let retry_after = Some(self.retry_after);
                         self.refuse(id, &Refusal::Busy { retry_after });
                         continue;
@@ -185,7 +186,6 @@ impl Answerer {
             return;
         };
         self.refusals += 1;
-        self.refused += 1;
         let what = What {
             more: false,
             code,
@@ -219,7 +219,7 @@ impl Answerer {
         self.serving.len()
     }
 
-    /// How many requests were refused so far.
+    /// How many requests were refused here so far, as beyond the limit.
     pub fn refused(&self) -> u64 {
         self.refused
     }

@@ -227,6 +227,11 @@ impl Asker {
         Some(id)
     }
 
+    /// Whether this request is under way, and has left.
+    pub fn has_left(&self, id: u32) -> bool {
+        self.pending.get(&id).is_some_and(|pending| pending.sent)
+    }
+
     /// How many requests are under way.
     pub fn in_flight(&self) -> usize {
         self.pending.len()

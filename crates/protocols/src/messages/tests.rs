@@ -209,8 +209,10 @@ fn a_cancellation_reaches_the_peer_if_the_request_has() {
         pair.there();
         (sent, pair.request(1, "unsent"))
     };
+    assert!(pair.asker.has_left(sent) && !pair.asker.has_left(unsent));
     pair.asker.cancel(unsent);
     pair.asker.cancel(sent);
+    assert!(!pair.asker.has_left(sent));
     pair.asker.cancel(sent);
     assert_eq!(pair.there(), [Asked::Cancelled { id: sent }]);
     assert_eq!(pair.answerer.in_flight(), 0);
