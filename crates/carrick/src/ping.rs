@@ -70,10 +70,16 @@ async fn round(stream: &mut Stream) -> Result<Duration, PingError> {
 pub(crate) async fn serve(mut stream: Stream) {
     stream.unhold();
     let shared = stream.shared().clone();
-    let Ok(_permit) = shared.inbound_pings.try_acquire() else {
+    let Ok(permit) = shared.inbound_pings.try_acquire() else {
         return stream.reset(Code::LIMIT);
     };
-    if let Err(error) = echo_pings(&mut stream).await {
+    let mut echoed = echo_pings(&mut stream).await;
+    // Before the end is said: with that the peer may open another.
+    drop(permit);
+    if echoed.is_ok() {
+        echoed = stream.finish().await.map_err(PingError::Stream);
+    }
+    if let Err(error) = echoed {
         debug!(peer = %shared.peer, %error, "an inbound ping stream failed");
     }
 }
@@ -86,6 +92,5 @@ async fn echo_pings(stream: &mut Stream) -> Result<(), PingError> {
         stream.write_all(&echo).await.map_err(PingError::Stream)?;
         echo.clear();
     }
-    responder.finish()?;
-    stream.finish().await.map_err(PingError::Stream)
+    Ok(responder.finish()?)
 }
