@@ -11,9 +11,11 @@ use carrick_wire::PeerId;
 use crate::{AcceptError, Fault, IntoTarget, Node, OpenError, codec::Codec, quotas};
 
 pub use self::error::RequestError;
+pub(crate) use self::refusal::{refusal, refused};
 
 mod ask;
 mod error;
+mod refusal;
 mod serve;
 
 /// A kind of request: the protocol that names it, the types of question and answer, how they become bytes, and limits. Both

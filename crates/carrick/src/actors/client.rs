@@ -22,10 +22,10 @@ use tokio::{
 
 use super::{
     door,
-    frames::{ChunkReader, FrameWriter, ServerError, request_error},
+    frames::{ChunkReader, FrameWriter, ServerError},
     inbound::Outcome,
 };
-use crate::{RequestError, transport::Pipe};
+use crate::{RequestError, request::refused, transport::Pipe};
 
 /// The bounds of a [`Client`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -273,7 +273,7 @@ impl State {
         while let Some(answer) = self.asker.poll_event()? {
             let (id, outcome) = match answer {
                 Answer::Reply { id, payload, .. } => (id, Ok(payload)),
-                Answer::Refused { id, why } => (id, Err(request_error(why))),
+                Answer::Refused { id, why } => (id, Err(refused(why))),
             };
             if let Some(waiter) = self.waiting.remove(&id) {
                 // Who has just stopped waiting does not need it.

@@ -43,7 +43,6 @@ pub struct Connections {
 #[derive(Debug)]
 struct Connected {
     origin: Origin,
-    node: Option<Arc<Core>>,
     abort: AbortHandle,
 }
 
@@ -115,6 +114,7 @@ impl Connections {
     pub(super) fn begin(&mut self, arrival: Arrival) {
         let terms = Terms {
             origin: arrival.origin.clone(),
+            node: arrival.node,
             protocol: self.protocol.clone(),
             options: self.options.clone(),
             budget: self.budget(&arrival.origin),
@@ -123,7 +123,6 @@ impl Connections {
         let abort = self.tasks.spawn(converse(arrival.pipe, terms));
         let connected = Connected {
             origin: arrival.origin,
-            node: arrival.node,
             abort: abort.clone(),
         };
         self.all.insert(abort.id(), connected);
@@ -155,14 +154,6 @@ impl Connections {
         }
         // Whoever was closed by us has made no error.
         let outcome = ended.map_or(Ok(()), |(_, outcome)| outcome);
-        if let (Origin::Peer(peer), Some(node), Err(error)) =
-            (&connected.origin, connected.node, &outcome)
-            && let Some(behaviour) = error.behaviour()
-        {
-            let peer = *peer;
-            // Nobody waits for the node's control task.
-            tokio::spawn(async move { node.record(peer, behaviour, "actors").await });
-        }
         Some((connected.origin, outcome))
     }
 }

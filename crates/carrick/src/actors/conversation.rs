@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use carrick_protocols::messages::{Answerer, Asked, NotTaken};
+use carrick_swarm::Behaviour;
 use carrick_wire::messages::{Priority, Refusal, tag};
 use futures::{
     FutureExt, StreamExt,
@@ -17,25 +18,47 @@ use futures::{
 use super::{
     budget::{Budget, Share},
     call::{Answer, Call, CallError, Replier},
-    frames::{ChunkReader, FrameWriter, ServerError, refusal},
+    frames::{ChunkReader, FrameWriter, ServerError},
     inbound::{Inbound, Origin, Outcome},
     mailbox::Sent,
     options::ServerOptions,
     sender::Sender,
 };
-use crate::{RequestError, transport::Pipe};
+use crate::{RequestError, core::Core, request::refusal, transport::Pipe};
 
 /// What a conversation is told at its start.
 pub(super) struct Terms {
     pub(super) origin: Origin,
+    /// The node that has brought a peer.
+    pub(super) node: Option<Arc<Core>>,
     pub(super) protocol: Arc<str>,
     pub(super) options: Arc<ServerOptions>,
     pub(super) budget: Budget,
     pub(super) inbox: Sender<Inbound>,
 }
 
+impl Terms {
+    /// Counts what a peer did; of a program there is nothing to count.
+    async fn record(&self, behaviour: Option<Behaviour>) {
+        if let (Origin::Peer(peer), Some(node), Some(behaviour)) =
+            (&self.origin, &self.node, behaviour)
+        {
+            node.record(*peer, behaviour, "actors").await;
+        }
+    }
+}
+
 /// Talks until the other side ends it. Dropping the future ends it as well, and cancels what is under way.
 pub(super) async fn converse(pipe: Pipe, terms: Terms) -> Result<(), ServerError> {
+    let terms = Arc::new(terms);
+    let outcome = talk(pipe, terms.clone()).await;
+    if let Err(error) = &outcome {
+        terms.record(error.behaviour()).await;
+    }
+    outcome
+}
+
+async fn talk(pipe: Pipe, terms: Arc<Terms>) -> Result<(), ServerError> {
     let options = terms.options.clone();
     let limits = options.limits();
     let mut chunks = ChunkReader::new(pipe.reader, options.frame_timeout, limits.payload_max);
@@ -78,14 +101,13 @@ pub(super) async fn converse(pipe: Pipe, terms: Terms) -> Result<(), ServerError
                     return Ok(());
                 }
             }
-            Some((id, answered)) = talk.answers.next(), if talk.held.is_none() => talk.answer(id, answered),
-            written = writer.write(), if !writer.is_empty() => written?,
+            Some((id, answered)) = talk.answers.next(), if talk.held.is_none() => talk.answer(id, answered).await,written = writer.write(), if !writer.is_empty() => written?,
         }
     }
 }
 
 struct Conversation {
-    terms: Terms,
+    terms: Arc<Terms>,
     answerer: Answerer,
     /// The replies that the service owes.
     answers: FuturesUnordered<BoxFuture<'static, Answered>>,
@@ -177,14 +199,22 @@ impl Conversation {
         }
     }
 
-    fn answer(&mut self, id: u32, answered: Result<Result<Outcome, CallError>, Aborted>) {
+    async fn answer(&mut self, id: u32, answered: Result<Result<Outcome, CallError>, Aborted>) {
         let Ok(answered) = answered else {
             return; // cancelled: nobody waits for it
         };
         self.pending.remove(&id);
         match answered {
             Ok(Ok(payload)) => self.reply(id, payload),
-            Ok(Err(error)) => self.answerer.refuse(id, &refusal(error)),
+            Ok(Err(error)) => {
+                let behaviour = match error {
+                    RequestError::NotSupported => Some(Behaviour::Slow),
+                    RequestError::Malformed(_) => Some(Behaviour::Spam),
+                    _ => None,
+                };
+                self.answerer.refuse(id, &refusal(error));
+                self.terms.record(behaviour).await;
+            }
             Err(_) => self.answerer.refuse(id, &Refusal::Cancelled),
         }
     }

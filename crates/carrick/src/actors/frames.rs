@@ -6,13 +6,13 @@ use std::{io, time::Duration};
 use bytes::{Bytes, BytesMut};
 use carrick_protocols::messages::Violation;
 use carrick_swarm::Behaviour;
-use carrick_wire::messages::{Frame, Header, OVERHEAD_MAX, Refusal};
+use carrick_wire::messages::{Frame, Header, OVERHEAD_MAX};
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout_at},
 };
 
-use crate::{RequestError, transport::PipeRead};
+use crate::transport::PipeRead;
 
 /// Why a connection of a [`Server`](super::Server) was refused, or has ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ impl ServerError {
     /// What it implies of who is on the other side, if that is a peer.
     pub fn behaviour(&self) -> Option<Behaviour> {
         match self {
-            Self::Protocol(_) => Some(Behaviour::Spam),
+            Self::Protocol(_) => Some(Behaviour::Protocol),
             Self::TooSlow(_) => Some(Behaviour::Timeout),
             Self::TooManyConnections { .. } | Self::NotAllowed | Self::Io(_) => None,
         }
@@ -155,35 +155,6 @@ impl FrameWriter {
         let finished = timeout_at(Instant::now() + self.patience, self.writer.shutdown()).await;
         finished.map_err(|_| ServerError::TooSlow(NOT_TAKEN))??;
         Ok(())
-    }
-}
-
-/// What a handler's error is to who asked.
-pub(super) fn refusal(error: RequestError) -> Refusal {
-    match error {
-        RequestError::Busy { retry_after } => Refusal::Busy { retry_after },
-        RequestError::NotSupported => Refusal::NotSupported,
-        RequestError::Malformed(text) => Refusal::Malformed(text),
-        RequestError::Banned => Refusal::Banned,
-        RequestError::TooLarge { .. } => Refusal::TooLarge,
-        RequestError::Cancelled => Refusal::Cancelled,
-        RequestError::Failed(text) => Refusal::Failed(text),
-        RequestError::LimitReached(_) => Refusal::Busy { retry_after: None },
-        other => Refusal::Failed(other.to_string()),
-    }
-}
-
-/// What the answerer's refusal is to who asked.
-pub(super) fn request_error(refusal: Refusal) -> RequestError {
-    match refusal {
-        Refusal::Complete => RequestError::Failed("it has no reply".to_owned()),
-        Refusal::Busy { retry_after } => RequestError::Busy { retry_after },
-        Refusal::NotSupported => RequestError::NotSupported,
-        Refusal::Malformed(text) => RequestError::Malformed(text),
-        Refusal::Banned => RequestError::Banned,
-        Refusal::TooLarge => RequestError::TooLarge { limit: 0 },
-        Refusal::Cancelled => RequestError::Cancelled,
-        Refusal::Failed(text) => RequestError::Failed(text),
     }
 }
 

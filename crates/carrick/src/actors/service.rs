@@ -17,7 +17,8 @@ pub trait Service: Send {
     /// What other actors of this program send it.
     type Internal: Send;
 
-    /// A message from outside.
+    /// A message from outside. If it wants a reply and gets [`RequestError::NotSupported`](crate::RequestError::NotSupported) or
+    /// [`RequestError::Malformed`](crate::RequestError::Malformed), that is recorded of the peer whose it is.
     fn handle(
         &mut self,
         inbound: Inbound,

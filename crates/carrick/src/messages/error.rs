@@ -3,8 +3,8 @@
 use carrick_protocols::messages::{NotTaken, Violation};
 use carrick_session::Code;
 use carrick_swarm::{CloseReason, DialError};
-use carrick_wire::messages::Refusal;
 
+pub(super) use crate::request::{refusal, refused};
 use crate::{ConnectionError, OpenError, RequestError, StreamError, codec::CodecError};
 
 pub(super) fn codec(error: CodecError) -> RequestError {
@@ -49,37 +49,5 @@ pub(super) fn not_taken(error: NotTaken) -> RequestError {
     match error {
         NotTaken::TooLarge(limit) => RequestError::TooLarge { limit },
         NotTaken::LaneFull | NotTaken::TooMany => RequestError::Busy { retry_after: None },
-    }
-}
-
-/// What the peer, or our own switcher, has said.
-pub(super) fn refused(why: Refusal) -> RequestError {
-    match why {
-        Refusal::Complete => RequestError::Failed("it has no reply".to_owned()),
-        Refusal::Busy { retry_after } => RequestError::Busy { retry_after },
-        Refusal::NotSupported => RequestError::NotSupported,
-        Refusal::Malformed(text) => RequestError::Malformed(crate::codec::shown(&text)),
-        Refusal::Banned => RequestError::Banned,
-        Refusal::TooLarge => RequestError::TooLarge { limit: 0 },
-        Refusal::Cancelled => RequestError::Cancelled,
-        Refusal::Failed(text) => RequestError::Failed(crate::codec::shown(&text)),
-    }
-}
-
-/// What a handler wants its asker to hear.
-pub(super) fn refusal(error: RequestError) -> Refusal {
-    match error {
-        RequestError::Busy { retry_after } => Refusal::Busy { retry_after },
-        RequestError::NotSupported => Refusal::NotSupported,
-        RequestError::Malformed(text) => Refusal::Malformed(text),
-        RequestError::Banned => Refusal::Banned,
-        RequestError::TooLarge { .. } => Refusal::TooLarge,
-        RequestError::Cancelled => Refusal::Cancelled,
-        RequestError::LimitReached(_) => Refusal::Busy { retry_after: None },
-        RequestError::Failed(text) => Refusal::Failed(text),
-        RequestError::Timeout { .. }
-        | RequestError::ConnectionLost
-        | RequestError::Open(_)
-        | RequestError::Closed => Refusal::Failed(error.to_string()),
     }
 }

@@ -14,6 +14,8 @@ use super::*;
 use crate::{
     Node, PeerId, RequestError,
     actors::{Client, ClientOptions, Inbound, Origin, Priority, Sender, door},
+    codec::{Codec, CodecError, Raw},
+    messages::{Form, Message, Messages},
     transport::Pipe,
 };
 
@@ -162,6 +164,11 @@ impl Ground {
         }
     }
 
+    /// The error that says so; a peer that is disconnected for one has others as well.
+    async fn error_about(&mut self, what: &str) {
+        while !self.error().await.contains(what) {}
+    }
+
     fn asker(&self) -> Option<PeerId> {
         match &self.way {
             Way::Socket(_) => None,
@@ -216,7 +223,7 @@ over_all! {
     a_connection_that_says_nothing_is_ended,
     a_frame_that_does_not_end_is_not_waited_for,
     whoever_is_not_allowed_is_not_let_in,
-    garbage_ends_its_connection_and_no_other,
+    garbage_ends_its_connection,
     a_connection_that_ends_cancels_what_it_asked,
     a_service_that_is_slow_holds_its_senders_back,
     other_actors_are_heard_and_may_stop_the_server,
@@ -416,13 +423,6 @@ async fn a_payload_as_large_as_allowed_passes_and_one_byte_more_ends_the_connect
     let answering = async { ground.next().await.reply(Ok(vec![0; 100_001].into())) };
     let (reply, ()) = tokio::join!(client.request(1, "x"), answering);
     assert_eq!(reply, Err(RequestError::TooLarge { limit: 0 }));
-    let larger = client.request(1, vec![7; 100_001]).await;
-    assert_eq!(larger, Err(RequestError::ConnectionLost));
-    let error = ground.error().await;
-    assert!(
-        error.contains("100001 is above the limit of 100000"),
-        "{error}"
-    );
     let limit = 100_001;
     let own = ground
         .client_with(|options| options.payload_bytes_max = limit)
@@ -431,6 +431,11 @@ async fn a_payload_as_large_as_allowed_passes_and_one_byte_more_ends_the_connect
         own.request(1, vec![7; limit + 1]).await,
         Err(RequestError::TooLarge { limit })
     );
+    let larger = client.request(1, vec![7; 100_001]).await;
+    assert_eq!(larger, Err(RequestError::ConnectionLost));
+    ground
+        .error_about("100001 is above the limit of 100000")
+        .await;
 }
 
 fn impatient() -> ServerOptions {
@@ -470,32 +475,29 @@ async fn whoever_is_not_allowed_is_not_let_in(via: Via) {
     assert!(client.is_closed());
 }
 
-async fn garbage_ends_its_connection_and_no_other(via: Via) {
+async fn garbage_ends_its_connection(via: Via) {
     let mut ground = Ground::new(via, ServerOptions::default()).await;
     let client = ground.client().await;
     let mut pipe = ground.pipe().await;
-    let _ = pipe
-        .writer
-        .write_all(&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(9))
-        .await;
+    let garbage = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(9);
+    let _ = pipe.writer.write_all(&garbage).await;
     let _ = pipe.writer.flush().await;
-    let error = ground.error().await;
-    assert!(
-        error.starts_with("the other side broke the protocol"),
-        "{error}"
-    );
-    let answering = async { ground.next().await.reply(Ok("fine".into())) };
-    let (reply, ()) = tokio::join!(client.request(1, "x"), answering);
-    assert_eq!(reply, Ok("fine".into()));
     if let Way::Peer { asker, server } = &ground.way {
+        // A peer that breaks a protocol is disconnected.
         let peer = asker.id();
         let scored = async {
-            while server.score(&peer).await > -5.0 {
+            while server.score(&peer).await > -15.0 {
                 tokio::task::yield_now().await;
             }
         };
-        within(scored).await;
+        return within(scored).await;
     }
+    let error = ground.error().await;
+    let broken = "the other side broke the protocol";
+    assert!(error.starts_with(broken), "{error}");
+    let answering = async { ground.next().await.reply(Ok("fine".into())) };
+    let (reply, ()) = tokio::join!(client.request(1, "x"), answering);
+    assert_eq!(reply, Ok("fine".into()), "other connections go on");
 }
 
 async fn a_connection_that_ends_cancels_what_it_asked(via: Via) {
@@ -567,18 +569,76 @@ async fn clients_of_another_domain_are_refused(via: Via) {
         ..ServerOptions::default()
     };
     let mut ground = Ground::new(via, options).await;
-    let stranger = ground.client().await;
-    assert_eq!(
-        within(stranger.request(1, "x")).await,
-        Err(RequestError::ConnectionLost)
-    );
-    assert!(ground.error().await.contains("another protocol or domain"));
     let client = ground
         .client_with(|options| options.domain = b"mainnet".to_vec())
         .await;
     let answering = async { ground.next().await.reply(Ok("welcome".into())) };
     let (reply, ()) = tokio::join!(client.request(1, "x"), answering);
     assert_eq!(reply, Ok("welcome".into()));
+    let stranger = ground.client().await;
+    assert_eq!(
+        within(stranger.request(1, "x")).await,
+        Err(RequestError::ConnectionLost)
+    );
+    ground.error_about("another protocol or domain").await;
+}
+
+/// What peers send by `Messages`, in either form, a server answers.
+#[tokio::test]
+async fn messages_of_peers_are_answered() {
+    #[derive(Clone)]
+    struct Words(String);
+
+    impl Codec<Words> for Raw {
+        fn encode(words: &Words) -> Result<Bytes, CodecError> {
+            Ok(words.0.clone().into())
+        }
+
+        fn decode(_: Bytes) -> Result<Words, CodecError> {
+            Err(CodecError::decode("nobody decodes it here"))
+        }
+    }
+
+    impl Message for Words {
+        const CODE: u16 = 7;
+        const PRIORITY: Priority = Priority::High;
+        type Reply = Bytes;
+        type Codec = Raw;
+    }
+
+    let mut ground = Ground::new(Via::Peers, ServerOptions::default()).await;
+    let Way::Peer { asker, server } = &ground.way else {
+        panic!("there is no other kind");
+    };
+    let (asker, address, server) = (asker.clone(), server.address(), server.clone());
+    for form in [Form::StreamPerRequest, Form::Multiplexed] {
+        let messages = Messages::builder(NAME).form(form).start(&asker).unwrap();
+        let answering = async {
+            let inbound = ground.next().await;
+            let said = (inbound.code(), inbound.priority(), &inbound.payload()[..]);
+            assert_eq!(said, (7, Priority::High, &b"hello"[..]));
+            inbound.reply(Ok("hello yourself".into()));
+        };
+        let words = Words("hello".into());
+        let asking = async {
+            let reply = messages.request(address.clone(), &words).await;
+            assert_eq!(reply, Ok("hello yourself".into()));
+        };
+        within(futures::future::join(asking, answering)).await;
+    }
+    let messages = Messages::builder(NAME).start(&asker).unwrap();
+    let pardon = RequestError::Malformed("pardon?".into());
+    let answering = async { ground.next().await.reply(Err(pardon.clone())) };
+    let words = Words("hello".into());
+    let asking = messages.request(address, &words);
+    let (refused, ()) = within(futures::future::join(asking, answering)).await;
+    assert_eq!(refused, Err(pardon));
+    let recorded = async {
+        while server.score(&asker.id()).await > -9.0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(recorded).await;
 }
 
 #[tokio::test]
