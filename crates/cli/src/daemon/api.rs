@@ -6,7 +6,7 @@ use std::{str::FromStr, sync::Arc, time::Instant};
 use carrick::{IntoTarget, Node, Target};
 use jsonrpsee::{
     core::server::{Methods, PendingSubscriptionSink, RpcModule},
-    types::{ErrorObject, ErrorObjectOwned, Params},
+    types::{ErrorObject, ErrorObjectOwned, Params, error::INVALID_PARAMS_CODE},
 };
 use serde::{
     Deserialize, Deserializer,
@@ -22,6 +22,7 @@ mod changes;
 mod connections;
 mod node;
 mod peers;
+mod streams;
 
 /// The OpenRPC document of all methods.
 pub(crate) const SCHEMA: &str = include_str!("../../../../docs/rpc.json");
@@ -34,6 +35,7 @@ pub(crate) struct Context {
     node: Node,
     started: Instant,
     stop: Arc<Notify>,
+    forwards: streams::Forwards,
 }
 
 /// The methods of a daemon with this node; `stop` is told when somebody wants it to end.
@@ -55,6 +57,7 @@ impl Api {
             node,
             started: Instant::now(),
             stop,
+            forwards: streams::Forwards::default(),
         };
         let mut api = Self {
             module: RpcModule::new(context),
@@ -70,6 +73,7 @@ impl Api {
         changes::register(&mut api);
         connections::register(&mut api);
         bans::register(&mut api);
+        streams::register(&mut api);
         api
     }
 
@@ -128,14 +132,14 @@ struct Nothing {}
 
 /// Parameters, by name or in their order. None are as good as an empty list.
 fn read<P: DeserializeOwned>(params: &Params<'_>) -> Result<P, ErrorObjectOwned> {
-    serde_json::from_str(params.as_str().unwrap_or("{}")).map_err(|error| {
-        let text = format!("invalid parameters: {error}");
-        ErrorObject::owned(
-            jsonrpsee::types::error::INVALID_PARAMS_CODE,
-            text,
-            None::<()>,
-        )
-    })
+    let read = serde_json::from_str(params.as_str().unwrap_or("{}"));
+    read.map_err(|error| invalid(&error.to_string()))
+}
+
+/// What is wrong with the parameters.
+fn invalid(what: &str) -> ErrorObjectOwned {
+    let text = format!("invalid parameters: {what}");
+    ErrorObject::owned(INVALID_PARAMS_CODE, text, None::<()>)
 }
 
 /// What did not work, as the command would tell it: the cause, and what to do.

@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 use crate::process::{Finished, Listener, carrick, place};
 
 /// A daemon with a socket of its own, whose path is short enough for one.
-struct Daemon {
+pub(crate) struct Daemon {
     place: PathBuf,
     listener: Option<Listener>,
 }
 
 impl Daemon {
-    fn start(test: &str) -> Self {
+    pub(crate) fn start(test: &str) -> Self {
         let place = place(test);
         let mut daemon = Self {
             place,
@@ -34,11 +34,11 @@ impl Daemon {
         daemon
     }
 
-    fn socket(&self) -> String {
+    pub(crate) fn socket(&self) -> String {
         self.place.join("carrick.sock").display().to_string()
     }
 
-    fn node(&self) -> &Listener {
+    pub(crate) fn node(&self) -> &Listener {
         self.listener.as_ref().expect("it runs")
     }
 
@@ -48,7 +48,7 @@ impl Daemon {
         carrick(&[args, &[&which]].concat())
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::to(Path::new(&self.socket()))
     }
 }
@@ -61,7 +61,7 @@ impl Drop for Daemon {
 }
 
 /// A client that says exactly what it is told to.
-struct Client(BufReader<UnixStream>);
+pub(crate) struct Client(BufReader<UnixStream>);
 
 impl Client {
     fn to(socket: &Path) -> Self {
@@ -81,9 +81,14 @@ impl Client {
         serde_json::from_str(&line).expect("it answers JSON")
     }
 
-    fn ask(&mut self, text: &str) -> Value {
+    pub(crate) fn ask(&mut self, text: &str) -> Value {
         self.say(format!("{text}\n").as_bytes());
         self.hear()
+    }
+
+    pub(crate) fn rpc(&mut self, method: &str, params: Value) -> Value {
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        self.ask(&call.to_string())
     }
 }
 

@@ -10,6 +10,7 @@ mod bans;
 mod certificates;
 mod daemon;
 mod daemon_http;
+mod daemon_streams;
 mod demo;
 mod help;
 mod keys;
