@@ -4,7 +4,7 @@ use std::fmt;
 
 use carrick::{
     AttemptError, DialError, ListenError, NoPackets, OpenError, PacketsError, PingError,
-    StoreError, StreamError, perf::PerfError, transport::CertificateError,
+    RequestError, StoreError, StreamError, perf::PerfError, transport::CertificateError,
 };
 
 /// What the user reads.
@@ -38,6 +38,23 @@ impl From<OpenError> for Failure {
             OpenError::Unsupported { .. } => "`carrick id ADDR` lists what it supports",
             OpenError::TimedOut { .. } | OpenError::Stream(_) => "try again; -vv logs what happens",
             OpenError::Invalid(_) => "see `carrick --help`",
+        };
+        Self::new(error, remedy)
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        let remedy = match &error {
+            RequestError::Open(error) => return error.clone().into(),
+            // Its text names the remedy itself.
+            RequestError::Busy { .. } => return Self(error.to_string()),
+            RequestError::NotSupported => "`carrick id ADDR` lists what it supports",
+            RequestError::Banned => "lift the ban first, if it is ours",
+            RequestError::Timeout { .. } => "give it more time, or ask another peer",
+            RequestError::TooLarge { .. } => "ask for less",
+            RequestError::Malformed(_) => "check the protocol's codec: raw, json or cbor",
+            _ => "try again; -vv logs what happens",
         };
         Self::new(error, remedy)
     }

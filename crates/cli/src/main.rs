@@ -14,7 +14,9 @@ use failure::Failure;
 use tracing_subscriber::EnvFilter;
 
 mod address;
+mod ask;
 mod ban_list;
+mod call;
 mod daemon;
 mod demo;
 mod expose;
@@ -89,6 +91,8 @@ enum Command {
     Expose(expose::Args),
     /// Run a node that other programs drive by the protocol of go-libp2p-daemon, with its flags.
     P2pd(p2pd::Args),
+    /// Ask a peer one thing, and show its answer.
+    Call(call::Args),
     /// Make or inspect a key file, which is a node's identity.
     #[command(subcommand, after_help = key::EXAMPLE)]
     Key(key::Command),
@@ -132,6 +136,7 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Packets(args) => packets::run(&args).await,
             Command::Send(args) => send::run(&args).await,
             Command::Receive(args) => receive::run(&args).await,
+            Command::Call(args) => call::run(&args).await,
             Command::Open(args) => open::run(&args).await,
             Command::Forward(args) => forward::run(&args).await,
             Command::Expose(args) => expose::run(&args).await,

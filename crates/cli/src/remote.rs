@@ -18,7 +18,7 @@ mod watch;
 
 /// Why a command does not know `--daemon`.
 pub(crate) const NOT_HERE: &str = "this command needs no running node, or measures and serves with one of its own; \
-     peers, connect, disconnect, ban, limits, rpc, ping and id talk to a daemon";
+     peers, connect, disconnect, ban, limits, rpc, call, ping and id talk to a daemon";
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {

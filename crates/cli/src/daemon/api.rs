@@ -20,6 +20,7 @@ use crate::failure::Failure;
 mod bans;
 mod changes;
 mod connections;
+mod messages;
 mod node;
 mod peers;
 mod streams;
@@ -74,6 +75,7 @@ impl Api {
         connections::register(&mut api);
         bans::register(&mut api);
         streams::register(&mut api);
+        messages::register(&mut api);
         api
     }
 

@@ -15,6 +15,7 @@ fn each_help_shows_an_example() {
         "ban",
         "limits",
         "rpc",
+        "call",
         "ping",
         "packets",
         "perf",

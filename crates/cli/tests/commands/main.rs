@@ -1,6 +1,7 @@
 //! The real binary, as processes that talk to each other and to nodes of this one.
 
 mod bans;
+mod call;
 #[path = "../../../carrick/tests/common/certificates.rs"]
 #[expect(
     dead_code,
