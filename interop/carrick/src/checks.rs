@@ -11,7 +11,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     ECHO, Error, HASH, LAST, LAST_SOURCE, OBSERVE, Options, RESET, Result, SOURCE, SOURCE_LEN,
-    STREAM_MAX, bulk, report,
+    STREAM_MAX, bulk, report, requests,
 };
 
 /// What came of a check that did not fail.
@@ -34,6 +34,8 @@ const NAMES: [&str; 12] = [
     "connections",
     "bulk",
 ];
+/// For stacks that have request-response; they run only when they are named.
+const REQUESTS: [&str; 2] = ["request-cbor", "request-json"];
 /// Bounds for what hangs, not for what is slow: a busy machine must not meet them.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 /// For all but the checks with a deadline of their own.
@@ -43,10 +45,9 @@ const PIECE: usize = 64 << 10;
 
 /// Runs the checks and reports each; false when one failed.
 pub(crate) async fn run(address: &str, options: &Options) -> Result<bool> {
-    let names: Vec<_> = NAMES
-        .into_iter()
-        .filter(|name| options.asks(name))
-        .collect();
+    let named = REQUESTS.into_iter().filter(|name| options.names(name));
+    let names = NAMES.into_iter().filter(|name| options.asks(name));
+    let names: Vec<_> = names.chain(named).collect();
     let own = names
         .iter()
         .map(|name| limit(name, options) - CHECK_TIMEOUT);
@@ -93,6 +94,9 @@ async fn run_all(address: &str, options: &Options, names: &[&str]) -> Result<boo
                 "reset" => reset(&connection).await,
                 "wrong-peer" => wrong_peer(&connection, options).await,
                 "connections" => connections(address, options).await,
+                "request-cbor" | "request-json" => {
+                    requests::check(name, &node, connection.peer()).await
+                }
                 _ => bulk::check(&connection, options.bulk_bytes).await,
             }
         };

@@ -21,6 +21,7 @@ mod bulk;
 mod certificates;
 mod checks;
 mod options;
+mod requests;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T = (), E = Error> = std::result::Result<T, E>;
@@ -127,6 +128,7 @@ async fn listen(options: &Options) -> Result {
         .listen(options.listen_address().as_str())?
         .spawn()
         .await?;
+    requests::serve(&node)?;
     let mut stdout = std::io::stdout();
     for address in node.addresses() {
         writeln!(stdout, "listening {address}")?;

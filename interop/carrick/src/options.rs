@@ -92,6 +92,11 @@ impl Options {
         checks.is_none_or(|checks| checks.iter().any(|asked| asked == check))
     }
 
+    /// Whether this check is asked for by its name.
+    pub(crate) fn names(&self, check: &str) -> bool {
+        self.checks.is_some() && self.asks(check)
+    }
+
     fn keypair(&self) -> Result<Keypair> {
         Ok(match self.key_type.as_str() {
             "secp256k1" => Keypair::generate_secp256k1(),

@@ -141,7 +141,7 @@ pub(super) fn cells(carrick: &Peer, foreign: &[Peer], only: &[Word], full: bool)
                 dialer: dialer.clone(),
                 listener: listener.clone(),
                 stack: stack.clone(),
-                checks: checks(stack).to_vec(),
+                checks: checks(stack, [dialer, listener]),
                 bulk_bytes: bulk_bytes([dialer, listener], full),
             });
         }
@@ -196,14 +196,18 @@ fn fits(stack: &Stack, only: &[Word]) -> bool {
 
 /// A key or an address family can go wrong while connecting; the rest does not know of it. Many connections and many bytes
 /// are for one row of each transport.
-fn checks(stack: &Stack) -> &'static [&'static str] {
+fn checks(stack: &Stack, pair: [&Peer; 2]) -> Vec<&'static str> {
     if stack.key_type != KEY_TYPE || stack.ip != IP {
-        return &SHORT;
+        return SHORT.to_vec();
     }
-    match stack.inside {
-        None | Some(NOISE) => &CHECKS,
-        Some(_) => &CHECKS[..BASIC],
+    let mut checks = match stack.inside {
+        None | Some(NOISE) => CHECKS.to_vec(),
+        Some(_) => CHECKS[..BASIC].to_vec(),
+    };
+    if pair.iter().all(|peer| REQUESTERS.contains(&peer.name)) {
+        checks.extend(REQUESTS);
     }
+    checks
 }
 
 /// What goes each way: 1 GiB, or 64 MiB; less with the slowest of stacks.
@@ -235,6 +239,9 @@ pub(super) const CHECKS: [&str; 12] = [
 ];
 /// How many of them every row of the default key type and address family has.
 const BASIC: usize = 10;
+/// Requests are for the stacks whose programs have them: the others are not asked.
+pub(super) const REQUESTS: [&str; 2] = ["request-cbor", "request-json"];
+const REQUESTERS: [&str; 1] = ["carrick"];
 const SHORT: [&str; 5] = ["connect", "identify", "ping", "echo", "wrong-peer"];
 
 const NOISE: Inside = Inside {

@@ -59,6 +59,15 @@ fn each_transport_has_one_row_with_the_long_checks() {
 }
 
 #[test]
+fn requests_are_for_the_stacks_that_have_them() {
+    for cell in run(&[], false) {
+        let asked = REQUESTS.iter().all(|check| cell.checks.contains(check));
+        let (foreign, short) = (cell.foreign().is_some(), cell.checks.len() == SHORT.len());
+        assert_eq!(asked, !foreign && !short, "{cell}");
+    }
+}
+
+#[test]
 fn slow_stacks_send_less() {
     let bytes = |full| {
         let cells = run(&["wss", "noise"], full);
