@@ -7,7 +7,7 @@
 mod cell;
 mod defects;
 mod matrix;
-mod peers;
+pub(crate) mod peers;
 pub(crate) mod process;
 mod report;
 

@@ -5,6 +5,7 @@ mod bench;
 mod build_cost;
 mod ci;
 mod count;
+mod daemon_clients;
 mod interop;
 mod steps;
 mod suites;
@@ -43,9 +44,11 @@ enum Chore {
     BuildCost(build_cost::Args),
     /// Instructions of the hot paths under valgrind, beside the baseline, and whether they grow with what is idle.
     Count(count::Args),
+    /// `carrick p2pd`, driven by the daemon clients of JavaScript and Python.
+    DaemonClients,
     /// The program for libp2p's public suites, against itself and against rust-libp2p, through a real Redis.
     Suites,
-    /// `test`, then `interop --require go,rust,js,py`, then `suites`, then `count`.
+    /// `test`, then `interop --require go,rust,js,py`, then `daemon-clients`, `suites` and `count`.
     Ci,
 }
 
@@ -61,9 +64,11 @@ fn main() -> ExitCode {
             Chore::Attacks { args } => attacks::run(&args),
             Chore::BuildCost(args) => build_cost::run(&args),
             Chore::Count(args) => count::run(&args),
+            Chore::DaemonClients => daemon_clients::run(),
             Chore::Suites => suites::run(),
             Chore::Ci => ci::test()
                 .and_then(|()| interop::run(&interop::Args::require_all()))
+                .and_then(|()| daemon_clients::run())
                 .and_then(|()| suites::run())
                 .and_then(|()| count::run(&count::Args::default())),
         }

@@ -124,7 +124,7 @@ pub(super) fn install(language: Language, steps: &mut Steps) -> Result<Peer, Mis
         }
         Language::Js => {
             need("npm")?;
-            install_js(steps)?;
+            install_js(name, steps)?;
             Ok(Peer::new(
                 name,
                 &[
@@ -135,7 +135,7 @@ pub(super) fn install(language: Language, steps: &mut Steps) -> Result<Peer, Mis
         }
         Language::Py => {
             need("python3")?;
-            install_py(steps)?;
+            install_py(name, steps)?;
             Ok(Peer::new(
                 name,
                 &["interop/.build/py/bin/python", "interop/py/peer.py"],
@@ -144,38 +144,40 @@ pub(super) fn install(language: Language, steps: &mut Steps) -> Result<Peer, Mis
     }
 }
 
-const BUILD: &str = "interop/.build";
+pub(crate) const BUILD: &str = "interop/.build";
 
-/// Modules are found beside the file that names them, so the sources are copied to where the packages go.
-fn install_js(steps: &mut Steps) -> Result<(), String> {
-    let folder = Path::new("interop/.build/js");
-    let io = |error: io::Error| format!("cannot copy interop/js to {}: {error}", folder.display());
+/// Installs `interop/NAME` in the build's folder of that name. Modules are found beside the file that names them, so the
+/// sources are copied to where the packages go.
+pub(crate) fn install_js(name: &str, steps: &mut Steps) -> Result<(), String> {
+    let (source, built) = (format!("interop/{name}"), format!("{BUILD}/{name}"));
+    let folder = Path::new(&built);
+    let io = |error: io::Error| format!("cannot copy {source} to {built}: {error}");
     fs::create_dir_all(folder).map_err(io)?;
-    for entry in fs::read_dir("interop/js").map_err(io)? {
+    for entry in fs::read_dir(&source).map_err(io)? {
         let entry = entry.map_err(io)?;
         if entry.path().is_file() {
             fs::copy(entry.path(), folder.join(entry.file_name())).map_err(io)?;
         }
     }
-    once(
-        "js",
-        "interop/js/package-lock.json",
-        "interop/.build/js/node_modules/.bin/node",
-        || {
-            steps.run(
-                "npm ci for interop/js",
-                quiet(Command::new("npm").arg("ci").current_dir(folder)),
-            )
-        },
-    )
+    let lock = format!("{source}/package-lock.json");
+    let product = format!("{built}/node_modules/.bin/node");
+    once(name, &lock, &product, || {
+        steps.run(
+            &format!("npm ci for {source}"),
+            quiet(Command::new("npm").arg("ci").current_dir(folder)),
+        )
+    })
 }
 
-fn install_py(steps: &mut Steps) -> Result<(), String> {
-    let lock = "interop/py/requirements.txt";
-    once("py", lock, "interop/.build/py/bin/python", || {
-        let venv = ["-m", "venv", "--clear", "interop/.build/py"];
+/// Makes a virtual environment for `interop/NAME` in the build's folder of that name.
+pub(crate) fn install_py(name: &str, steps: &mut Steps) -> Result<(), String> {
+    let (source, built) = (format!("interop/{name}"), format!("{BUILD}/{name}"));
+    fs::create_dir_all(&built).map_err(|error| format!("cannot make {built}: {error}"))?;
+    let lock = format!("{source}/requirements.txt");
+    once(name, &lock, &format!("{built}/bin/python"), || {
+        let venv = ["-m", "venv", "--clear", &built];
         steps.run(
-            "python3 -m venv for interop/py",
+            &format!("python3 -m venv for {source}"),
             quiet(Command::new("python3").args(venv)),
         )?;
         let args = [
@@ -183,11 +185,11 @@ fn install_py(steps: &mut Steps) -> Result<(), String> {
             "--quiet",
             "--disable-pip-version-check",
             "--requirement",
-            lock,
+            &lock,
         ];
         steps.run(
-            "pip install for interop/py",
-            quiet(Command::new("interop/.build/py/bin/pip").args(args)),
+            &format!("pip install for {source}"),
+            quiet(Command::new(format!("{built}/bin/pip")).args(args)),
         )
     })
 }
