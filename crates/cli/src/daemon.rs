@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use carrick::Node;
+use carrick::{Node, p2pd::Endpoint};
 use jsonrpsee::core::server::Methods;
 use serde_json::json;
 use tokio::{
@@ -28,7 +28,7 @@ use self::{
     socket::Socket,
     talk::Client,
 };
-use crate::{failure::Failure, listen, metrics, output};
+use crate::{failure::Failure, listen, metrics, output, p2pd};
 
 pub(crate) mod api;
 mod calls;
@@ -47,6 +47,7 @@ Examples:
   carrick daemon /ip4/0.0.0.0/tcp/4001 --key node.key     the options of `carrick listen` are here, too
   carrick daemon --socket /tmp/mine/carrick.sock          a second one; the others take --daemon=/tmp/mine/carrick.sock
   carrick daemon --http 8545                              also over HTTP and WebSocket, with a token, for this machine alone
+  carrick daemon --p2pd /unix/tmp/p2pd.sock               for the libp2p clients of other languages, too
   carrick daemon --schema                                 all methods, as an OpenRPC document
   carrick rpc node_info                                   call one of them
   echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"node_info\"}' | nc -UN $XDG_RUNTIME_DIR/carrick/carrick.sock
@@ -96,6 +97,10 @@ struct DoorArgs {
     /// The token of --http; made if it is not there. Without it, a new one is made beside the socket at each start.
     #[arg(long, value_name = "FILE", requires = "http")]
     token_file: Option<PathBuf>,
+    /// Also answer programs that speak the protocol of go-libp2p-daemon, at /unix/PATH or /ip4/127.0.0.1/tcp/PORT. Whoever
+    /// reaches a TCP port controls the node.
+    #[arg(long, value_name = "ADDR", value_parser = p2pd::endpoint)]
+    p2pd: Option<Endpoint>,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
@@ -116,6 +121,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
 pub(crate) struct Doors {
     socket: Socket,
     http: Option<(Http, PathBuf)>,
+    p2pd: Option<p2pd::Service>,
 }
 
 impl Doors {
@@ -129,7 +135,11 @@ impl Doors {
             Some(address) => Some(open_http(address, args, &path).await?),
             None => None,
         };
-        Ok(Self { socket, http })
+        let p2pd = match &args.p2pd {
+            Some(endpoint) => Some(p2pd::Service::bind(endpoint).await?),
+            None => None,
+        };
+        Ok(Self { socket, http, p2pd })
     }
 
     fn tell(&self, as_json: bool) -> Result<(), Failure> {
@@ -139,17 +149,25 @@ impl Doors {
         } else {
             format!("socket {path}")
         })?;
-        let Some((http, token)) = &self.http else {
+        if let Some((http, token)) = &self.http {
+            let (url, token) = (http.url(), token.display());
+            if as_json {
+                let told = json!({"http": url, "token_file": token.to_string()});
+                output::result(&told.to_string())?;
+            } else {
+                output::result(&format!("http {url}"))?;
+                output::result(&format!("token {token}"))?;
+            }
+        }
+        let Some(p2pd) = &self.p2pd else {
             return Ok(());
         };
-        let (url, token) = (http.url(), token.display());
-        if as_json {
-            return output::result(
-                &json!({"http": url, "token_file": token.to_string()}).to_string(),
-            );
-        }
-        output::result(&format!("http {url}"))?;
-        output::result(&format!("token {token}"))
+        let endpoint = p2pd.endpoint();
+        output::result(&if as_json {
+            json!({"p2pd": endpoint.to_string()}).to_string()
+        } else {
+            format!("p2pd {endpoint}")
+        })
     }
 }
 
@@ -189,9 +207,18 @@ pub(crate) struct Daemon {
 /// Lets clients control the node.
 pub(crate) fn start(node: Node, doors: Doors) -> Daemon {
     let stop = Arc::new(Notify::new());
-    let methods = api::methods(node, stop.clone());
+    let methods = api::methods(node.clone(), stop.clone());
     let mut serving = JoinSet::new();
     let (open, closing) = watch::channel(());
+    if let Some(service) = doors.p2pd {
+        let mut closing = closing.clone();
+        serving.spawn(async move {
+            tokio::select! {
+                () = service.serve(node, p2pd::Rank::Part) => {}
+                _ = closing.changed() => {}
+            }
+        });
+    }
     if let Some((http, _)) = doors.http {
         serving.spawn(serve(Door::Http(http), methods.clone(), closing.clone()));
     }

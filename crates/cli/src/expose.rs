@@ -106,8 +106,8 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         tokio::spawn(async move {
             let begun = Instant::now();
             let outcome = bring(stream, &target).await;
-            tally.tell(&peer, begun, outcome);
             drop(permit);
+            tally.tell(&peer, begun, outcome);
         });
     }
     node.close().await;

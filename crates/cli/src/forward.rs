@@ -125,8 +125,8 @@ async fn serve(listener: &Listener, node: &Node, args: &Args) {
         tokio::spawn(async move {
             let begun = Instant::now();
             let outcome = bring(socket, &node, &to, &protocol).await;
-            tally.tell(&peer, begun, outcome);
             drop(permit);
+            tally.tell(&peer, begun, outcome);
         });
     }
 }

@@ -42,6 +42,11 @@ impl Host {
         self.identity.builder()
     }
 
+    /// Whether the user has said where.
+    pub(crate) fn is_somewhere(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
     pub(crate) async fn listen(&self, node: &Node) -> Result<(), Failure> {
         for address in &self.addresses {
             node.listen(address.clone()).await?;

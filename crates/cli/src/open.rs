@@ -46,6 +46,12 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
+    if args.accept.is_none() && args.host.is_somewhere() {
+        return Err(Failure::new(
+            "--listen is for those who accept",
+            "add --accept PROTOCOL",
+        ));
+    }
     let node = args.host.builder()?.spawn().await?;
     match (&args.accept, &args.address, &args.protocol) {
         (Some(protocol), _, _) => accept(&node, args, protocol).await?,

@@ -3,14 +3,15 @@
 
 use std::{ffi::OsString, io, path::Path, time::Duration};
 
-use carrick::{Config, Node, Protocol, Tag, Watermarks};
+use carrick::{Config, Node, Protocol, Tag, Watermarks, p2pd::Endpoint};
 use tokio::{sync::watch, time::timeout};
 use tracing::warn;
 
 use crate::{failure::Failure, host, key, metrics, output};
 use flags::Flags;
-pub(crate) use service::Service;
+pub(crate) use service::{Rank, Service};
 
+mod config;
 mod flags;
 mod frames;
 mod handlers;
@@ -28,6 +29,13 @@ pub(crate) struct Args {
         allow_hyphen_values = true
     )]
     flags: Vec<String>,
+}
+
+/// Where programs are to connect.
+pub(crate) fn endpoint(text: &str) -> Result<Endpoint, String> {
+    Endpoint::parse(text).map_err(|error| {
+        format!("{error}; one looks like /unix/tmp/p2pd.sock or /ip4/127.0.0.1/tcp/5005")
+    })
 }
 
 /// The arguments of the program; called by the name p2pd, it is that daemon.
@@ -74,7 +82,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     }
     let ended = {
         let mut programs = service.programs().count();
-        let serve = service.serve(node.clone(), flags.echo);
+        let serve = service.serve(node.clone(), Rank::Whole { echo: flags.echo });
         let mut serve = std::pin::pin!(serve);
         loop {
             tokio::select! {

@@ -45,6 +45,7 @@ pub(crate) fn tcp(text: &str) -> Result<String, String> {
 }
 
 /// Where programs of this machine connect.
+#[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
     #[cfg(unix)]

@@ -1,10 +1,15 @@
 //! The flags of go's p2pd, as its programs give them: `-name value`, `-name=value`, `--name…`; a switch alone is on.
 //! What Carrick has no counterpart for is taken and does nothing, which is said; what would be unsafe is refused.
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    io::{Read, stdin},
+    time::Duration,
+};
 
 use carrick::{IntoAddress, Multiaddr, Muxer, Security, p2pd::Endpoint};
 
+use super::config;
 use crate::{address, failure::Failure};
 
 /// What the daemon is to do.
@@ -147,8 +152,14 @@ const FLAGS: [Flag; 54] = [
         Real,
         "end when no program has held a socket for calls for so long",
     ),
-    ("f", Text, "", Real, "refused: give flags"),
-    ("i", Switch, "false", Real, "refused: give flags"),
+    (
+        "f",
+        Text,
+        "",
+        Real,
+        "read a JSON configuration from there first; flags say more",
+    ),
+    ("i", Switch, "false", Real, "read it from stdin"),
     ("persistentConnMaxMsgSize", Number, "4194304", Detail, ""),
     ("dht", Switch, "false", Nothing, ""),
     ("dhtClient", Switch, "false", Nothing, ""),
@@ -233,6 +244,7 @@ pub(super) fn parse(args: &[String]) -> Result<Flags, Failure> {
         };
         given.0.push((flag, value));
     }
+    given.configure()?;
     given.flags()
 }
 
@@ -287,6 +299,33 @@ impl Given {
         })
     }
 
+    /// Puts what a file or stdin says before what flags say.
+    fn configure(&mut self) -> Result<(), Failure> {
+        let name = self.text("f");
+        let read = |source: &mut dyn Read| {
+            let mut text = String::new();
+            let read = source.take(CONFIG_MAX).read_to_string(&mut text);
+            read.map(|_| text)
+        };
+        let text = if self.is_on("i")? {
+            read(&mut stdin().lock())
+        } else if name.is_empty() {
+            return Ok(());
+        } else {
+            File::open(name).and_then(|mut file| read(&mut file))
+        };
+        let cannot = |why: String| wrong(format!("cannot read the configuration: {why}"));
+        let text = text.map_err(|error| cannot(error.to_string()))?;
+        let mut all = Vec::new();
+        for (name, value) in config::flags(&text).map_err(cannot)? {
+            let flag = FLAGS.iter().find(|flag| flag.0 == name);
+            all.extend(flag.map(|flag| (flag, value)));
+        }
+        all.append(&mut self.0);
+        self.0 = all;
+        Ok(())
+    }
+
     /// What cannot be meant, or must not be done.
     fn check(&self) -> Result<(), Failure> {
         for (flag, value) in &self.0 {
@@ -304,12 +343,6 @@ impl Given {
             return Err(Failure::new(
                 "-plaintext is refused: with it, nobody knows who is on the other end",
                 "leave it out; Noise and TLS are on",
-            ));
-        }
-        if !self.text("f").is_empty() || self.is_on("i")? {
-            return Err(Failure::new(
-                "-f and -i are not supported",
-                "give flags instead",
             ));
         }
         if !self.is_on("noise")? && !self.is_on("tls")? {
@@ -415,6 +448,9 @@ fn time(mut text: &str) -> Option<Duration> {
 fn wrong(what: impl std::fmt::Display) -> Failure {
     Failure::new(what, "see `carrick p2pd -help`")
 }
+
+/// A configuration is not larger, in bytes.
+const CONFIG_MAX: u64 = 1 << 20;
 
 const USAGE: &str = "\
 A node that other programs drive: the control protocol of go-libp2p-daemon, with its flags and its lines on stdout, and

@@ -27,7 +27,7 @@ use super::{
 use crate::{failure::Failure, socket::Socket};
 
 /// The programs that hold such a socket; counted, since a daemon may be there for them alone.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Programs(Arc<watch::Sender<usize>>);
 
 impl Programs {

@@ -9,7 +9,7 @@ use carrick::{
 };
 use tokio::{
     io::AsyncWriteExt,
-    sync::Semaphore,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
@@ -26,6 +26,7 @@ use crate::{
 };
 
 /// Where programs ask, before anybody is answered.
+#[derive(Debug)]
 pub(crate) struct Service {
     listener: Listener,
     endpoint: Endpoint,
@@ -64,18 +65,22 @@ impl Service {
         self.programs.clone()
     }
 
-    /// Answers until the task is dropped. With `echo` it serves /echo/1.0.0 until a program wants to.
-    pub(crate) async fn serve(self, node: Node, echo: bool) {
+    /// Answers until the task is dropped, and with it every program's.
+    pub(crate) async fn serve(self, node: Node, rank: Rank) {
         let handlers = Handlers::new(node.downgrade());
-        if echo
-            && let Ok(protocol) = ECHO.parse()
-            && let Err(error) = handlers.add(&protocol, Handler::Echo, None).await
-        {
-            warn!("{error}");
+        if rank == (Rank::Whole { echo: true }) {
+            let echo = handlers.add(&ECHO, Handler::Echo, None).await;
+            if let Err(error) = echo {
+                warn!("{error}");
+            }
         }
-        let clients = Arc::new(Semaphore::new(CLIENTS_MAX));
+        let mut clients = JoinSet::new();
         loop {
-            let mut socket = match self.listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                Some(_) = clients.join_next() => continue,
+            };
+            let mut socket = match accepted {
                 Ok(socket) => socket,
                 Err(error) => {
                     debug!(%error, "no program was taken");
@@ -83,31 +88,41 @@ impl Service {
                     continue;
                 }
             };
-            let Ok(permit) = clients.clone().try_acquire_owned() else {
+            if clients.len() >= CLIENTS_MAX {
                 let full = format!("{CLIENTS_MAX} programs and streams are connected already");
                 let told = Response::Error(full).encode();
                 // There is room in a new socket for as much.
                 let _ = timeout(PAUSE, socket.write_all(&told)).await;
                 continue;
-            };
+            }
             let session = Session {
                 node: node.clone(),
+                rank,
                 handlers: handlers.clone(),
                 programs: self.programs.clone(),
             };
-            tokio::spawn(async move {
+            clients.spawn(async move {
                 if let Err(error) = session.converse(socket).await {
                     debug!(%error, "a program's connection has ended");
                 }
-                drop(permit);
             });
         }
     }
 }
 
+/// What the node is besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rank {
+    /// Nothing, and it keeps its connections. With `echo` it serves /echo/1.0.0 until a program wants to.
+    Whole { echo: bool },
+    /// A node with a life of its own: what programs connect to is protected, or it would be closed once it is idle.
+    Part,
+}
+
 /// What one program asks.
 struct Session {
     node: Node,
+    rank: Rank,
     handlers: Arc<Handlers>,
     programs: Programs,
 }
@@ -167,9 +182,15 @@ impl Session {
                 timeout,
             } => {
                 let dial = async { Ok::<_, Failure>(self.node.dial((peer, addresses)).await?) };
-                limited(timeout, dial).await.map(drop)
+                let connected = limited(timeout, dial).await;
+                if connected.is_ok() && self.rank == Rank::Part {
+                    // Without a place among the protected it is a connection like others.
+                    let _ = self.node.protect(peer, PROTECTED).await;
+                }
+                connected.map(drop)
             }
             Request::Disconnect { peer } => {
+                self.node.unprotect(peer, PROTECTED).await;
                 self.node.disconnect(&peer).await;
                 Ok(())
             }
@@ -312,7 +333,8 @@ pub(super) fn address(endpoint: &Endpoint) -> Address {
     }
 }
 
-const ECHO: &str = "/echo/1.0.0";
+const ECHO: ProtocolId = ProtocolId::from_static("/echo/1.0.0");
+const PROTECTED: &str = "p2pd";
 /// Programs, each stream that one has opened, and sockets for calls.
 const CLIENTS_MAX: usize = 1024;
 /// How long nobody is taken after the system had no socket to give.

@@ -99,14 +99,114 @@ pub(crate) fn collect(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>>
 }
 
 pub(crate) fn spawn(args: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_carrick"))
+    let mut command = command(CARRICK, args);
+    command.spawn().expect("the binary runs")
+}
+
+fn command(program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command
         .args(args)
         .env_remove("RUST_LOG")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary runs")
+        .stderr(Stdio::piped());
+    command
+}
+
+/// The binary.
+pub(crate) const CARRICK: &str = env!("CARGO_BIN_EXE_carrick");
+
+/// A running command that says on stdout, or else on stderr, when it is ready.
+pub(crate) struct Running {
+    child: Option<Child>,
+    /// Its lines up to that one.
+    pub(crate) told: Vec<String>,
+    rest: Receiver<String>,
+}
+
+impl Running {
+    /// Starts `program` and waits for a line of stdout with this beginning.
+    pub(crate) fn start(program: &str, args: &[&str], ready: &'static str) -> Self {
+        let mut child = command(program, args).spawn().expect("the binary runs");
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        drop(child.stdin.take());
+        Self::watch(child, stdout, ready)
+    }
+
+    /// As [`start`](Self::start), but stderr is read; what it gets on stdin is all there is.
+    pub(crate) fn start_with(args: &[&str], input: &[u8], ready: &'static str) -> Self {
+        let mut child = spawn(args);
+        let stderr = child.stderr.take().expect("stderr is a pipe");
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        stdin.write_all(input).expect("a few bytes fit into a pipe");
+        drop(stdin);
+        Self::watch(child, stderr, ready)
+    }
+
+    fn watch(child: Child, pipe: impl Read + Send + 'static, ready: &'static str) -> Self {
+        let (sender, rest) = sync_channel(1024);
+        thread::spawn(move || {
+            let lines = BufReader::new(pipe).lines().map_while(Result::ok);
+            lines.map(|line| sender.send(line)).all(|sent| sent.is_ok())
+        });
+        let mut running = Self {
+            child: Some(child),
+            told: Vec::new(),
+            rest,
+        };
+        while !running
+            .told
+            .last()
+            .is_some_and(|line| line.starts_with(ready))
+        {
+            let line = running.line();
+            running.told.push(line);
+        }
+        running
+    }
+
+    /// Its next line.
+    pub(crate) fn line(&self) -> String {
+        self.rest.recv_timeout(DEADLINE).expect("a line in time")
+    }
+
+    /// The rest of the first line with this beginning.
+    pub(crate) fn after(&self, beginning: &str) -> &str {
+        let found = self
+            .told
+            .iter()
+            .find_map(|line| line.strip_prefix(beginning));
+        found.unwrap_or_else(|| panic!("no {beginning:?} in {:?}", self.told))
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("it is there until it ends");
+        let kill = format!("kill -{name} {}", child.id());
+        let killed = Command::new("sh").args(["-c", &kill]).status();
+        assert!(killed.expect("there is a shell").success());
+    }
+
+    /// Waits until it ends, and gives its exit code and what else it has written to stdout, if that was not read.
+    pub(crate) fn wait(mut self) -> (Option<i32>, Vec<u8>) {
+        let mut child = self.child.take().expect("it is there until it ends");
+        let stdout = child.stdout.take().map(collect);
+        let stdout = stdout.map(|stdout| stdout.recv_timeout(DEADLINE));
+        let Ok(stdout) = stdout.unwrap_or_else(|| Ok(Vec::new())) else {
+            child.kill().expect("the process can be killed");
+            panic!("the process did not end in time");
+        };
+        (child.wait().expect("the process has ended").code(), stdout)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.kill().expect("the process can be killed");
+            child.wait().expect("the process has ended");
+        }
+    }
 }
 
 /// A running `carrick listen`, or `carrick daemon`.

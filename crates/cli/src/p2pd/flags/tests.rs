@@ -87,8 +87,10 @@ fn what_is_unsafe_or_makes_no_sense_is_refused() {
     for (given, why) in [
         (&["-plaintext"][..], "-plaintext is refused"),
         (&["-b"], "-bootstrapPeers"),
-        (&["-f", "config.json"], "-f and -i"),
-        (&["-i"], "-f and -i"),
+        (
+            &["-f", "/nowhere/config.json"],
+            "cannot read the configuration",
+        ),
         (&["-noise=0", "-tls=0"], "at least one"),
         (
             &["-forceReachabilityPublic", "-forceReachabilityPrivate"],
@@ -142,4 +144,36 @@ fn the_usage_names_every_flag() {
     for flag in FLAGS.iter().filter(|flag| flag.0 != "secio") {
         assert!(usage.contains(&format!("-{}", flag.0)), "{}", flag.0);
     }
+}
+
+#[test]
+fn a_configuration_says_what_flags_say_and_flags_have_the_last_word() {
+    let path = std::env::temp_dir().join(format!("carrick-p2pd-{}.json", std::process::id()));
+    let config = r#"{
+        "ListenAddr": "/ip4/127.0.0.1/tcp/1", "Quiet": true, "ID": "a.key", "DHT": {"Mode": "client"},
+        "ConnectionManager": {"Enabled": true, "LowWaterMark": 3, "HighWaterMark": 4, "GracePeriod": 120},
+        "HostAddresses": ["/ip4/127.0.0.1/tcp/2", "/ip4/127.0.0.1/tcp/3"], "Echo": false, "Unknown": []
+    }"#;
+    std::fs::write(&path, config).unwrap();
+    let file = format!("-f={}", path.display());
+    let flags = flags(&[&file, "-id", "b.key", "-q=0"]).unwrap();
+    assert_eq!(flags.listen.to_string(), "/ip4/127.0.0.1/tcp/1");
+    assert_eq!((flags.id.as_deref(), flags.quiet), (Some("b.key"), false));
+    assert_eq!(flags.conn_manager, Some((3, 4, Duration::from_secs(120))));
+    assert_eq!((flags.host_addrs.len(), flags.echo), (2, false));
+    assert_eq!(flags.idle, ["dhtClient"]);
+    std::fs::remove_file(path).unwrap();
+    for bad in [
+        "",
+        "[]",
+        "{\"Quiet\": {}}",
+        "{\"DHT\": {\"Mode\": \"half\"}}",
+    ] {
+        assert!(config::flags(bad).is_err(), "{bad}");
+    }
+    let nanoseconds = config::flags(r#"{"ConnectionManager": {"GracePeriod": 120000000000}}"#);
+    assert_eq!(
+        nanoseconds.unwrap(),
+        [("connGrace", "120000000000ns".to_owned())]
+    );
 }
