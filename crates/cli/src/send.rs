@@ -106,11 +106,14 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
 
 async fn hash(args: &Args, show: &Show) -> Result<Source, Failure> {
     let begun = Instant::now();
-    let (paths, hashed) = (args.paths.clone(), Arc::new(AtomicU64::new(0)));
-    let counter = hashed.clone();
-    let work = tokio::task::spawn_blocking(move || Source::new(&paths, &counter));
+    let paths = args.paths.clone();
+    let counters = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+    let [found, hashed] = &*counters;
+    let theirs = counters.clone();
+    let work = tokio::task::spawn_blocking(move || Source::new(&paths, &theirs[0], &theirs[1]));
     let position = || Position {
         done: hashed.load(Ordering::Relaxed),
+        total: found.load(Ordering::Relaxed),
         ..Position::default()
     };
     let source = show.watch("hashing", position, work).await;

@@ -5,7 +5,7 @@ use std::{
     fs::{self, File, Metadata},
     io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
-    sync::atomic::AtomicU64,
+    sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
 };
 
@@ -40,21 +40,27 @@ struct SourceFile {
 }
 
 impl Source {
-    /// Finds and hashes everything under these paths, with all cores. `hashed` counts bytes, for whoever watches.
+    /// Finds and hashes everything under these paths, with all cores. `found` is told how many bytes there are, and `hashed`
+    /// counts them, for whoever watches.
     ///
     /// # Errors
     /// Something cannot be read, has no name that can be sent, or there are too many.
-    pub(crate) fn new(paths: &[PathBuf], hashed: &AtomicU64) -> Result<Self, Trouble> {
-        let mut found = find(paths)?;
-        found.sort_by(|one, other| one.0.path.cmp(&other.0.path));
-        check(&found)?;
+    pub(crate) fn new(
+        paths: &[PathBuf],
+        found: &AtomicU64,
+        hashed: &AtomicU64,
+    ) -> Result<Self, Trouble> {
+        let mut all = find(paths)?;
+        all.sort_by(|one, other| one.0.path.cmp(&other.0.path));
+        check(&all)?;
         let (mut entries, mut files) = (Vec::new(), Vec::new());
-        for (entry, file) in found {
+        for (entry, file) in all {
             entries.push(entry);
             files.extend(file);
         }
         let sizes = files.iter().map(|file| file.size);
         let bytes = sizes.clone().fold(0, u64::saturating_add);
+        found.store(bytes, Ordering::Relaxed);
         let numbering = Numbering::new(sizes);
         let places: Vec<_> = files
             .iter()

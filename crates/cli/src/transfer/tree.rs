@@ -172,3 +172,6 @@ impl Numbering {
             .filter(|(_, groups)| !groups.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests;
