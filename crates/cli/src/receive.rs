@@ -5,15 +5,15 @@ use std::{
     io::{BufRead, IsTerminal, Write, stderr, stdin},
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use carrick::{
-    Behaviour, Node, PeerId, Stream,
+    Behaviour, Connection, Multiaddr, Node, PeerId, Protocol, Stream,
     transfer::{PROTOCOL, Ticket},
 };
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     failure::Failure,
@@ -82,7 +82,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn fetch(args: &Args, show: &Show, node: &Node, ticket: &Ticket) -> Result<(), Failure> {
-    let connection = node.dial((ticket.peer, ticket.addresses.clone())).await?;
+    let connection = dial(node, ticket).await?;
     let stream = connection.open_stream(PROTOCOL).await?;
     let (root, secret) = (ticket.root, ticket.secret);
     let take = take(args);
@@ -91,6 +91,24 @@ async fn fetch(args: &Args, show: &Show, node: &Node, ticket: &Ticket) -> Result
     let received = received.await?;
     drop(connection);
     received
+}
+
+/// A connection over TCP, if one comes about soon: TLS over TCP carries about twice as much as QUIC for the same work.
+async fn dial(node: &Node, ticket: &Ticket) -> Result<Connection, Failure> {
+    let all = ticket.addresses.clone();
+    let is_tcp = |address: &Multiaddr| address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+    let over_tcp: Vec<_> = all
+        .iter()
+        .filter(|address| is_tcp(address))
+        .cloned()
+        .collect();
+    if !over_tcp.is_empty() {
+        let dialed = timeout(HEAD_START, node.dial((ticket.peer, over_tcp)));
+        if let Ok(Ok(connection)) = dialed.await {
+            return Ok(connection);
+        }
+    }
+    Ok(node.dial((ticket.peer, all)).await?)
 }
 
 async fn wait(args: &Args, show: &Show, node: &Node) -> Result<(), Failure> {
@@ -275,5 +293,7 @@ fn ticket(text: &str) -> Result<Ticket, String> {
         .map_err(|error| format!("{error}; copy it anew, as `carrick send` printed it"))
 }
 
+/// What TCP gets before everything else is tried as well.
+const HEAD_START: Duration = Duration::from_secs(3);
 /// Peers who are being told that they may not.
 const REFUSALS_MAX: usize = 32;
