@@ -194,7 +194,7 @@ fn answers_in_any_order_find_their_requests() {
                 places[n * 37 % MANY].add_permits(1);
             }
         };
-        futures::join!(join_all(asked), answering);
+        tokio::join!(join_all(asked), answering);
     });
 }
 
@@ -214,7 +214,7 @@ fn a_ban_ends_what_the_peer_has_under_way_on_both_sides() {
                 }
                 soon(held.dropped.notified()).await;
             };
-            let (answer, ()) = futures::join!(asked, ban);
+            let (answer, ()) = tokio::join!(asked, ban);
             assert_eq!(answer, Err(RequestError::Banned));
             // And whoever is banned reaches no handler any more.
             let again = ask(&client, server.address(), &requests, b"y").await;
@@ -289,7 +289,7 @@ fn further_requests_wait_their_turn_and_the_queue_has_an_end() {
             }
         };
         // Polled in their order, they queue in it.
-        let (answers, ()) = futures::join!(join_all(all), watch);
+        let (answers, ()) = tokio::join!(join_all(all), watch);
         let answers: Vec<_> = answers
             .into_iter()
             .map(|answer| answer.map_err(|error| error.to_string()))
@@ -319,7 +319,7 @@ fn a_lost_peer_fails_all_that_is_under_way_and_all_that_waits() {
             }
             connection.close().await;
         };
-        let (answers, ()) = futures::join!(join_all(all), end);
+        let (answers, ()) = tokio::join!(join_all(all), end);
         assert_eq!(answers, vec![Err(RequestError::ConnectionLost); 5]);
         eventually("both handlers are gone", || held.ended() == 2).await;
         assert!(begun.try_recv().is_err());
@@ -548,10 +548,10 @@ fn other_peers_are_answered_while_one_fills_its_share() {
                 assert_eq!(soon(begun.recv()).await.unwrap(), "y");
                 held.go.add_permits(3);
             };
-            let (answer, ()) = futures::join!(waits, go);
+            let (answer, ()) = tokio::join!(waits, go);
             assert_eq!(answer.unwrap(), "y");
         };
-        let (mut answers, ()) = futures::join!(join_all(greedy), fair);
+        let (mut answers, ()) = tokio::join!(join_all(greedy), fair);
         answers.sort_by_key(Result::is_err);
         assert_eq!(answers, [Ok("x".into()), Ok("x".into()), Err(BUSY)]);
     });
