@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     CHECK_TIMEOUT,
     node::Node,
+    requests,
     serve::{
         BULK, ECHO, HASH, LAST_OBSERVE, LAST_SOURCE, NOTHING, OBSERVE, RESET, SOURCE, send_bulk,
         source_bytes, was_reset,
@@ -17,7 +18,7 @@ use crate::{
     transport::Options,
 };
 
-pub const CHECKS: [&str; 12] = [
+pub const CHECKS: [&str; 14] = [
     "connect",
     "identify",
     "ping",
@@ -30,7 +31,11 @@ pub const CHECKS: [&str; 12] = [
     "wrong-peer",
     "connections",
     "bulk",
+    "request-cbor",
+    "request-json",
 ];
+/// How many of them every stack has; the others are for those who have request-response, and run only when they are named.
+pub const EVERYBODYS: usize = 12;
 
 /// How long a check may take.
 pub fn deadline(name: &str, options: &Options) -> Duration {
@@ -62,6 +67,7 @@ pub async fn run(
         "ping" => return ping(node).await,
         "wrong-peer" => return wrong_peer(node, address).await,
         "connections" => return connections(peer, address, options).await,
+        "request-cbor" | "request-json" => return requests::check(name, node, peer).await,
         _ => {}
     }
     let remote = Remote {

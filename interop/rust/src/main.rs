@@ -3,12 +3,13 @@
 //!     rust-peer listen|dial ADDR [--transport tcp|ws|wss|quic-v1] [--security noise|tls] [--muxer yamux|mplex] [--key-type T] [--ip 4|6]
 //!         listen: [--tls-cert FILE --tls-key FILE]   dial: [--tls-ca FILE] [--checks a,b] [--bulk-bytes N]
 //!
-//! main.rs is the command line, transport.rs, node.rs and inbound.rs the swarm, serve.rs the listener's protocols, checks.rs what the dialer checks.
+//! main.rs is the command line, transport.rs, node.rs and inbound.rs the swarm, serve.rs the listener's protocols, requests.rs those of request-response, checks.rs what the dialer checks.
 //! Exit codes: 0 nothing failed, 1 a check failed, 2 wrong usage, 3 this program has no such transport, muxer or security.
 
 mod checks;
 mod inbound;
 mod node;
+mod requests;
 mod serve;
 mod transport;
 
@@ -24,7 +25,7 @@ use serde_json::json;
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    checks::{CHECKS, Outcome, deadline},
+    checks::{CHECKS, EVERYBODYS, Outcome, deadline},
     node::Node,
     transport::Options,
 };
@@ -60,7 +61,7 @@ async fn run(mut args: impl Iterator<Item = String>) -> Result<u8, Exit> {
     } else {
         None
     };
-    let (mut options, mut selected) = (Options::default(), CHECKS.to_vec());
+    let (mut options, mut selected) = (Options::default(), CHECKS[..EVERYBODYS].to_vec());
     while let Some(flag) = args.next() {
         let value = args.next().ok_or_else(usage)?;
         match flag.as_str() {

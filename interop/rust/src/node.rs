@@ -1,17 +1,19 @@
-//! The swarm: one transport, one security and one muxer; ping, identify, libp2p-stream to open streams and `Inbound` to take them. Whoever owns the `Node` drives it.
+//! The swarm: one transport, one security and one muxer; ping, identify, request-response, libp2p-stream to open streams and `Inbound` to take them. Whoever owns the `Node` drives it.
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::HashMap, convert::Infallible, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm, SwarmBuilder, identify,
     identity::Keypair,
     ping,
+    request_response::OutboundRequestId,
     swarm::{NetworkBehaviour, SwarmEvent, dial_opts::DialOpts},
 };
 use rsa::{pkcs8::EncodePrivateKey, rand_core::OsRng};
 
 use crate::inbound::Inbound;
+use crate::requests::{self, Answered};
 use crate::transport::{BoxError, Options, transport};
 
 #[derive(NetworkBehaviour)]
@@ -19,6 +21,8 @@ pub struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     stream: libp2p_stream::Behaviour,
+    pub cbor: requests::Cbor,
+    pub json: requests::Json,
     pub inbound: Inbound,
 }
 
@@ -29,6 +33,8 @@ pub struct Node {
     pub identified: Option<Result<identify::Info, String>>,
     /// Ping's round trips so far.
     pub pings: Vec<Result<Duration, String>>,
+    /// What became of requests in CBOR and in JSON, whose numbers are not the same.
+    answered: [HashMap<OutboundRequestId, Answered>; 2],
     listening: Option<Multiaddr>,
     dialed: Option<Result<(), String>>,
     hung_up: bool,
@@ -49,6 +55,8 @@ impl Node {
                     ping::Config::new().with_interval(Duration::from_millis(100)),
                 ),
                 stream: libp2p_stream::Behaviour::new(),
+                cbor: requests::cbor(),
+                json: requests::json(),
                 inbound: Inbound::default(),
             })
             .map_err(|e| e.to_string())?
@@ -60,6 +68,7 @@ impl Node {
             streams,
             identified: None,
             pings: Vec::new(),
+            answered: Default::default(),
             listening: None,
             dialed: None,
             hung_up: false,
@@ -101,6 +110,16 @@ impl Node {
         Ok(())
     }
 
+    /// Waits for what becomes of a request.
+    pub async fn answered(&mut self, is_cbor: bool, id: OutboundRequestId) -> Answered {
+        loop {
+            match self.answered[usize::from(is_cbor)].remove(&id) {
+                Some(answered) => return answered,
+                None => self.step().await,
+            }
+        }
+    }
+
     /// Drives the swarm for as long as it is polled.
     pub async fn drive(&mut self) -> Infallible {
         loop {
@@ -135,6 +154,25 @@ impl Node {
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) if self.pings.len() < PINGS_MAX => {
                 self.pings.push(ping.result.map_err(|e| e.to_string()));
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Cbor(event)) => {
+                if let Some((channel, answer)) = requests::handle(event, &mut self.answered[1]) {
+                    // The asker may be gone.
+                    let _ = self
+                        .swarm
+                        .behaviour_mut()
+                        .cbor
+                        .send_response(channel, answer);
+                }
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Json(event)) => {
+                if let Some((channel, answer)) = requests::handle(event, &mut self.answered[0]) {
+                    let _ = self
+                        .swarm
+                        .behaviour_mut()
+                        .json
+                        .send_response(channel, answer);
+                }
             }
             _ => {}
         }

@@ -241,7 +241,7 @@ pub(super) const CHECKS: [&str; 12] = [
 const BASIC: usize = 10;
 /// Requests are for the stacks whose programs have them: the others are not asked.
 pub(super) const REQUESTS: [&str; 2] = ["request-cbor", "request-json"];
-const REQUESTERS: [&str; 1] = ["carrick"];
+const REQUESTERS: [&str; 2] = ["carrick", "rust"];
 const SHORT: [&str; 5] = ["connect", "identify", "ping", "echo", "wrong-peer"];
 
 const NOISE: Inside = Inside {
