@@ -64,8 +64,8 @@ struct Serving<'a> {
     handles: BTreeMap<u32, (AbortHandle, OwnedSemaphorePermit)>,
     /// A message on its way into a mailbox.
     delivering: Option<BoxFuture<'static, Delivered>>,
-    /// Replies for which there is no room.
-    held: VecDeque<Spoken>,
+    /// Replies for which there is no room in their lane.
+    held: [VecDeque<Spoken>; Priority::ALL.len()],
 }
 
 /// Where a message is from, while it is on its way.
@@ -100,7 +100,7 @@ impl<'a> Serving<'a> {
             working: FuturesUnordered::new(),
             handles: BTreeMap::new(),
             delivering: None,
-            held: VecDeque::new(),
+            held: Default::default(),
         }
     }
 
@@ -142,7 +142,7 @@ impl<'a> Serving<'a> {
                 },
                 Some(spoken) = self.working.next(), if !self.working.is_empty() => {
                     if let Ok(spoken) = spoken {
-                        self.held.push_back(spoken);
+                        self.hold(spoken);
                     }
                 }
                 // Who waits for a mailbox does not read, and would not see it.
@@ -282,34 +282,51 @@ impl<'a> Serving<'a> {
     fn give_up(&mut self, id: u32) {
         if let Some((handle, _permit)) = self.handles.remove(&id) {
             handle.abort();
-            self.held.retain(|(held, ..)| *held != id);
+            for lane in &mut self.held {
+                lane.retain(|(held, ..)| *held != id);
+            }
         }
+    }
+
+    fn hold(&mut self, spoken: Spoken) {
+        // A request that is over has no lane, and its reply goes nowhere.
+        let serving = self.answerer.serving(spoken.0);
+        let priority = serving.map_or(Priority::Normal, |serving| serving.priority);
+        self.held[priority.lane()].push_back(spoken);
     }
 
     /// Sends back what handlers have said, as far as there is room.
     fn give_back(&mut self) {
-        for _ in 0..self.held.len() {
-            let Some((id, said, more)) = self.held.pop_front() else {
-                return;
-            };
-            let said = match said {
-                Ok(payload) => match self.answerer.reply(id, payload.clone(), more.is_some()) {
-                    Ok(()) => Ok(()),
-                    Err(NotTaken::TooLarge(_)) => Err(Refusal::TooLarge),
-                    Err(NotTaken::LaneFull | NotTaken::TooMany) => {
-                        self.held.push_back((id, Ok(payload), more));
-                        continue;
-                    }
-                },
-                Err(why) => Err(why),
-            };
-            if let Err(why) = &said {
-                self.answerer.refuse(id, why);
+        for lane in 0..self.held.len() {
+            while let Some(spoken) = self.held[lane].pop_front() {
+                if self.lacks_room(&spoken) {
+                    self.held[lane].push_front(spoken);
+                    break;
+                }
+                self.say(spoken);
             }
-            let permit = self.handles.remove(&id).map(|(_, permit)| permit);
-            if let (Ok(()), Some(more), Some(permit)) = (said, more, permit) {
-                self.work(id, Work::new(id, Waits::More(more)), permit);
-            }
+        }
+    }
+
+    fn lacks_room(&self, (id, said, _): &Spoken) -> bool {
+        let Ok(payload) = said else {
+            return false;
+        };
+        let room = self.answerer.check(*id, payload.len());
+        matches!(room, Err(NotTaken::LaneFull | NotTaken::TooMany))
+    }
+
+    fn say(&mut self, (id, said, more): Spoken) {
+        let said = said.and_then(|payload| {
+            let taken = self.answerer.reply(id, payload, more.is_some());
+            taken.map_err(|_| Refusal::TooLarge)
+        });
+        if let Err(why) = &said {
+            self.answerer.refuse(id, why);
+        }
+        let permit = self.handles.remove(&id).map(|(_, permit)| permit);
+        if let (Ok(()), Some(more), Some(permit)) = (said, more, permit) {
+            self.work(id, Work::new(id, Waits::More(more)), permit);
         }
     }
 }
