@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use carrick::{Config, ConnectionError, DialError, ListenError, Node, OpenError, StreamError};
+use bytes::Bytes;
+use carrick::{
+    Config, ConnectionError, DialError, ListenError, Multiaddr, Node, OpenError, StreamError,
+};
 
 use crate::common::*;
 
@@ -23,6 +26,57 @@ fn what_was_written_before_closing_is_delivered() {
             // Only now somebody reads.
             assert_eq!(soon(inbound.read_to_end(len)).await.unwrap(), vec![5; len]);
         }
+    });
+}
+
+/// Ends 1 MiB, closes the node at once, and compares what arrived.
+async fn farewell(server: &Node, target: Multiaddr) {
+    let sent: Bytes = (0..1_u32 << 18).flat_map(u32::to_le_bytes).collect();
+    let mut incoming = server.accept(CHAT).unwrap();
+    let config = Config {
+        drain_timeout: DEADLINE,
+        ..Config::default()
+    };
+    let client = node_with(config).await;
+    let mut stream = agreed(&client, target, CHAT).await;
+    let mut inbound = soon(incoming.next()).await.unwrap();
+    let leave = async {
+        stream.write_all(&sent).await.unwrap();
+        stream.finish().await.unwrap();
+        drop(stream);
+        client.close().await;
+    };
+    let (arrived, ()) = soon(async { tokio::join!(inbound.read_to_end(sent.len()), leave) }).await;
+    assert!(arrived.unwrap() == sent, "to the last byte");
+}
+
+#[test]
+fn a_node_that_closes_right_after_finish_loses_nothing_of_a_mebibyte_however_often() {
+    let rounds = std::env::var("CARRICK_FAREWELLS").map_or(20, |n| n.parse().unwrap());
+    for listen in every_link() {
+        for _ in 0..rounds {
+            run(async {
+                let server = server(listen).await;
+                farewell(&server, server.address()).await;
+            });
+        }
+        eprintln!("{rounds} rounds over {listen}");
+    }
+}
+
+#[cfg(feature = "quic")]
+#[test]
+fn nor_does_it_over_a_long_way() {
+    const ONE_WAY: Duration = Duration::from_millis(25);
+    run(async {
+        let server = server(TCP).await;
+        let path = path::Path::tcp(&server.address(), ONE_WAY).await;
+        farewell(&server, path.address.clone()).await;
+    });
+    run(async {
+        let server = server(QUIC).await;
+        let path = path::Path::udp(&server.address(), ONE_WAY).await;
+        farewell(&server, path.address.clone()).await;
     });
 }
 
