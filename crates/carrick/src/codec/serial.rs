@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use cbor4ii::{
-    core::{dec::Read, utils::SliceReader},
+    core::{
+        dec::{Decode, IgnoredAny, Read},
+        utils::SliceReader,
+    },
     serde::Deserializer,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,6 +14,9 @@ use super::{Codec, CodecError};
 
 /// CBOR (RFC 8949), for types of serde. Byte for byte what rust-libp2p's `request_response::cbor` writes, whose library this
 /// is: structs are maps with their fields' names, enums are a name or a map with one. Values may be nested 128 deep.
+///
+/// `()` is an empty array, and only `None` is CBOR's null. So `serde_json::Value::Null`, which serde takes for `()`, arrives as
+/// an empty array, here and at rust-libp2p: say `Option<Value>` where nothing may be said, or use [`Json`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cbor;
 
@@ -21,14 +27,21 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Cbor {
     }
 
     fn decode(bytes: Bytes) -> Result<T, CodecError> {
+        // Types make room for as many elements as an array claims to have: it must have them.
+        let mut whole = SliceReader::new(&bytes);
+        IgnoredAny::decode(&mut whole).map_err(CodecError::decode)?;
+        ended(whole)?;
         let mut deserializer = Deserializer::new(SliceReader::new(&bytes));
         let value = T::deserialize(&mut deserializer).map_err(CodecError::decode)?;
-        let mut rest = deserializer.into_inner();
-        if rest.fill(1).is_ok_and(|rest| rest.as_ref().is_empty()) {
-            Ok(value)
-        } else {
-            Err(CodecError::decode("bytes follow the value"))
-        }
+        ended(deserializer.into_inner()).map(|()| value)
+    }
+}
+
+fn ended(mut rest: SliceReader<'_>) -> Result<(), CodecError> {
+    if rest.fill(1).is_ok_and(|rest| rest.as_ref().is_empty()) {
+        Ok(())
+    } else {
+        Err(CodecError::decode("bytes follow the value"))
     }
 }
 

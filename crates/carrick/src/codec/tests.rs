@@ -123,6 +123,40 @@ mod serial {
         assert_eq!(<Json as Codec<u8>>::decode(" 1 ".into()), Ok(1));
     }
 
+    /// Nobody may ask for it.
+    #[derive(Debug, Serialize)]
+    struct Unreached;
+
+    impl<'de> Deserialize<'de> for Unreached {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("what has not arrived is read")
+        }
+    }
+
+    #[test]
+    fn what_cbor_claims_to_have_and_has_not_makes_no_room_anywhere() {
+        for major in [0x40, 0x60, 0x80, 0xa0] {
+            for claim in [3, 1 << 32, 1 << 63, u64::MAX] {
+                let claim = [&[major | 0x1b], &claim.to_be_bytes()[..], b"\x01\x01"].concat();
+                for before in [b"".as_slice(), b"\x82\x01", b"\xa1\x61a", b"\x9f\x01"] {
+                    let refused: Result<Unreached, _> =
+                        Cbor::decode([before, &claim].concat().into());
+                    assert!(matches!(refused, Err(CodecError::Decode(_))), "{claim:x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn in_cbor_the_null_of_json_becomes_an_empty_array_and_none_stays_none() {
+        let null = serde_json::Value::Null;
+        let encoded = Cbor::encode(&null).unwrap();
+        assert_eq!(Cbor::decode(encoded), Ok(serde_json::json!([])));
+        let encoded = Cbor::encode(&None::<serde_json::Value>).unwrap();
+        assert_eq!(Cbor::decode(encoded.clone()), Ok(null));
+        assert_eq!(Cbor::decode(encoded), Ok(None::<serde_json::Value>));
+    }
+
     #[test]
     fn nesting_of_a_hundred_thousand_is_an_error_whatever_it_is_read_as() {
         const DEPTH: usize = 100_000;
