@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use carrick::{
     Because, Behaviour, Code, Fault, Limit, Multiaddr, Node, OpenError, RequestError, Requests,
-    Stream, StreamError, codec::Raw,
+    StreamError, codec::Raw,
 };
 use futures::future::{FutureExt, join_all};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -441,7 +441,7 @@ fn what_does_not_decode_is_malformed_and_counted_against_its_sender() {
         scored(&client, &server, -5.0).await;
         // Whoever just ends the stream has no answer, and that is all.
         server
-            .handle("/silent/1", |mut stream: Stream| async move {
+            .handle("/silent/1", |mut stream: carrick::Stream| async move {
                 stream.finish().await
             })
             .unwrap();
