@@ -40,6 +40,7 @@ mod pipe;
 pub(crate) mod socket;
 mod talk;
 mod token;
+mod web;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

@@ -10,10 +10,6 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use futures::{
-    SinkExt, StreamExt,
-    stream::{SplitSink, SplitStream},
-};
 use hyper::{
     Request, Response, StatusCode,
     body::{Body, Incoming},
@@ -24,7 +20,7 @@ use hyper::{
     },
     server::conn::http1,
     service::service_fn,
-    upgrade::{OnUpgrade, Upgraded},
+    upgrade::OnUpgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::core::server::Methods;
@@ -32,20 +28,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self, Message,
-        handshake::derive_accept_key,
-        protocol::{Role, WebSocketConfig},
-    },
-};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
 use super::{
     calls::{CALL_TIMEOUT, Caller, REQUEST_BYTES_MAX},
     gate::{Gate, Refusal, SUBPROTOCOL, Wish},
-    talk::{self, Client, Drain, Source, TEXT_TIMEOUT, Unreadable},
+    talk::{self, Client, TEXT_TIMEOUT},
+    web,
 };
 use crate::failure::Failure;
 
@@ -55,8 +45,6 @@ const HEAD_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
 /// From the connection to the end of the answer.
 const DEADLINE: Duration = Duration::from_secs(10 + 30 + 30).saturating_add(CALL_TIMEOUT);
-/// What a WebSocket reads at once.
-const READ_BYTES: usize = 16 << 10;
 
 /// A port of this machine, and who may call there.
 #[derive(Debug)]
@@ -250,43 +238,6 @@ async fn converse(upgrade: OnUpgrade, client: Arc<Client>, methods: Methods) {
         Ok(Err(error)) => return debug!(%error, "a WebSocket did not begin"),
         Err(_) => return debug!("a WebSocket did not begin in time"),
     };
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BYTES)
-        .max_message_size(Some(REQUEST_BYTES_MAX))
-        .max_frame_size(Some(REQUEST_BYTES_MAX));
-    let socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config));
-    let (sink, stream) = socket.await.split();
-    talk::talk(methods, client, Reader(stream), Writer(sink)).await;
-}
-
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
-
-struct Reader(SplitStream<Socket>);
-
-impl Source for Reader {
-    async fn next(&mut self) -> Result<Option<Bytes>, Unreadable> {
-        loop {
-            return match self.0.next().await {
-                Some(Ok(Message::Text(text))) => Ok(Some(text.into())),
-                Some(Ok(Message::Binary(text))) => Ok(Some(text)),
-                // The other side's pings are answered below us.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-                Some(Ok(Message::Close(_))) | None => Ok(None),
-                Some(Err(tungstenite::Error::Capacity(_))) => Err(Unreadable::TooLong),
-                Some(Err(_)) => Err(Unreadable::Broken),
-            };
-        }
-    }
-}
-
-struct Writer(SplitSink<Socket, Message>);
-
-impl Drain for Writer {
-    async fn send(&mut self, text: &str) -> io::Result<()> {
-        self.0
-            .send(Message::text(text))
-            .await
-            .map_err(io::Error::other)
-    }
+    let (reader, writer) = web::open(TokioIo::new(upgraded)).await;
+    talk::talk(methods, client, reader, writer).await;
 }
