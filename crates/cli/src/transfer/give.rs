@@ -88,8 +88,10 @@ impl Give {
         let pulse = Pulse::new(self.patience);
         let (wants, wanted) = mpsc::channel(WANTS_MAX);
         let (blocks, mut ready) = mpsc::channel(BLOCKS_MAX);
+        let (used, free) = mpsc::channel(BLOCKS_MAX);
         let source = self.source.clone();
-        let reader = tokio::task::spawn_blocking(move || read(&source, wanted, &blocks));
+        let mut output = Output { blocks, free };
+        let reader = tokio::task::spawn_blocking(move || read(&source, wanted, &mut output));
         let hearing = hear(hearer, wants, &pulse);
         let telling = async {
             self.manifest(speaker, &pulse).await?;
@@ -97,6 +99,7 @@ impl Give {
                 let Block { frames, bytes } = block?;
                 speaker.write(&frames, || pulse.beat()).await?;
                 self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+                let _ = used.try_send(frames);
             }
             // The receiver has the last word.
             std::future::pending().await
@@ -181,40 +184,47 @@ struct Block {
     bytes: usize,
 }
 
+/// Where the blocks go, and where their memory comes back from.
+struct Output {
+    blocks: mpsc::Sender<Result<Block, Trouble>>,
+    free: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Output {
+    /// An empty block, whose memory has been used before if there is any: new memory costs a page fault every 4 KiB.
+    fn block(&mut self) -> Vec<u8> {
+        let mut frames = self.free.try_recv().unwrap_or_default();
+        frames.clear();
+        frames.reserve_exact(GROUP_LEN + HEADS_LEN);
+        frames
+    }
+}
+
 /// Reads what is wanted, on a thread that may block; ends when nobody wants or takes anything any more.
-fn read(
-    source: &Source,
-    mut wanted: mpsc::Receiver<(u64, u64)>,
-    blocks: &mpsc::Sender<Result<Block, Trouble>>,
-) {
+fn read(source: &Source, mut wanted: mpsc::Receiver<(u64, u64)>, output: &mut Output) {
     while let Some((first, end)) = wanted.blocking_recv() {
-        if let Err(trouble) = read_range(source, first, end, blocks) {
-            let _ = blocks.blocking_send(Err(trouble));
+        if let Err(trouble) = read_range(source, first, end, output) {
+            let _ = output.blocks.blocking_send(Err(trouble));
             return;
         }
-        if blocks.is_closed() {
+        if output.blocks.is_closed() {
             return;
         }
     }
 }
 
-fn read_range(
-    source: &Source,
-    first: u64,
-    end: u64,
-    blocks: &mpsc::Sender<Result<Block, Trouble>>,
-) -> Result<(), Trouble> {
+fn read_range(source: &Source, first: u64, end: u64, output: &mut Output) -> Result<(), Trouble> {
     if end > source.numbering.total() {
         return Err(Trouble::violation(
             "it wants what the manifest does not have",
         ));
     }
+    let mut frames = output.block();
     for (file, groups) in source.numbering.files(first..end) {
         let mut reader = source.open(file)?;
         let (size, values) = source.file(file);
         let hash = tree::file_hash(values);
         let mut walk = Walk::new(size, hash, groups);
-        let mut frames = Vec::new();
         while let Some(part) = walk.next_part() {
             if part.groups > 1 {
                 let begin = part.first as usize;
@@ -224,16 +234,13 @@ fn read_range(
                 continue;
             }
             let len = tree::group_len(size, part.first);
-            frames.reserve_exact(GROUP_LEN + HEADS_LEN);
             Frame::Group { len }.encode(&mut frames);
             reader.read(part.first, &mut frames)?;
-            let frames = std::mem::take(&mut frames);
-            if blocks
-                .blocking_send(Ok(Block { frames, bytes: len }))
-                .is_err()
-            {
+            let block = Block { frames, bytes: len };
+            if output.blocks.blocking_send(Ok(block)).is_err() {
                 return Ok(());
             }
+            frames = output.block();
         }
     }
     Ok(())
