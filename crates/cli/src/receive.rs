@@ -22,7 +22,7 @@ use crate::{
     output, perf,
     send::{Common, hex},
     transfer::{
-        show::{Position, Show, size},
+        show::{Position, Show, counted, size},
         take::{Offer, Progress, Received, Take},
         trouble::Trouble,
     },
@@ -222,9 +222,9 @@ async fn watched(
         0 => String::new(),
         _ => format!(", {} of them were here before", size(resumed)),
     };
-    let files_word = if files == 1 { "file" } else { "files" };
     show.note(&format!(
-        "received {files} {files_word}, {}{before}, in {seconds:.1} s by {path}: verified, in {}",
+        "received {}, {}{before}, in {seconds:.1} s by {path}: verified, in {}",
+        counted(files),
         size(bytes),
         take.output.display(),
     ));

@@ -26,7 +26,7 @@ use crate::{
     output,
     transfer::{
         give::Give,
-        show::{Position, Show, size},
+        show::{Position, Show, counted, size},
         source::Source,
         trouble::Trouble,
     },
@@ -267,8 +267,8 @@ fn tell(args: &Args, show: &Show, ticket: &Ticket, source: &Source) -> Result<()
         }));
     }
     show.note(&format!(
-        "{} files, {}; on the other machine: carrick receive TICKET",
-        source.files(),
+        "{}, {}; on the other machine: carrick receive TICKET",
+        counted(source.files()),
         size(source.bytes())
     ));
     output::result(&text)?;
