@@ -167,7 +167,7 @@ fn paths_stay_where_they_are_put() {
         "..a",
         "a..",
         "...",
-        "a:b/c",
+        "ab:c/d",
         " ",
         "ä/日本",
         &deepest,
