@@ -1,5 +1,5 @@
 //! `/carrick/transfer/1.0.0`, files from one peer to another: docs/transfer.md. Frames here, what is in a manifest in
-//! [`entry`], tickets in [`ticket`]. A frame is `varint length | kind | body`; the length counts kind and body.
+//! `entry`, tickets in `ticket`. A frame is `varint length | kind | body`; the length counts kind and body.
 //! Always: no frame but a group's is longer than [`FRAME_MAX`], and each value has one form.
 
 use crate::{DecodeError, varint};

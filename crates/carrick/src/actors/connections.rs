@@ -26,7 +26,7 @@ pub(super) struct Arrival {
     pub(super) node: Option<Arc<Core>>,
 }
 
-/// Who is connected to a [`Server`], for its service.
+/// Who is connected to a [`Server`](super::Server), for its service.
 #[derive(Debug)]
 pub struct Connections {
     protocol: Arc<str>,

@@ -6,7 +6,7 @@ use carrick_protocols::messages::Limits;
 
 use super::mailbox::{MailboxOptions, Policy};
 
-/// The bounds of a [`Server`].
+/// The bounds of a [`Server`](super::Server).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerOptions {
