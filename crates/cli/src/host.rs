@@ -48,18 +48,23 @@ impl Host {
     }
 
     pub(crate) async fn listen(&self, node: &Node) -> Result<(), Failure> {
-        for address in &self.addresses {
-            node.listen(address.clone()).await?;
-        }
-        if self.addresses.is_empty() {
-            everywhere(node, !self.identity.network.is_private()).await?;
-        }
-        Ok(())
+        listen(node, &self.addresses, !self.identity.network.is_private()).await
     }
 }
 
-/// Listens on free ports of every interface; one address is enough, as not every machine has IPv4 and IPv6.
-pub(crate) async fn everywhere(node: &Node, with_quic: bool) -> Result<(), Failure> {
+/// Listens where the user wants. Without a wish it is free ports of every interface, of which one is enough: not every machine
+/// has IPv4 and IPv6. A private network has no QUIC.
+pub(crate) async fn listen(
+    node: &Node,
+    addresses: &[Multiaddr],
+    with_quic: bool,
+) -> Result<(), Failure> {
+    for address in addresses {
+        node.listen(address.clone()).await?;
+    }
+    if !addresses.is_empty() {
+        return Ok(());
+    }
     for address in EVERYWHERE {
         let address = address.into_address().map_err(carrick::ListenError::from)?;
         let is_quic = address.iter().any(|part| part == Protocol::QuicV1);

@@ -3,13 +3,13 @@
 use std::{io, net::SocketAddr, path::PathBuf, pin::Pin};
 
 use carrick::{
-    Config, Events, IntoAddress, Multiaddr, Node, NodeEvent, Packets, Protocol, Stream,
+    Config, Events, Multiaddr, Node, NodeEvent, Packets, Stream,
     perf::{self, Header},
 };
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::{address, ban_list, failure::Failure, key, metrics, network, output};
+use crate::{address, ban_list, failure::Failure, host, key, metrics, network, output};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -135,7 +135,7 @@ pub(crate) async fn start(args: &Args) -> Result<Running, Failure> {
     for (subject, reason) in bans {
         node.ban(subject, None, &reason).await;
     }
-    bind(&node, &args.addresses, args.network.is_private()).await?;
+    host::listen(&node, &args.addresses, !args.network.is_private()).await?;
     for address in node.addresses() {
         output::result(&if args.json {
             json!({"listening": address.to_string()}).to_string()
@@ -176,38 +176,6 @@ fn policy(args: &Args) -> Result<(Config, Vec<ban_list::Entry>), Failure> {
     }
     config.swarm.bans_max = config.swarm.bans_max.saturating_add(bans.len());
     Ok((config, bans))
-}
-
-/// Listens where the user wants. Without a wish, one address is enough: not every machine has IPv4 and IPv6.
-pub(crate) async fn bind(
-    node: &Node,
-    addresses: &[Multiaddr],
-    is_private: bool,
-) -> Result<(), Failure> {
-    for address in addresses {
-        node.listen(address.clone()).await?;
-    }
-    if !addresses.is_empty() {
-        return Ok(());
-    }
-    for address in EVERYWHERE {
-        let address = address.into_address().map_err(carrick::ListenError::from)?;
-        let is_quic = address.iter().any(|part| part == Protocol::QuicV1);
-        // A private network has no QUIC, and nobody has asked for it.
-        if is_quic && is_private {
-            continue;
-        }
-        if let Err(error) = node.listen(address).await {
-            warn!(%error, "not listening there");
-        }
-    }
-    if node.addresses().is_empty() {
-        return Err(Failure::new(
-            "neither IPv4 nor IPv6 can be listened on",
-            "name an address, such as /ip4/127.0.0.1/tcp/0",
-        ));
-    }
-    Ok(())
 }
 
 fn tell(event: Option<NodeEvent>) {
@@ -254,9 +222,3 @@ pub(crate) fn stop() -> io::Result<impl Future<Output = ()>> {
 /// Every packet comes back.
 pub(crate) const ECHO_PACKETS: &str = "/echo-packets/1.0.0";
 const ECHO: &str = "/echo/1.0.0";
-const EVERYWHERE: [&str; 4] = [
-    "/ip4/0.0.0.0/tcp/0",
-    "/ip4/0.0.0.0/udp/0/quic-v1",
-    "/ip6/::/tcp/0",
-    "/ip6/::/udp/0/quic-v1",
-];

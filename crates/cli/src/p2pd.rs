@@ -131,7 +131,7 @@ async fn start(flags: &Flags) -> Result<Node, Failure> {
     builder = builder.announce_only(!flags.announce_addrs.is_empty());
     let node = builder.spawn().await?;
     if !flags.no_listen {
-        listen(&node, flags).await?;
+        host::listen(&node, &flags.host_addrs, flags.quic).await?;
     }
     if flags.bootstrap {
         for address in &flags.bootstrap_peers {
@@ -144,16 +144,6 @@ async fn start(flags: &Flags) -> Result<Node, Failure> {
         }
     }
     Ok(node)
-}
-
-async fn listen(node: &Node, flags: &Flags) -> Result<(), Failure> {
-    for address in &flags.host_addrs {
-        node.listen(address.clone()).await?;
-    }
-    if !flags.host_addrs.is_empty() {
-        return Ok(());
-    }
-    host::everywhere(node, flags.quic).await
 }
 
 /// The lines that programs which start a daemon read.

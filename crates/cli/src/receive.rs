@@ -17,7 +17,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     failure::Failure,
-    listen,
+    host, listen,
     network::Network,
     output, perf,
     send::{Common, hex},
@@ -115,7 +115,7 @@ async fn wait(args: &Args, show: &Show, node: &Node) -> Result<(), Failure> {
     let stop = listen::stop_signal()?;
     let mut stop = std::pin::pin!(stop);
     let mut incoming = node.accept(PROTOCOL).map_err(carrick::ListenError::from)?;
-    listen::bind(node, &args.common.listen, args.network.is_private()).await?;
+    host::listen(node, &args.common.listen, !args.network.is_private()).await?;
     for address in node.addresses() {
         let address = address.to_string();
         output::result(&if args.common.json {

@@ -21,7 +21,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use crate::{
     address,
     failure::Failure,
-    key, listen,
+    host, key, listen,
     network::Network,
     output,
     transfer::{
@@ -148,7 +148,7 @@ async fn serve(args: &Args, show: &Show, node: &Node, source: Arc<Source>) -> Re
     let stop = listen::stop_signal()?;
     let mut stop = std::pin::pin!(stop);
     let mut incoming = node.accept(PROTOCOL).map_err(carrick::ListenError::from)?;
-    listen::bind(node, &args.common.listen, args.network.is_private()).await?;
+    host::listen(node, &args.common.listen, !args.network.is_private()).await?;
     tell(
         args,
         show,
