@@ -237,12 +237,13 @@ impl QuicChannel {
 
     /// Ends both directions, except what is finished.
     pub(crate) fn reset(&mut self, by: Code) {
+        // First, as each half leaves by itself: who reads that the stream was reset can no longer write to it.
+        self.stop(by);
         if let Some(send) = &mut self.send {
             // An error means that it has ended before.
             let _ = send.reset(stream_varint(by));
             self.write_error = Some(StreamError::ResetLocally(by));
         }
-        self.stop(by);
     }
 
     /// Gives up reading, and tells the peer so.
