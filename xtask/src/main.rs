@@ -6,6 +6,7 @@ mod build_cost;
 mod ci;
 mod count;
 mod daemon_clients;
+mod fuzz;
 mod interop;
 mod steps;
 mod suites;
@@ -44,6 +45,8 @@ enum Chore {
     BuildCost(build_cost::Args),
     /// Instructions of the hot paths under valgrind, beside the baseline, and whether they grow with what is idle.
     Count(count::Args),
+    /// Every fuzz target for some seconds, on the stable toolchain; needs a C++ compiler.
+    Fuzz(fuzz::Args),
     /// `carrick p2pd`, driven by the daemon clients of JavaScript and Python.
     DaemonClients,
     /// The program for libp2p's public suites, against itself and against rust-libp2p, through a real Redis.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
             Chore::Attacks { args } => attacks::run(&args),
             Chore::BuildCost(args) => build_cost::run(&args),
             Chore::Count(args) => count::run(&args),
+            Chore::Fuzz(args) => fuzz::run(&args),
             Chore::DaemonClients => daemon_clients::run(),
             Chore::Suites => suites::run(),
             Chore::Ci => ci::test()

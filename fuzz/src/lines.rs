@@ -1,6 +1,4 @@
-//! Any bytes, in any pieces, into the daemon's reader of lines.
-
-#![no_main]
+//! Promises of the daemon's reader of lines: any pieces give the same lines, and none is too long.
 
 #[path = "../../crates/cli/src/daemon/lines.rs"]
 #[allow(dead_code, reason = "the daemon uses all of it")]
@@ -8,8 +6,24 @@ mod lines;
 
 use lines::{Lines, TooLong};
 
+/// The name of a corpus, and what its inputs are fed to.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target of this file.
+pub const TARGETS: [Target; 1] = [("rpc_lines", rpc_lines)];
+
 /// Of a line.
 const MAX: usize = 64;
+
+/// The first byte says how long pieces are.
+pub fn rpc_lines(data: &[u8]) {
+    let Some((size, data)) = data.split_first() else {
+        return;
+    };
+    let whole = cut(std::iter::once(data));
+    let pieces = cut(data.chunks(usize::from(*size).max(1)));
+    assert_eq!(whole, pieces);
+}
 
 /// The lines in these pieces, and whether one was too long.
 fn cut<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bool) {
@@ -29,12 +43,3 @@ fn cut<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bool) {
     }
     (all, false)
 }
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Some((size, data)) = data.split_first() else {
-        return;
-    };
-    let whole = cut(std::iter::once(data));
-    let pieces = cut(data.chunks(usize::from(*size).max(1)));
-    assert_eq!(whole, pieces);
-});

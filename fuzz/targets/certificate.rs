@@ -1,5 +1,0 @@
-//! Any bytes into `carrick_fuzz::wire::certificate`.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| carrick_fuzz::wire::certificate(data));

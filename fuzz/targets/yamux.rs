@@ -1,5 +1,0 @@
-//! Any bytes into `carrick_fuzz::wire::yamux`.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| carrick_fuzz::wire::yamux(data));
