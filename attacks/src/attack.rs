@@ -31,6 +31,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::ground::{FILES_MAX, VICTIM_V4, VICTIM_V6};
+use crate::stack::Stack;
 use crate::victim::{TCP_PORT, WS_PORT};
 
 /// One attack, as the judge needs to know it.
@@ -52,6 +53,10 @@ pub(crate) struct Attack {
     pub(crate) clocks: bool,
     /// What the victim is started with, besides its addresses.
     pub(crate) args: &'static [&'static str],
+    /// Why it says nothing of other stacks, where it does not.
+    pub(crate) only_carrick: Option<&'static str>,
+    /// The row of the scorecard that honest peers' time and losses and the victim's memory under it belong to.
+    pub(crate) row: Option<u8>,
     pub(crate) run: fn(Arc<Scene>) -> BoxFuture<'static, io::Result<Outcome>>,
     /// Takes away the limit that answers the attack, where a configuration can: what the attacker judges must then be red.
     pub(crate) weaken: Option<fn(&mut Config)>,
@@ -68,6 +73,8 @@ pub(crate) const PLAIN: Attack = Attack {
     slower_max: Duration::from_millis(20),
     clocks: false,
     args: &[],
+    only_carrick: None,
+    row: None,
     run: |_| Box::pin(async { Ok(Outcome::default()) }),
     weaken: None,
 };
@@ -113,6 +120,9 @@ pub(crate) struct Scene {
     /// The file that shifts the victim's wall clock.
     #[arg(long)]
     pub(crate) shift: Option<PathBuf>,
+    /// The victim's stack.
+    #[arg(long)]
+    pub(crate) stack: Stack,
     /// Smaller numbers.
     #[arg(long)]
     pub(crate) quick: bool,
@@ -149,6 +159,37 @@ pub(crate) struct Outcome {
     pub(crate) refused: u64,
     /// What it can judge itself.
     pub(crate) checks: Vec<Check>,
+    /// What it has measured for the scorecard.
+    pub(crate) figures: Vec<Figure>,
+}
+
+/// One figure of the scorecard.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Figure {
+    /// The scorecard's row.
+    pub(crate) row: u8,
+    /// What is measured.
+    pub(crate) figure: String,
+    pub(crate) value: f64,
+    pub(crate) unit: String,
+    /// What it must be, for people.
+    pub(crate) target: String,
+    /// Whether it is.
+    pub(crate) pass: bool,
+}
+
+impl Figure {
+    /// A figure that must be `max` at most.
+    pub(crate) fn at_most(row: u8, figure: &str, value: f64, unit: &str, max: f64) -> Self {
+        Self {
+            row,
+            figure: figure.to_owned(),
+            value,
+            unit: unit.to_owned(),
+            target: format!("<= {max}"),
+            pass: value <= max,
+        }
+    }
 }
 
 /// One criterion.
@@ -175,7 +216,12 @@ impl Outcome {
     fn json(&self) -> Value {
         let checks = self.checks.iter();
         let checks = checks.map(|check| json!({"what": check.what, "holds": check.holds}));
-        json!({"tried": self.tried, "refused": self.refused, "checks": checks.collect::<Vec<_>>()})
+        json!({
+            "tried": self.tried,
+            "refused": self.refused,
+            "checks": checks.collect::<Vec<_>>(),
+            "figures": self.figures,
+        })
     }
 
     /// From what the attacker printed.
@@ -192,6 +238,7 @@ impl Outcome {
             tried: value["tried"].as_u64()?,
             refused: value["refused"].as_u64()?,
             checks: checks.map(check).collect::<Option<_>>()?,
+            figures: serde_json::from_value(value["figures"].clone()).ok()?,
         })
     }
 }

@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     ground::{self, FILES_MAX, Ground, Side},
     source::Source,
+    stack::Stack,
     victim,
 };
 
@@ -25,6 +26,9 @@ use crate::{
 pub(crate) struct Args {
     /// The victim.
     address: Multiaddr,
+    /// Keep a stream of an application's open: some stacks end a connection that has only pings.
+    #[arg(long)]
+    talk: bool,
 }
 
 /// How many they are.
@@ -54,10 +58,13 @@ pub(crate) struct Honest {
 
 impl Honest {
     /// Starts them; they are connected when it returns.
-    pub(crate) async fn start(ground: &Ground) -> Result<Self, String> {
+    pub(crate) async fn start(ground: &Ground, stack: Stack) -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = ground.process(Side::Outside, false, FILES_MAX, &own);
         command.args(["honest", &victim::addresses()[0]]);
+        if stack != Stack::Carrick {
+            command.arg("--talk");
+        }
         let mut child = victim::spawn(&mut command)?;
         let stdin = child.stdin.take().ok_or("no stdin")?;
         let stdout = child.stdout.take().ok_or("no stdout")?;
@@ -117,7 +124,12 @@ pub(crate) async fn run(args: &Args) -> Result<(), String> {
     let mut kept = Vec::new();
     for n in 0..PEERS {
         let (node, connection) = join(n, &args.address).await?;
-        kept.push(node);
+        let stream = match args.talk {
+            true => Some(connection.open_stream("/echo/1.0.0").await),
+            false => None,
+        };
+        let stream = stream.transpose().map_err(|error| error.to_string())?;
+        kept.push((node, stream));
         tokio::spawn(ping(connection, noticed.clone()));
     }
     println!("{}", json!({"connected": PEERS}));

@@ -11,6 +11,7 @@ mod run;
 mod sample;
 mod source;
 mod speaker;
+mod stack;
 mod table;
 mod victim;
 mod weak;

@@ -63,7 +63,7 @@ pub(crate) const RECOVERY: Duration = Duration::from_secs(30);
 /// Every criterion with what was found.
 pub(crate) fn judge(attack: &Attack, seen: &Seen) -> Vec<Check> {
     let [before, during, after] = &seen.pings;
-    let p99_max = (2 * before.p99).max(before.p99 + attack.slower_max);
+    let p99_max = p99_max(attack, before);
     let grown = |sample: &Sample| sample.rss_kib.saturating_sub(seen.before.rss_kib) / 1024;
     let opened = seen.peak.files.saturating_sub(seen.before.files);
     let is_asked_to_log = attack.args.contains(&"-vv");
@@ -113,6 +113,11 @@ pub(crate) fn judge(attack: &Attack, seen: &Seen) -> Vec<Check> {
             },
         ),
     ]
+}
+
+/// How slow honest peers may be that were as fast as `before`.
+pub(crate) fn p99_max(attack: &Attack, before: &Pings) -> Duration {
+    (2 * before.p99).max(before.p99 + attack.slower_max)
 }
 
 /// What one thing that an attacker tries may be worth to a log that is to tell everything.

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::ValueEnum;
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -16,7 +17,8 @@ use crate::{
     honest::Honest,
     rule::{self, RECOVERY, Seen},
     sample::{Peak, Sample},
-    table::Row,
+    stack::Stack,
+    table::{self, Row},
     victim::{self, Victim},
 };
 
@@ -25,9 +27,21 @@ pub(crate) struct Args {
     /// Only these, such as C-01,C-02.
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]
     only: Vec<String>,
-    /// One JSON object instead of the table.
+    /// Whose nodes are attacked, side by side. Others than Carrick's have their own defaults, and are judged by the same
+    /// rule, but only Carrick's verdicts decide how this ends.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "STACK,…",
+        default_value = "carrick"
+    )]
+    stack: Vec<Stack>,
+    /// One JSON object a line instead of the table: each attack's, and, with a "row", the scorecard's.
     #[arg(long)]
     json: bool,
+    /// The table as Markdown, without the criteria.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
     /// Smaller numbers, a minute in all.
     #[arg(long)]
     quick: bool,
@@ -38,6 +52,9 @@ pub(crate) struct Args {
     /// The program to attack.
     #[arg(long, value_name = "FILE", default_value = "target/release/carrick")]
     carrick: PathBuf,
+    /// Where `cargo xtask interop` has built the other stacks' nodes.
+    #[arg(long, value_name = "DIR", default_value = "interop/.build")]
+    built: PathBuf,
 }
 
 /// Runs them, one after another.
@@ -51,6 +68,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), String> {
     let stage = Stage {
         ground: Ground::new()?,
         carrick,
+        built: args.built.clone(),
         quick: args.quick,
         weak: args.weak,
     };
@@ -63,25 +81,35 @@ pub(crate) async fn run(args: &Args) -> Result<(), String> {
     });
     let (mut rows, mut bad) = (Vec::new(), Vec::new());
     for attack in chosen {
-        eprintln!("attacks: {} {}", attack.id, attack.name);
-        let row = tokio::select! {
-            row = stage.play(attack) => row,
-            _ = tokio::signal::ctrl_c() => return Err("stopped".to_owned()),
-        };
-        let holds = row.as_ref().map(Row::holds);
-        if holds != Ok(!args.weak) {
-            bad.push(attack.id);
-        }
-        match row {
-            Ok(row) => rows.push(row),
-            Err(why) => eprintln!("attacks: {}: {why}", attack.id),
+        for &stack in &args.stack {
+            let (id, name, on) = (attack.id, attack.name, stack.name());
+            if let (Some(why), true) = (attack.only_carrick, stack != Stack::Carrick) {
+                eprintln!("attacks: {id} {name}: not on {on}: {why}");
+                continue;
+            }
+            eprintln!("attacks: {id} {name}: {on}");
+            let row = tokio::select! {
+                row = stage.play(attack, stack) => row,
+                _ = tokio::signal::ctrl_c() => return Err("stopped".to_owned()),
+            };
+            let holds = row.as_ref().map(Row::holds);
+            if stack == Stack::Carrick && holds != Ok(!args.weak) {
+                bad.push(id);
+            }
+            match row {
+                Ok(row) => rows.push(row),
+                Err(why) => eprintln!("attacks: {id} on {on}: {why}"),
+            }
         }
     }
-    if args.json {
-        println!("{}", crate::table::json(&rows));
-    } else {
-        print!("{}", crate::table::table(&rows));
-    }
+    print!(
+        "{}",
+        match (args.json, args.markdown) {
+            (true, _) => table::json(&rows),
+            (_, true) => table::markdown(&rows),
+            _ => table::text(&rows),
+        }
+    );
     match (bad.is_empty(), args.weak) {
         (true, _) => Ok(()),
         (false, false) => Err(format!("not borne: {}", bad.join(", "))),
@@ -92,16 +120,17 @@ pub(crate) async fn run(args: &Args) -> Result<(), String> {
 struct Stage {
     ground: Ground,
     carrick: PathBuf,
+    built: PathBuf,
     quick: bool,
     weak: bool,
 }
 
 impl Stage {
-    async fn play(&self, attack: &'static Attack) -> Result<Row, String> {
+    async fn play(&self, attack: &'static Attack, stack: Stack) -> Result<Row, String> {
         let since = Instant::now();
         let clocks = attack.clocks.then(Clocks::new).transpose()?;
-        let mut victim = self.victim(attack, clocks.as_ref()).await?;
-        let mut honest = Honest::start(&self.ground).await?;
+        let mut victim = self.victim(attack, stack, clocks.as_ref()).await?;
+        let mut honest = Honest::start(&self.ground, stack).await?;
         let look =
             || Sample::of(victim.pid).map_err(|error| format!("the victim is gone: {error}"));
         // Identify's streams and the first allocations are over.
@@ -114,7 +143,8 @@ impl Stage {
         };
         seen.pings[0] = honest.cut().await?;
         let peak = Peak::of(victim.pid);
-        let outcome = self.attack(attack, victim.pid, clocks.as_ref()).await?;
+        let outcome = self.attack(attack, stack, victim.pid, clocks.as_ref());
+        let outcome = outcome.await?;
         seen.pings[1] = honest.cut().await?;
         seen.peak = peak.sample();
         drop(peak);
@@ -149,37 +179,48 @@ impl Stage {
         }
         Ok(Row {
             attack,
+            stack,
             seen,
             outcome,
             checks,
         })
     }
 
-    async fn victim(&self, attack: &Attack, clocks: Option<&Clocks>) -> Result<Victim, String> {
+    async fn victim(
+        &self,
+        attack: &Attack,
+        stack: Stack,
+        clocks: Option<&Clocks>,
+    ) -> Result<Victim, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let name = |path: &Path| path.display().to_string();
         let mut line = clocks.map(Clocks::wrap).unwrap_or_default();
         if self.weak {
             line.extend([name(&own), "weak".to_owned(), attack.id.to_owned()]);
         } else {
-            line.extend([name(&self.carrick), "listen".to_owned()]);
-            line.extend(attack.args.iter().map(|arg| (*arg).to_owned()));
+            line.extend(stack.line(&self.carrick, &self.built));
+            let args = attack.args.iter().filter(|_| stack == Stack::Carrick);
+            line.extend(args.map(|arg| (*arg).to_owned()));
         }
-        Victim::start(&self.ground, &line, attack.files_max).await
+        let heeds_signals = stack.heeds_signals();
+        Victim::start(&self.ground, &line, attack.files_max, heeds_signals).await
     }
 
     /// Starts the attacker and waits for its end.
     async fn attack(
         &self,
         attack: &Attack,
+        stack: Stack,
         pid: u32,
         clocks: Option<&Clocks>,
     ) -> Result<Outcome, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = self.ground.process(Side::Outside, true, FILES_MAX, &own);
         command.args(["attack", attack.id, "--namespace", self.ground.victim()]);
+        let stack = stack.to_possible_value();
+        let stack = stack.as_ref().map_or("", |value| value.get_name());
         command
-            .args(["--pid", &pid.to_string()])
+            .args(["--pid", &pid.to_string(), "--stack", stack])
             .arg("--carrick")
             .arg(&self.carrick);
         if let Some(clocks) = clocks {

@@ -1,4 +1,4 @@
-//! The victim: `carrick listen` in its namespace, what it prints, and whether it has panicked.
+//! The victim: `carrick listen`, or another stack's node, in its namespace; what it prints, and whether it has panicked.
 
 use std::{
     path::Path,
@@ -21,6 +21,7 @@ use crate::ground::{Ground, Side, VICTIM_V4, VICTIM_V6};
 /// A running victim.
 pub(crate) struct Victim {
     child: Child,
+    heeds_signals: bool,
     pub(crate) pid: u32,
     pub(crate) said: Arc<Said>,
 }
@@ -37,11 +38,13 @@ pub(crate) struct Said {
 }
 
 impl Victim {
-    /// Starts the command `line`, whose program must listen where [`addresses`] says.
+    /// Starts the command `line`, whose program must listen where [`addresses`] says. It stops by SIGTERM if it
+    /// `heeds_signals`, and otherwise when its stdin ends.
     pub(crate) async fn start(
         ground: &Ground,
         line: &[String],
         files_max: u64,
+        heeds_signals: bool,
     ) -> Result<Self, String> {
         let (program, args) = line.split_first().ok_or("no program")?;
         let program = Path::new(program);
@@ -63,13 +66,23 @@ impl Victim {
                 other => return Err(format!("the victim does not listen: {other:?}")),
             }
         }
-        Ok(Self { child, pid, said })
+        // Nobody who writes more there must wait for us.
+        tokio::spawn(async move { while matches!(lines.next_line().await, Ok(Some(_))) {} });
+        Ok(Self {
+            child,
+            heeds_signals,
+            pid,
+            said,
+        })
     }
 
     /// Asks it to stop; how long that took, or that it did not.
     pub(crate) async fn stop(mut self) -> Result<Duration, String> {
         let since = Instant::now();
-        signal(self.pid, "TERM").await?;
+        if self.heeds_signals {
+            signal(self.pid, "TERM").await?;
+        }
+        drop(self.child.stdin.take());
         let ended = timeout(STOP_TIMEOUT, self.child.wait()).await;
         match ended {
             Ok(Ok(status)) if status.success() => Ok(since.elapsed()),
@@ -137,6 +150,7 @@ async fn listen_to(stderr: impl AsyncRead + Unpin, said: Arc<Said>) {
 
 pub(crate) const TCP_PORT: u16 = 4001;
 pub(crate) const WS_PORT: u16 = 4002;
-const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// A bound for what hangs: some stacks load for long on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(40);
 /// Open streams get 5 s, and the rest must not take longer than that again.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@
 //   interop/.build/js/node_modules/.bin/node interop/.build/js/peer.mjs listen|dial ADDR [--transport tcp|ws|wss|quic-v1]
 //     [--security noise|tls] [--muxer yamux|mplex] [--key-type T] [--ip 4|6]
 //     listen: [--tls-cert FILE --tls-key FILE]   dial: [--tls-ca FILE] [--checks a,b] [--bulk-bytes N]
+//   … peer.mjs serve ADDR…   with js-libp2p's own defaults, to be attacked
 //
 // To write the lock file anew: npm install --package-lock-only --omit=dev, then delete the `funding` entries.
 
@@ -198,6 +199,31 @@ function handlers ({ transport }) {
   }
 }
 
+/** A node as js-libp2p makes it when nobody asks for anything else: every limit is its own. */
+async function serve (listen) {
+  const libp2p = await createLibp2p({
+    addresses: { listen },
+    transports: [tcp(), webSockets(), quic()],
+    connectionEncrypters: [noise(), tls()],
+    streamMuxers: [yamux()],
+    services: { identify: identify(), ping: ping() }
+  })
+  await libp2p.handle('/echo/1.0.0', stream => {
+    handlers({})['/echo/1.0.0'](stream).catch(error => stream.abort(error))
+  })
+  // Public addresses are none that it tells of until somebody has confirmed them.
+  announce(libp2p, listen.map(address => `${address}/p2p/${libp2p.peerId}`))
+}
+
+/** Says where it listens, and stops when stdin ends. */
+function announce (libp2p, addresses) {
+  for (const address of addresses) console.log(`listening ${address}`)
+  process.stdin.resume().on('end', async () => {
+    await deadline(libp2p.stop(), 2000, 'stop').catch(() => {})
+    process.exit(0)
+  })
+}
+
 async function listen (options) {
   const libp2p = await node(options, [IP[options.ip] + LISTEN[options.transport]])
   for (const [protocol, handler] of Object.entries(handlers(options))) {
@@ -205,11 +231,7 @@ async function listen (options) {
       Promise.resolve(handler(stream)).catch(error => stream.abort(error))
     }, STREAMS)
   }
-  for (const address of libp2p.getMultiaddrs()) console.log(`listening ${address}`)
-  process.stdin.resume().on('end', async () => {
-    await deadline(libp2p.stop(), 2000, 'stop').catch(() => {})
-    process.exit(0)
-  })
+  announce(libp2p, libp2p.getMultiaddrs())
 }
 
 // --- the dialing side ---
@@ -379,7 +401,7 @@ async function dial (address, options, names) {
   process.exit(failed ? 1 : 0)
 }
 
-const { positionals: [command, address], values } = parseArgs({
+const { positionals: [command, address, ...others], values } = parseArgs({
   allowPositionals: true,
   options: {
     transport: { type: 'string', default: 'tcp' },
@@ -396,8 +418,8 @@ const { positionals: [command, address], values } = parseArgs({
 })
 const names = values.checks.split(',')
 const bad = [[LISTEN, 'transport'], [MUXERS, 'muxer'], [SECURITIES, 'security'], [KEYS, 'key-type'], [IP, 'ip']].find(([known, name]) => !(values[name] in known))
-if (bad != null || !names.every(name => name in CHECKS) || !(command === 'listen' || (command === 'dial' && address != null))) {
-  console.error(`usage: peer.mjs listen|dial ADDR, options as the top of the file says, checks out of ${Object.keys(CHECKS)}`)
+if (bad != null || !names.every(name => name in CHECKS) || !(command === 'listen' || (['dial', 'serve'].includes(command) && address != null))) {
+  console.error(`usage: peer.mjs listen|dial ADDR|serve ADDR…, options as the top of the file says, checks out of ${Object.keys(CHECKS)}`)
   process.exit(2)
 }
 if (values['key-type'] === 'ecdsa') {
@@ -406,6 +428,8 @@ if (values['key-type'] === 'ecdsa') {
 }
 if (command === 'listen') {
   await listen(values)
+} else if (command === 'serve') {
+  await serve([address, ...others])
 } else {
   const all = PROGRAM_MS + names.reduce((sum, name) => sum + limit(name, values) - CHECK_MS, 0)
   setTimeout(() => { console.error(`not done after ${all} ms`); process.exit(1) }, all).unref()

@@ -1,10 +1,12 @@
 //! `cargo xtask attacks`: scripted attackers against the real binary, in network namespaces of their own.
 
+use crate::interop::peers::{self, Language, Missing};
 use crate::steps::{Steps, cargo, quiet};
+use clap::ValueEnum;
 use std::path::Path;
 use std::process::Command;
 
-/// Builds the binary and the attackers, and lets them loose.
+/// Builds the binary, the attackers and the other stacks' nodes that are asked for, and lets the attackers loose.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut steps = Steps::default();
     let build = [
@@ -16,6 +18,12 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         "carrick-attacks",
     ];
     steps.run("build carrick and attacks/", quiet(&mut cargo(&build)))?;
+    for language in foreign(args) {
+        peers::install(language, &mut steps).map_err(|missing| match missing {
+            Missing::Tool(tool) => format!("`{tool}` is missing"),
+            Missing::Failed(why) => why,
+        })?;
+    }
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
     let release = Path::new(&target).join("release");
     let mut attacks = Command::new(release.join("carrick-attacks"));
@@ -24,4 +32,16 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
         .arg("--carrick")
         .arg(release.join("carrick"));
     steps.run("attacks", attacks.args(args))
+}
+
+/// The stacks behind `--stack`, but for Carrick.
+fn foreign(args: &[String]) -> Vec<Language> {
+    let mut named = args.iter().skip_while(|arg| !arg.starts_with("--stack"));
+    let names = match named.next().map(|arg| arg.split_once('=')) {
+        Some(Some((_, names))) => names,
+        Some(None) => named.next().map_or("", String::as_str),
+        None => "",
+    };
+    let languages = names.split(',').map(|name| Language::from_str(name, false));
+    languages.filter_map(Result::ok).collect()
 }

@@ -17,6 +17,7 @@ pub(super) const ATTACK: Attack = Attack {
     id: "C-12",
     name: "crowding out",
     files: 200,
+    only_carrick: Some("it sets the number of places by `--max-connections`"),
     // 64 of them are for those who dial us; above 56 some are trimmed.
     args: &["--max-connections", "96"],
     lost_max: 4,

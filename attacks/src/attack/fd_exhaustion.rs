@@ -65,6 +65,7 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
             percent,
             50,
         )],
+        ..Outcome::default()
     })
 }
 

@@ -47,6 +47,7 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
                 ),
             ),
         ],
+        ..Outcome::default()
     })
 }
 

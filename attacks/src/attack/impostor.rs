@@ -12,6 +12,7 @@ pub(super) const ATTACK: Attack = Attack {
     id: "C-06",
     name: "impostors",
     rss_mib: 8,
+    only_carrick: Some("it dials with `carrick ping`"),
     run: |scene| Box::pin(run(scene)),
     ..PLAIN
 };

@@ -26,6 +26,7 @@ pub(super) const ATTACK: Attack = Attack {
     id: "O-02",
     name: "log forging and flooding",
     rss_mib: 16,
+    only_carrick: Some("it reads Carrick's own log and figures"),
     args: &["-vv", "--metrics", "9.0.0.1:9184"],
     run: |scene| Box::pin(run(scene)),
     ..PLAIN

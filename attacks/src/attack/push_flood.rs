@@ -46,6 +46,7 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
             Check::at_most("pushes read", heard, max),
             Check::new(heard > 0, "some are read"),
         ],
+        ..Outcome::default()
     })
 }
 

@@ -15,6 +15,7 @@ pub(super) const ATTACK: Attack = Attack {
     name: "TCP connection flood",
     // Twice the pending ones: those of one round may not be gone when the next ones come.
     files: 300,
+    row: Some(2),
     run: |scene| Box::pin(run(scene)),
     weaken: Some(|config| {
         let swarm = &mut config.swarm;

@@ -2,11 +2,13 @@
 //!
 //!     rust-peer listen|dial ADDR [--transport tcp|ws|wss|quic-v1] [--security noise|tls] [--muxer yamux|mplex] [--key-type T] [--ip 4|6]
 //!         listen: [--tls-cert FILE --tls-key FILE]   dial: [--tls-ca FILE] [--checks a,b] [--bulk-bytes N]
+//!     rust-peer serve ADDR…   with rust-libp2p's own defaults, to be attacked
 //!
-//! main.rs is the command line, transport.rs, node.rs and inbound.rs the swarm, serve.rs the listener's protocols, requests.rs those of request-response, checks.rs what the dialer checks.
+//! main.rs is the command line, defaults.rs `serve`, transport.rs, node.rs and inbound.rs the swarm, serve.rs the listener's protocols, requests.rs those of request-response, checks.rs what the dialer checks.
 //! Exit codes: 0 nothing failed, 1 a check failed, 2 wrong usage, 3 this program has no such transport, muxer or security.
 
 mod checks;
+mod defaults;
 mod inbound;
 mod node;
 mod requests;
@@ -52,10 +54,15 @@ async fn run(mut args: impl Iterator<Item = String>) -> Result<u8, Exit> {
     let usage = || {
         (
             2,
-            "usage: rust-peer listen|dial ADDR [options], which main.rs lists".to_owned(),
+            "usage: rust-peer listen|dial ADDR|serve ADDR… [options], which main.rs lists"
+                .to_owned(),
         )
     };
     let command = args.next().ok_or_else(usage)?;
+    if command == "serve" {
+        let served = defaults::run(args.collect(), stdin_ends()).await;
+        return served.map(|()| 0).map_err(|e| (1, e.to_string()));
+    }
     let address = if command == "dial" {
         Some(args.next().ok_or_else(usage)?)
     } else {
@@ -109,14 +116,15 @@ async fn listen(options: &Options) -> Result<u8, String> {
     serve::serve(&mut node.swarm.behaviour_mut().inbound, options);
     let address = node.listen(options.listen_address()?).await?;
     println!("listening {address}/p2p/{}", node.swarm.local_peer_id());
-    let stdin = async {
-        let (mut stdin, mut buffer) = (tokio::io::stdin(), [0; 64]);
-        while stdin.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
-    };
     tokio::select! {
-        () = stdin => Ok(0),
+        () = stdin_ends() => Ok(0),
         never = node.drive() => match never {},
     }
+}
+
+async fn stdin_ends() {
+    let (mut stdin, mut buffer) = (tokio::io::stdin(), [0; 64]);
+    while stdin.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
 }
 
 /// Runs the selected checks and prints a line for each.

@@ -33,7 +33,7 @@ pub fn source_bytes() -> Vec<u8> {
 pub fn serve(inbound: &mut Inbound, options: &Options) {
     let quic = options.is_quic();
     let (observed, sourced) = (LastResult::new(), LastResult::new());
-    handle(inbound, ECHO, echo);
+    echoes(inbound);
     handle(inbound, HASH, hash);
     let last = sourced.clone();
     handle(inbound, SOURCE, move |stream| source(stream, last.clone()));
@@ -51,6 +51,10 @@ pub fn serve(inbound: &mut Inbound, options: &Options) {
     handle(inbound, RESET, |mut stream| async move {
         stream.read_exact(&mut [0]).await
     });
+}
+
+pub fn echoes(inbound: &mut Inbound) {
+    handle(inbound, ECHO, echo);
 }
 
 /// One task per stream. An unfinished stream that is dropped is reset, so handlers close what they finish.

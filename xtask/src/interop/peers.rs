@@ -10,7 +10,7 @@ use std::process::Command;
 
 /// A program that takes `listen` and `dial ADDR`.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// Its stack's name in the table.
     pub(super) name: &'static str,
     program: Vec<String>,
@@ -57,7 +57,7 @@ impl Language {
 }
 
 /// Why a peer cannot run here.
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// The machine lacks this program.
     Tool(&'static str),
     /// It could not be built.
@@ -89,7 +89,7 @@ pub(super) fn certificates(carrick: &Peer, steps: &mut Steps) -> Result<(), Stri
 }
 
 /// Builds a foreign peer, as far as something changed since the last time.
-pub(super) fn install(language: Language, steps: &mut Steps) -> Result<Peer, Missing> {
+pub(crate) fn install(language: Language, steps: &mut Steps) -> Result<Peer, Missing> {
     let need = |tool| {
         if has_program(tool) {
             Ok(())
