@@ -107,6 +107,11 @@ impl Ground {
         &self.victim
     }
 
+    /// The namespace of everybody else, by name.
+    pub(crate) fn outside(&self) -> &str {
+        &self.outside
+    }
+
     /// `program` inside, with its process id, and gone when its handle is dropped. Outside, at a lower priority if `meek`.
     pub(crate) fn process(
         &self,

@@ -18,7 +18,6 @@ use tokio::{
 use crate::{
     ground::{self, FILES_MAX, Ground, Side},
     source::Source,
-    stack::Stack,
     victim,
 };
 
@@ -57,12 +56,13 @@ pub(crate) struct Honest {
 }
 
 impl Honest {
-    /// Starts them; they are connected when it returns.
-    pub(crate) async fn start(ground: &Ground, stack: Stack) -> Result<Self, String> {
+    /// Starts them; they are connected when it returns, and each has a stream open if they are to `talk`: pings alone keep no
+    /// connection for longer than a minute.
+    pub(crate) async fn start(ground: &Ground, talk: bool) -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = ground.process(Side::Outside, false, FILES_MAX, &own);
         command.args(["honest", &victim::addresses()[0]]);
-        if stack != Stack::Carrick {
+        if talk {
             command.arg("--talk");
         }
         let mut child = victim::spawn(&mut command)?;

@@ -9,6 +9,7 @@ mod honest;
 mod rule;
 mod run;
 mod sample;
+mod soak;
 mod source;
 mod speaker;
 mod stack;
@@ -31,6 +32,15 @@ struct Cli {
 enum Role {
     /// Every attack, or some, with a verdict for each; needs root and iproute2.
     Run(run::Args),
+    /// One victim for as long as one likes, with churn, loss and one attacker after another; fits what grows. Needs root,
+    /// iproute2.
+    Soak(soak::Args),
+    /// Those who come and go: started by `soak`, inside the attackers' namespace.
+    #[command(hide = true)]
+    Churn(soak::ChurnArgs),
+    /// A victim that forgets something of each connection: started by `soak --leak`.
+    #[command(hide = true)]
+    Leaky(soak::LeakyArgs),
     /// The honest peers: started by `run`, inside the attacker's namespace.
     #[command(hide = true)]
     Honest(honest::Args),
@@ -57,6 +67,9 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         match cli.role {
             Role::Run(args) => run::run(&args).await,
+            Role::Soak(args) => soak::run(&args).await,
+            Role::Churn(args) => soak::churn(args).await,
+            Role::Leaky(args) => soak::leaky(args).await,
             Role::Honest(args) => honest::run(&args).await,
             Role::Attack(args) => attack::run(args).await,
             Role::Dialer(args) => dialer::run(&args).await,

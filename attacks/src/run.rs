@@ -130,7 +130,7 @@ impl Stage {
         let since = Instant::now();
         let clocks = attack.clocks.then(Clocks::new).transpose()?;
         let mut victim = self.victim(attack, stack, clocks.as_ref()).await?;
-        let mut honest = Honest::start(&self.ground, stack).await?;
+        let mut honest = Honest::start(&self.ground, stack != Stack::Carrick).await?;
         let look =
             || Sample::of(victim.pid).map_err(|error| format!("the victim is gone: {error}"));
         // Identify's streams and the first allocations are over.

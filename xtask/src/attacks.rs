@@ -1,4 +1,4 @@
-//! `cargo xtask attacks`: scripted attackers against the real binary, in network namespaces of their own.
+//! `cargo xtask attacks` and `cargo xtask soak`: scripted attackers against the real binary, in network namespaces of their own.
 
 use crate::interop::peers::{self, Language, Missing};
 use crate::steps::{Steps, cargo, quiet};
@@ -6,8 +6,9 @@ use clap::ValueEnum;
 use std::path::Path;
 use std::process::Command;
 
-/// Builds the binary, the attackers and the other stacks' nodes that are asked for, and lets the attackers loose.
-pub(crate) fn run(args: &[String]) -> Result<(), String> {
+/// Builds the binary, the attackers and the other stacks' nodes that are asked for, and lets the attackers loose: `role` is
+/// `run`, for a judgement of each, or `soak`.
+pub(crate) fn run(role: &str, args: &[String]) -> Result<(), String> {
     let mut steps = Steps::default();
     let build = [
         "build",
@@ -28,10 +29,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let release = Path::new(&target).join("release");
     let mut attacks = Command::new(release.join("carrick-attacks"));
     attacks
-        .arg("run")
+        .arg(role)
         .arg("--carrick")
         .arg(release.join("carrick"));
-    steps.run("attacks", attacks.args(args))
+    steps.run(role, attacks.args(args))
 }
 
 /// The stacks behind `--stack`, but for Carrick.

@@ -41,6 +41,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// One node for as long as one likes, with churn, loss and attackers in rotation; fits what grows. Needs root.
+    Soak {
+        /// Arguments, such as `--minutes 60`; `-- --help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// What building a first program costs, on Carrick and on rust-libp2p, with all features and with few.
     BuildCost(build_cost::Args),
     /// Instructions of the hot paths under valgrind, beside the baseline, and whether they grow with what is idle.
@@ -64,7 +70,8 @@ fn main() -> ExitCode {
             Chore::Test => ci::test(),
             Chore::Interop(args) => interop::run(&args),
             Chore::Bench { args } => bench::run(&args),
-            Chore::Attacks { args } => attacks::run(&args),
+            Chore::Attacks { args } => attacks::run("run", &args),
+            Chore::Soak { args } => attacks::run("soak", &args),
             Chore::BuildCost(args) => build_cost::run(&args),
             Chore::Count(args) => count::run(&args),
             Chore::Fuzz(args) => fuzz::run(&args),

@@ -56,6 +56,11 @@ impl Node {
             .metrics
             .transient(used(Limit::ConnectionsPending), dials);
         all.extend(limits(&standing));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let help = "Tasks that are alive in the runtime, the program's own with them";
+            let alive = runtime.metrics().num_alive_tasks();
+            all.push(Set::gauge("carrick_tasks", help).row([], alive));
+        }
         let help = "Protocols that we tell";
         let protocols = self.core.router.protocols().len();
         all.push(Set::gauge("libp2p_identify_protocols_count", help).row([], protocols));
