@@ -1,22 +1,36 @@
 //! The attacks: their names, what the victim may spend on each, and the role of one attacker, which prints what it saw as JSON.
 
+mod bad_words;
 mod churn;
 mod clock_jumps;
 mod crowd;
 mod dial_amplification;
 mod fd_exhaustion;
+mod flood;
+mod frame_fuzz;
 mod half_open;
+mod handshake_burn;
 mod held;
 mod identified;
 mod identify_bomb;
 mod impostor;
+mod induced_reset;
+mod last_ids;
 mod log_flood;
 mod negotiation_stall;
 mod observed_lies;
+mod ping_flood;
 mod poisoned_store;
 mod push_flood;
+mod rapid_reset;
+mod scripted;
+mod slow_reader;
+mod stream_flood;
 mod sybil;
 mod tcp_flood;
+mod tiny_frames;
+mod window_abuse;
+mod zero_window;
 
 use std::{
     io,
@@ -95,6 +109,18 @@ pub(crate) const ALL: &[Attack] = &[
     dial_amplification::ATTACK,
     clock_jumps::ATTACK,
     log_flood::ATTACK,
+    stream_flood::ATTACK,
+    rapid_reset::ATTACK,
+    induced_reset::ATTACK,
+    zero_window::ATTACK,
+    window_abuse::ATTACK,
+    tiny_frames::ATTACK,
+    ping_flood::ATTACK,
+    slow_reader::ATTACK,
+    frame_fuzz::ATTACK,
+    last_ids::ATTACK,
+    handshake_burn::ATTACK,
+    bad_words::ATTACK,
 ];
 
 /// What an attacker knows.
@@ -188,6 +214,15 @@ impl Figure {
             unit: unit.to_owned(),
             target: format!("<= {max}"),
             pass: value <= max,
+        }
+    }
+
+    /// A figure that must be `min` at least.
+    pub(crate) fn at_least(row: u8, figure: &str, value: f64, unit: &str, min: f64) -> Self {
+        Self {
+            target: format!(">= {min}"),
+            pass: value >= min,
+            ..Self::at_most(row, figure, value, unit, min)
         }
     }
 }

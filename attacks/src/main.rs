@@ -6,6 +6,7 @@ mod clocks;
 mod dialer;
 mod ground;
 mod honest;
+mod raw;
 mod rule;
 mod run;
 mod sample;

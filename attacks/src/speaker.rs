@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use carrick::{Keypair, ProtocolId};
 use carrick_session::{
     Event, Key, Mux, NoiseIdentity, Opener, Read, Records, Role, Sealer, Security, StreamError,
-    Upgrade,
+    Upgrade, Upgraded,
 };
 use carrick_wire::{multistream::Message, varint};
 use tokio::{
@@ -73,31 +73,11 @@ impl Speaker {
 
     /// Upgrades a socket.
     pub(crate) async fn upgrade(
-        mut socket: TcpStream,
+        socket: TcpStream,
         role: Role,
         keypair: &Keypair,
     ) -> io::Result<Self> {
-        let muxers = vec![ProtocolId::from_static("/yamux/1.0.0")];
-        let noise = NoiseIdentity::new(keypair, [7; 32], muxers.clone())
-            .ok_or_else(|| other("this key makes no identity"))?;
-        let securities = vec![Security::Noise(Arc::new(noise))];
-        let (config, now) = (Arc::default(), Instant::now());
-        let mut upgrade =
-            Upgrade::new(role, config, securities, muxers, None, now, [8; 32]).map_err(other)?;
-        let mut out = Vec::new();
-        let upgraded = loop {
-            upgrade.poll_transmit(&mut out);
-            socket.write_all(&out).await?;
-            out.clear();
-            if let Some(upgraded) = upgrade.finish() {
-                break upgraded;
-            }
-            let mut input = BytesMut::new();
-            if socket.read_buf(&mut input).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            upgrade.recv(Instant::now(), &input).map_err(other)?;
-        };
+        let (socket, upgraded) = upgraded(socket, role, keypair).await?;
         let mut speaker = Self {
             socket,
             opener: upgraded.opener,
@@ -209,8 +189,37 @@ impl Speaker {
     }
 }
 
-fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+/// The session's handshake, and nothing after it.
+pub(crate) async fn upgraded(
+    mut socket: TcpStream,
+    role: Role,
+    keypair: &Keypair,
+) -> io::Result<(TcpStream, Upgraded)> {
+    let muxers = vec![ProtocolId::from_static("/yamux/1.0.0")];
+    let noise = NoiseIdentity::new(keypair, [7; 32], muxers.clone())
+        .ok_or_else(|| other("this key makes no identity"))?;
+    let securities = vec![Security::Noise(Arc::new(noise))];
+    let (config, now) = (Arc::default(), Instant::now());
+    let mut upgrade =
+        Upgrade::new(role, config, securities, muxers, None, now, [8; 32]).map_err(other)?;
+    let mut out = Vec::new();
+    loop {
+        upgrade.poll_transmit(&mut out);
+        socket.write_all(&out).await?;
+        out.clear();
+        if let Some(upgraded) = upgrade.finish() {
+            return Ok((socket, upgraded));
+        }
+        let mut input = BytesMut::new();
+        if socket.read_buf(&mut input).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        upgrade.recv(Instant::now(), &input).map_err(other)?;
+    }
+}
+
+pub(crate) fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::other(error)
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(12);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(12);
