@@ -184,7 +184,13 @@ impl Soak {
         };
         let mut command = self.ground.process(Side::Outside, true, FILES_MAX, &own);
         command.args(["attack", attack.id, "--namespace", self.ground.victim()]);
-        command.args(["--quick", "--pid", &self.victim.pid.to_string()]);
+        command.args([
+            "--quick",
+            "--stack",
+            "carrick",
+            "--pid",
+            &self.victim.pid.to_string(),
+        ]);
         command.arg("--carrick").arg(&self.carrick);
         let Ok(child) = victim::spawn(command.stderr(Stdio::piped())) else {
             return self.failed.push(attack.id.to_owned());
