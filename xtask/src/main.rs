@@ -8,6 +8,7 @@ mod count;
 mod daemon_clients;
 mod fuzz;
 mod interop;
+mod score;
 mod steps;
 mod suites;
 
@@ -57,6 +58,8 @@ enum Chore {
     DaemonClients,
     /// The program for libp2p's public suites, against itself and against rust-libp2p, through a real Redis.
     Suites,
+    /// The reliability scorecard: what is on record, and with `--run` what is measured now.
+    Score(score::Args),
     /// `test`, then `interop --require go,rust,js,py`, then `daemon-clients`, `suites` and `count`.
     Ci,
 }
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
             Chore::Fuzz(args) => fuzz::run(&args),
             Chore::DaemonClients => daemon_clients::run(),
             Chore::Suites => suites::run(),
+            Chore::Score(args) => score::run(&args),
             Chore::Ci => ci::test()
                 .and_then(|()| interop::run(&interop::Args::require_all()))
                 .and_then(|()| daemon_clients::run())
