@@ -1,0 +1,73 @@
+//! What must hold of a connection: after each turn, and when nothing happens.
+
+use std::time::Duration;
+
+use super::{
+    connection::{Connection, OWN_MAX, outbound_max},
+    place::Place,
+};
+use crate::{
+    ground::{Ground, SECOND},
+    laws::Law,
+};
+
+impl Connection {
+    pub(crate) fn check(&self, ground: &mut Ground, place: &Place) {
+        let (known, counted) = (self.strands.len(), self.mux.streams());
+        let here = || {
+            format!(
+                "h{} c{}: {known} known, {counted} counted",
+                place.host, self.id
+            )
+        };
+        ground.hold(Law::StreamsMatch, known <= counted, here);
+        let max = outbound_max(ground) + OWN_MAX + ground.config.session.inbound_streams_max;
+        // Those that linger were the user's before.
+        ground.hold(Law::StreamsLimit, counted <= max, here);
+        let used = place.windows.used();
+        ground.hold(Law::WindowsLent, used <= place.windows.max(), || {
+            format!("{used} bytes")
+        });
+        if let Some(rtt) = self.mux.rtt() {
+            let least = 2 * ground.link(place.host, self.peer_host).latency;
+            ground.hold(
+                Law::RttIsPossible,
+                rtt >= Duration::from_nanos(least),
+                || format!("{rtt:?} over a way of {least} ns"),
+            );
+        }
+    }
+
+    /// Looks at what only shows when nothing happens.
+    pub(crate) fn audit(&mut self, ground: &mut Ground, place: &Place) {
+        let now = ground.nanos();
+        let here = format!("h{} c{}", place.host, self.id);
+        let mut stuck = Vec::new();
+        for strand in self.strands.values() {
+            if strand.reads_blocked && strand.is_reading() {
+                let read = self.mux.read(ground.now(), strand.key);
+                let blocked = matches!(read, Ok(carrick_session::Read::Blocked));
+                ground.hold(Law::NoLostWakeup, blocked, || {
+                    format!("{here} s{}: {read:?}", strand.index())
+                });
+            }
+            let since = now - strand.progress.max(ground.disturbed_of(place.host));
+            let patient = since <= 60 * SECOND || !strand.is_waiting();
+            ground.hold(Law::NobodyStuck, patient, || {
+                format!(
+                    "{here} s{} ({}) since {} s",
+                    strand.index(),
+                    strand.protocol,
+                    since / SECOND
+                )
+            });
+            if !patient {
+                stuck.push(strand.index());
+            }
+        }
+        if self.wishes_blocked && !self.wishes.is_empty() {
+            let (late, own) = (self.wishes.front().map_or(now, |wish| wish.by), 0);
+            ground.hold(Law::NoLostOpen, late + own >= now, || here.clone());
+        }
+    }
+}
