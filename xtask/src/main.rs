@@ -8,6 +8,7 @@ mod count;
 mod daemon_clients;
 mod fuzz;
 mod interop;
+mod kills;
 mod score;
 mod steps;
 mod suites;
@@ -48,6 +49,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Kill peers at every step of a connection's life, and see what that leaves behind.
+    Kills {
+        /// Arguments of the killing program, such as `--freeze`; `-- --help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// What building a first program costs, on Carrick and on rust-libp2p, with all features and with few.
     BuildCost(build_cost::Args),
     /// Instructions of the hot paths under valgrind, beside the baseline, and whether they grow with what is idle.
@@ -75,6 +82,7 @@ fn main() -> ExitCode {
             Chore::Bench { args } => bench::run(&args),
             Chore::Attacks { args } => attacks::run("run", &args),
             Chore::Soak { args } => attacks::run("soak", &args),
+            Chore::Kills { args } => kills::run(&args),
             Chore::BuildCost(args) => build_cost::run(&args),
             Chore::Count(args) => count::run(&args),
             Chore::Fuzz(args) => fuzz::run(&args),

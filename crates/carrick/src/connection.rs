@@ -28,6 +28,7 @@ use crate::{
     info::{Changes, Info},
     metrics::Tally,
     quotas::Share,
+    steps::{self, Step},
 };
 
 pub(crate) use self::channel::Channel;
@@ -253,6 +254,7 @@ impl Shared {
     /// Takes no more streams; once everything is sent, the connection ends. Streams that are still open are lost. The peer
     /// is told why where there is a word for it.
     pub(crate) fn close(&self, reason: CloseReason) {
+        steps::passed(Step::ConnectionClosing);
         let code = self.code_for(reason);
         match &self.link {
             Link::Muxed(muxed) => muxed.close(code),

@@ -27,6 +27,7 @@ use crate::{
     core::Core,
     dial, identify,
     message::{Ask, Message},
+    steps::{self, Step},
     store::Saver,
     target::Target,
     watch,
@@ -309,6 +310,7 @@ impl Control {
 
     /// No new streams; open ones may finish within a bound; then everything goes.
     async fn close(&mut self) {
+        steps::passed(Step::NodeClosing);
         self.node.router.close();
         self.tasks.shutdown().await;
         self.node
@@ -356,6 +358,7 @@ impl Control {
             .clear();
         self.messages.close();
         while self.messages.try_recv().is_ok() {}
+        steps::passed(Step::NodeClosed);
     }
 }
 

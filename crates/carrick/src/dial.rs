@@ -21,6 +21,7 @@ use crate::{
     message::{self, Arrival, Carrier, Listening, Message, Newcomer, Session},
     pnet,
     quotas::{ConnectionPermit, Quotas},
+    steps::{self, Step},
     transport::{
         Pipe, Transport, missing,
         quic::{self, Secured},
@@ -69,6 +70,7 @@ async fn dial_over(
             .dial(address.clone())
             .await
             .map_err(|error| AttemptError::Transport(error.to_string()))?;
+        steps::passed(Step::PipeDialed);
         node.send(Message::AttemptProgress { attempt }).await;
         match upgrade(node, pipe, Role::Dialer, vec![security.clone()], expected).await {
             Err(Failed::Upgrade(UpgradeError::Security(NegotiateError::Unsupported(_)))) => {
@@ -95,6 +97,7 @@ pub(crate) async fn upgrade_inbound(
     arrival: Arrival,
     permit: ConnectionPermit,
 ) -> Result<Session, AttemptError> {
+    steps::passed(Step::PipeAccepted);
     let pipe = match arrival {
         Arrival::Pipe(pipe) => pipe,
         Arrival::Quic(knock) => {
@@ -244,6 +247,7 @@ impl Made {
 }
 
 fn over_quic(secured: Secured, permit: ConnectionPermit) -> Session {
+    steps::passed(Step::UpgradeDone);
     Session {
         peer: secured.peer,
         key: secured.key.clone(),
@@ -329,11 +333,13 @@ async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade) -> Result<Upgraded, Faile
             sent.await
                 .map_err(|error| AttemptError::Transport(error.to_string()))?;
             out.clear();
+            steps::passed(Step::UpgradeSpoke);
         }
         if let Some(error) = failed {
             return Err(Failed::Upgrade(error));
         }
         if let Some(upgraded) = upgrade.finish() {
+            steps::passed(Step::UpgradeDone);
             return Ok(upgraded);
         }
         input.clear();
@@ -341,6 +347,7 @@ async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade) -> Result<Upgraded, Faile
         if read.map_err(|error| AttemptError::Transport(error.to_string()))? == 0 {
             return Err(Failed::Upgrade(upgrade.closed()));
         }
+        steps::passed(Step::UpgradeHeard);
         // What the machine still has to say goes out before its error ends the pipe.
         failed = upgrade.recv(Instant::now(), &input).err();
     }

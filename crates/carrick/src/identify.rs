@@ -13,7 +13,15 @@ use carrick_swarm::{Behaviour, ConnectionId};
 use tokio::time::{timeout, timeout_at};
 use tracing::debug;
 
-use crate::{Fault, Stream, connection::Shared, core::Core, info::Info, message::Message, open};
+use crate::{
+    Fault, Stream,
+    connection::Shared,
+    core::Core,
+    info::Info,
+    message::Message,
+    open,
+    steps::{self, Step},
+};
 
 /// How long an identify exchange may take.
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,7 +82,10 @@ async fn tell(node: &Core, stream: &mut Stream, is_push: bool) {
         stream.finish().await
     });
     match told.await {
-        Ok(Ok(())) => node.metrics.identify_sent(is_push),
+        Ok(Ok(())) => {
+            node.metrics.identify_sent(is_push);
+            steps::passed(Step::IdentifyTold);
+        }
         Ok(Err(error)) => debug!(peer = %stream.peer(), %error, "identify was not sent"),
         Err(_) => debug!(peer = %stream.peer(), "identify was not sent in time"),
     }
@@ -83,6 +94,7 @@ async fn tell(node: &Core, stream: &mut Stream, is_push: bool) {
 /// Asks the peer who it is.
 pub(crate) async fn ask(node: Arc<Core>, shared: Arc<Shared>) {
     let ask = async {
+        steps::passed(Step::IdentifyAsked);
         let stream = open::open_own(&shared, identify::PROTOCOL)
             .await
             .map_err(Fault::from)?;
@@ -92,6 +104,7 @@ pub(crate) async fn ask(node: Arc<Core>, shared: Arc<Shared>) {
         Ok(Ok(info)) => {
             node.metrics.identify_received(false, &info);
             learn(&shared, Info::new(shared.peer, &shared.key, &info));
+            steps::passed(Step::IdentifyLearned);
             node.send(Message::Identified {
                 connection: shared.id,
                 info: Box::new(info),

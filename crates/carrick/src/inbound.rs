@@ -19,12 +19,14 @@ use crate::{
     identify, packets, ping,
     quotas::{Permit, Quotas},
     router::Place,
+    steps::{self, Step},
 };
 
 /// Negotiates a stream that the peer opened and brings it where it belongs. Runs as the stream's own task: a panicking
 /// handler ends its stream and nothing else.
 pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, channel: Channel) {
     let mut stream = Stream::inbound(shared, channel, UNNEGOTIATED);
+    steps::passed(Step::StreamAccepted);
     let negotiated = negotiate(&node, &mut stream);
     let place = match timeout(node.config.negotiation_timeout, negotiated).await {
         Ok(Ok(Some(place))) => place,
@@ -127,6 +129,7 @@ async fn negotiate(node: &Core, stream: &mut Stream) -> Result<Option<Place>, Re
                     listener.poll_transmit(&mut out);
                     let place = reserve(node, &protocol, stream, &mut out, &mut slot).await?;
                     if place.is_some() {
+                        steps::passed(Step::StreamReserved);
                         listener.accept();
                     } else {
                         listener.refuse();
@@ -195,5 +198,6 @@ async fn confirm(
     }
     stream.set_protocol(protocol);
     stream.unread(rest);
+    steps::passed(Step::StreamConfirmed);
     Ok(place)
 }

@@ -107,6 +107,8 @@ mod request;
 mod requesting;
 pub mod resolve;
 mod router;
+#[doc(hidden)]
+pub mod steps;
 mod store;
 mod stream;
 mod tags;

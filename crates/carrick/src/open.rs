@@ -6,7 +6,11 @@ use carrick_session::{NegotiateError, negotiate::Dialer};
 use carrick_wire::ProtocolId;
 use tokio::time::timeout;
 
-use crate::{OpenError, Stream, StreamError, connection::Shared};
+use crate::{
+    OpenError, Stream, StreamError,
+    connection::Shared,
+    steps::{self, Step},
+};
 
 /// Streams for our own protocols that may be open beyond the limit: what identify tells may raise it, so identify must not
 /// wait behind users' streams.
@@ -54,6 +58,7 @@ async fn open_beyond(
             )));
         };
         let mut stream = Stream::outbound(shared.clone(), channel, first, Dialer::new(proposed));
+        steps::passed(Step::StreamOpened);
         if !optimistic {
             stream.confirm().await?;
         } else if shared.must_speak() {

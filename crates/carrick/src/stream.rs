@@ -21,6 +21,7 @@ use crate::{
     connection::{Channel, Shared},
     metrics::StreamTally,
     quotas::StreamPermit,
+    steps::{self, Step},
 };
 
 #[cfg(feature = "futures-io")]
@@ -218,6 +219,7 @@ impl Stream {
     pub fn reset(mut self, code: Code) {
         let (channel, shared) = self.channel();
         channel.reset(shared, code);
+        steps::passed(Step::StreamReset);
     }
 
     /// As [`reset`](Self::reset), but what was written before still arrives.
@@ -360,9 +362,11 @@ impl Stream {
                 }
                 self.shared.learn(protocol);
                 self.unconfirmed = None;
+                steps::passed(Step::StreamAgreed);
             }
         }
         self.chunk = bytes;
+        steps::passed(Step::StreamRead);
         Poll::Ready(Ok(true))
     }
 
@@ -382,6 +386,7 @@ impl Stream {
         self.head = head;
         let written = ready!(written);
         coop.made_progress();
+        steps::passed(Step::StreamWrote);
         Poll::Ready(written)
     }
 
@@ -395,7 +400,9 @@ impl Stream {
     fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
         ready!(self.poll_write_head(cx))?;
         let (channel, shared) = self.channel();
-        Poll::Ready(channel.finish(shared))
+        let finished = channel.finish(shared);
+        steps::passed(Step::StreamFinished);
+        Poll::Ready(finished)
     }
 
     fn refused(&self, error: NegotiateError) -> StreamError {

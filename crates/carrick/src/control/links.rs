@@ -20,6 +20,7 @@ use crate::{
     message::{Carrier, Halves, Message, Newcomer, Session},
     metrics::Tally,
     quotas::{ConnectionPermit, Share},
+    steps::{self, Step},
 };
 
 impl Control {
@@ -96,8 +97,10 @@ impl Control {
             // No limit counts a connection that was not taken in: it must not live until the peer closes its side.
             shared.lose(ConnectionError::Closed);
         }
+        steps::passed(Step::ConnectionAdmitted);
         // Only now: no stream of a peer is served before the peer is let in.
         self.start(&shared, halves, admitted, session.permit);
+        steps::passed(Step::ConnectionStarted);
         self.watch_duplicates(peer);
     }
 
@@ -170,6 +173,7 @@ impl Control {
         let run = run.map(move |()| {
             // What it ran with is gone by now.
             drop(permit);
+            steps::passed(Step::ConnectionEnded);
             node.post(Message::Ended { connection });
         });
         tokio::spawn(run.instrument(span));

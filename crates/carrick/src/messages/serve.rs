@@ -37,7 +37,11 @@ use super::{
     stats::Counts,
     switcher::{Arrival, Arrived, Delivery},
 };
-use crate::{Fault, Stream, StreamError, actors::Share};
+use crate::{
+    Fault, Stream, StreamError,
+    actors::Share,
+    steps::{self, Step},
+};
 
 /// Serves a stream until its end.
 pub(super) async fn serve(inner: Arc<Inner>, mut stream: Stream) -> Result<(), Fault> {
@@ -228,6 +232,7 @@ impl<'a> Serving<'a> {
             way,
             share: Some(share),
         };
+        steps::passed(Step::MessageArrived);
         match self.inner.switcher.deliver(sent.code, arrived) {
             Delivery::Taken => Counts::one(&self.inner.counts.received),
             Delivery::Refused(why) => self.refuse(sent, why).await,
@@ -325,6 +330,7 @@ impl<'a> Serving<'a> {
             self.answerer.refuse(id, why);
         }
         let permit = self.handles.remove(&id).map(|(_, permit)| permit);
+        steps::passed(Step::MessageAnswered);
         if let (Ok(()), Some(more), Some(permit)) = (said, more, permit) {
             self.work(id, Work::new(id, Waits::More(more)), permit);
         }

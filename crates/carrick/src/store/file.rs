@@ -12,6 +12,7 @@ use std::{
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, backends::FileBackend};
 
 use super::{Change, Store, StoreError};
+use crate::steps::{self, Step};
 
 /// The store in a file, `carrick.redb`: one process at a time has it open. What is handed to it survives a crash of
 /// the program, and of the machine as far as its disk keeps its word.
@@ -84,6 +85,7 @@ impl Store for FileStore {
                 }
             }
             drop(table);
+            steps::passed(Step::StoreCommitting);
             Ok(transaction.commit()?)
         })
     }
@@ -91,6 +93,7 @@ impl Store for FileStore {
 
 fn open(path: &Path) -> Result<Database, StoreError> {
     let file = open_file(path).map_err(|error| failed(path, &error))?;
+    steps::passed(Step::StoreFileMade);
     let database = caught(path, || {
         let backend = FileBackend::new(file);
         let opened = backend.map_err(redb::Error::from).and_then(|backend| {

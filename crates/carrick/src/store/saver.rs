@@ -15,6 +15,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{Store, StoreError};
+use crate::steps::{self, Step};
 
 /// The control task's end.
 pub(crate) struct Saver {
@@ -53,7 +54,13 @@ async fn run(store: Arc<dyn Store>, mut batches: mpsc::Receiver<Vec<Change>>) {
     while let Some(batch) = batches.recv().await {
         batch.into_iter().for_each(|change| unwritten.add(change));
         let (store, changes) = (store.clone(), unwritten.changes());
-        let written = spawn_blocking(move || store.write(&changes)).await;
+        let written = spawn_blocking(move || {
+            steps::passed(Step::StoreWriting);
+            let written = store.write(&changes);
+            steps::passed(Step::StoreWritten);
+            written
+        })
+        .await;
         let panicked = |_| Err(StoreError::Failed("it panicked".to_owned()));
         match written.unwrap_or_else(panicked) {
             Ok(()) => {

@@ -14,7 +14,10 @@ use std::{
     sync::atomic::AtomicU64,
 };
 
-use carrick::transfer::{Entry, EntryKind, GROUP_LEN, Hash};
+use carrick::{
+    steps::{self, Step},
+    transfer::{Entry, EntryKind, GROUP_LEN, Hash},
+};
 
 use super::{
     hashing::Hashing,
@@ -148,6 +151,7 @@ impl Place {
             }
             .map_err(Trouble::storage(&path))?;
         }
+        steps::passed(Step::FilesSealed);
         for top in self.tops().filter(|top| !self.present.contains(*top)) {
             let target = self.output.join(top);
             if exists(&target)? {
@@ -155,6 +159,7 @@ impl Place {
             }
             fs::rename(self.part.join(TREE).join(top), &target)
                 .map_err(Trouble::storage(&target))?;
+            steps::passed(Step::FileNamed);
         }
         sync_directory(&self.output).map_err(Trouble::storage(&self.output))?;
         drop(self.record);
@@ -386,6 +391,7 @@ impl<'a> Writer<'a> {
             Ok(())
         };
         write().map_err(|error| Trouble::storage(&path())(error))?;
+        steps::passed(Step::GroupWritten);
         let Some(mut record) = self.place.record.as_ref() else {
             return Ok(());
         };

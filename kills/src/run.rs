@@ -1,0 +1,182 @@
+//! Kills victims at every step, or freezes them, and judges what the survivor has left of them.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde_json::json;
+
+use crate::{
+    deed::{self, IDLE},
+    round::{End, Fate, Stage},
+    table::{self, Road, Side},
+};
+
+/// How much is to be done.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Victims at each step, on each side and road.
+    #[arg(long, default_value_t = 10)]
+    kills: u32,
+    /// So many of them at the same time.
+    #[arg(long, default_value_t = 5)]
+    together: u32,
+    /// Freeze instead of killing.
+    #[arg(long)]
+    freeze: bool,
+    /// Only this side.
+    #[arg(long)]
+    side: Option<Side>,
+    /// Only this road.
+    #[arg(long)]
+    road: Option<Road>,
+    /// Only steps whose name has this in it.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// One JSON object for each result on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What all of them have shown.
+#[derive(Debug, Default)]
+struct Outcome {
+    victims: u32,
+    steps: usize,
+    recovered: Vec<Duration>,
+    rejoined: Vec<Duration>,
+    failures: Vec<String>,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<(), String> {
+    let mut outcome = Outcome::default();
+    for side in [Side::Dialer, Side::Listener] {
+        for road in [Road::Tcp, Road::Quic] {
+            if args.side.is_none_or(|only| only == side)
+                && args.road.is_none_or(|only| only == road)
+            {
+                on(args, side, road, &mut outcome).await?;
+            }
+        }
+    }
+    outcome.tell(args)
+}
+
+async fn on(args: &Args, side: Side, road: Road, outcome: &mut Outcome) -> Result<(), String> {
+    let folder = format!("carrick-kills-{}-{side:?}-{road:?}", std::process::id());
+    let folder: PathBuf = std::env::temp_dir().join(folder);
+    let homes = (0..args.together.min(args.kills)).map(|home| folder.join(home.to_string()));
+    let stage = Stage::set(homes.collect(), side, road, deed::config()).await?;
+    for (step, passages) in table::steps(side, road) {
+        if !format!("{step:?}").contains(&args.only) {
+            continue;
+        }
+        let before = outcome.victims;
+        for batch in 0..args.kills.div_ceil(args.together) {
+            let fate = Fate {
+                step,
+                passage: 1 + batch % passages,
+                freeze: args.freeze,
+            };
+            if let Err(why) = one(&stage, fate, outcome).await {
+                outcome
+                    .failures
+                    .push(format!("{side:?} {road:?} {fate:?}: {why}"));
+            }
+        }
+        eprintln!(
+            "{side:?} {road:?} {step:?}: {} victims",
+            outcome.victims - before
+        );
+        outcome.steps += 1;
+    }
+    drop(stage);
+    std::fs::remove_dir_all(folder).map_err(deed::text)
+}
+
+/// Some victims, what they leave behind, and their return.
+async fn one(stage: &Stage, fate: Fate, outcome: &mut Outcome) -> Result<(), String> {
+    let (mut victims, mut frozen) = (0, Vec::new());
+    for life in stage.all(Some(fate)).await {
+        match life?.0 {
+            // It may take more or less flights and pieces to do the same, but never none.
+            End::Orderly if fate.passage == 1 => return Err("the step was not passed".to_owned()),
+            End::Orderly => continue,
+            End::Killed => {}
+            End::Frozen(child) => frozen.push(child),
+        }
+        victims += 1;
+    }
+    if victims == 0 {
+        return Ok(());
+    }
+    outcome.victims += victims;
+    outcome.recovered.push(stage.survivor.recover().await?);
+    for mut child in frozen {
+        child.kill().await.map_err(deed::text)?;
+    }
+    for life in stage.all(None).await {
+        let (End::Orderly, Some(done)) = life? else {
+            return Err("one did not come back".to_owned());
+        };
+        outcome.rejoined.push(done);
+    }
+    stage.survivor.recover().await?;
+    Ok(())
+}
+
+impl Outcome {
+    fn tell(&self, args: &Args) -> Result<(), String> {
+        let what = if args.freeze { "frozen" } else { "killed" };
+        let bound = (IDLE + Duration::from_secs(1)).as_secs_f64();
+        let row = if args.freeze { 3 } else { 12 };
+        self.line(
+            args,
+            row,
+            &format!("until nothing is left of a peer {what} at any step"),
+            &self.recovered,
+            bound,
+        );
+        self.line(
+            args,
+            row,
+            &format!("until a peer {what} at any step is back"),
+            &self.rejoined,
+            5.0,
+        );
+        self.failures
+            .iter()
+            .for_each(|failure| eprintln!("{failure}"));
+        if self.failures.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "{} of {} failed",
+            self.failures.len(),
+            self.victims
+        ))
+    }
+
+    fn line(&self, args: &Args, row: u32, figure: &str, all: &[Duration], bound: f64) {
+        let worst = all.iter().max().copied().unwrap_or_default().as_secs_f64();
+        let least = all.iter().min().copied().unwrap_or_default().as_secs_f64();
+        let pass = worst <= bound && self.failures.is_empty() && self.victims > 0;
+        let (victims, steps) = (self.victims, self.steps);
+        if args.json {
+            let detail = format!(
+                "{victims} victims at {steps} steps of each side and road; keys, stores, permits, tasks and sockets looked at after each: {} failures",
+                self.failures.len()
+            );
+            println!(
+                "{}",
+                json!({
+                    "row": row, "figure": figure, "value": worst, "unit": "s",
+                    "target": format!("<= {bound}"), "pass": pass, "stack": "carrick",
+                    "runs": all.len(), "min": least, "max": worst, "detail": detail,
+                })
+            );
+        } else {
+            println!(
+                "{figure}: {worst:.3} s at most (<= {bound}), {victims} victims at {steps} steps"
+            );
+        }
+    }
+}
