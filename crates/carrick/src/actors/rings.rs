@@ -4,7 +4,7 @@
 //! receiver. Nothing is woken by hand, and what is announced has been pushed before.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{
         AtomicBool, AtomicU64, AtomicUsize,
         Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
@@ -182,12 +182,20 @@ impl<T> Sole<T> {
         ring.push(message)
             .map_err(|rtrb::PushError::Full(message)| message)?;
         if !self.shared.announce() {
-            self.left
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            clear(&mut self.left());
         }
         Ok(())
+    }
+
+    fn left(&self) -> MutexGuard<'_, Option<[Consumer<T>; LANES]>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The ring itself drops what is in it only when its sender goes, too.
+fn clear<T>(rings: &mut Option<[Consumer<T>; LANES]>) {
+    for ring in rings.iter_mut().flatten() {
+        while ring.pop().is_ok() {}
     }
 }
 
@@ -231,11 +239,9 @@ impl<T> Drop for Source<T> {
         match self {
             Self::Many(many) => many.clear(),
             Self::Sole(sole, rings) => {
-                let mut left = sole.left.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut left = sole.left();
                 *left = rings.take();
-                for ring in left.iter_mut().flatten() {
-                    while ring.pop().is_ok() {}
-                }
+                clear(&mut left);
             }
         }
     }
