@@ -74,10 +74,11 @@ fn features(steps: &mut Steps) -> Result<(), String> {
 const SEED: &str = "42";
 
 /// Every workspace of ours: the main one, and those whose dependencies stay out of its lock file.
-const WORKSPACES: [&str; 4] = [
+const WORKSPACES: [&str; 5] = [
     "Cargo.toml",
     "bench/Cargo.toml",
     "fuzz/Cargo.toml",
+    "interleave/Cargo.toml",
     "interop/rust/Cargo.toml",
 ];
 

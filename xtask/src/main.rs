@@ -7,8 +7,11 @@ mod ci;
 mod count;
 mod daemon_clients;
 mod fuzz;
+mod interleave;
 mod interop;
 mod kills;
+mod miri;
+mod mutants;
 mod score;
 mod steps;
 mod suites;
@@ -61,6 +64,12 @@ enum Chore {
     Count(count::Args),
     /// Every fuzz target for some seconds, on the stable toolchain; needs a C++ compiler.
     Fuzz(fuzz::Args),
+    /// What threads share, in every order of small models and in many of larger ones.
+    Interleave(interleave::Args),
+    /// Tests under the interpreter that finds undefined behaviour; needs a nightly toolchain.
+    Miri(miri::Args),
+    /// Changes to wire and limit code, and which of them no test notices.
+    Mutants(mutants::Args),
     /// `carrick p2pd`, driven by the daemon clients of JavaScript and Python.
     DaemonClients,
     /// The program for libp2p's public suites, against itself and against rust-libp2p, through a real Redis.
@@ -86,6 +95,9 @@ fn main() -> ExitCode {
             Chore::BuildCost(args) => build_cost::run(&args),
             Chore::Count(args) => count::run(&args),
             Chore::Fuzz(args) => fuzz::run(&args),
+            Chore::Interleave(args) => interleave::run(&args),
+            Chore::Miri(args) => miri::run(&args),
+            Chore::Mutants(args) => mutants::run(&args),
             Chore::DaemonClients => daemon_clients::run(),
             Chore::Suites => suites::run(),
             Chore::Score(args) => score::run(&args),

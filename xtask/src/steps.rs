@@ -28,6 +28,19 @@ impl Steps {
         Ok(())
     }
 
+    /// Runs what is more than a command.
+    pub(crate) fn time(
+        &mut self,
+        name: &str,
+        step: impl FnOnce() -> Result<(), String>,
+    ) -> Result<(), String> {
+        eprintln!("xtask: {name}");
+        let start = Instant::now();
+        step()?;
+        self.done.push((name.to_owned(), start.elapsed()));
+        Ok(())
+    }
+
     /// One line per step.
     pub(crate) fn summary(&self) -> String {
         let mut text = String::new();

@@ -463,7 +463,7 @@ impl Shared {
     }
 
     /// The muxer, for who can only be there if there is one.
-    fn muxed(&self) -> &Muxed {
+    pub(crate) fn muxed(&self) -> &Muxed {
         match &self.link {
             Link::Muxed(muxed) => muxed,
             Link::Quic(_) => unreachable!("keys, readers and writers come with a muxer"),

@@ -77,6 +77,8 @@ mod identify;
 mod inbound;
 mod incoming;
 mod info;
+#[cfg(all(test, any(loom, shuttle)))]
+mod interleaved;
 mod limits;
 mod machine;
 mod message;
@@ -111,6 +113,7 @@ mod router;
 pub mod steps;
 mod store;
 mod stream;
+mod sync;
 mod tags;
 mod target;
 pub mod transport;

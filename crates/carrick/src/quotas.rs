@@ -4,21 +4,18 @@
 //! A use is a permit that gives itself back when it is dropped. Permits are taken for a connection, a stream, a
 //! negotiation, a window that grows: never for a byte or a frame.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Instant,
-};
+use std::{fmt, sync::Arc, time::Instant};
 
 use carrick_swarm::{Limit, LimitReached, Usage};
 
 #[cfg(feature = "quic")]
 pub(crate) use self::share::Lent;
 pub(crate) use self::share::{ConnectionPermit, Permit, Share, StreamPermit};
-use crate::{Config, transport::shortage};
+use crate::{
+    Config,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    transport::shortage,
+};
 
 mod share;
 

@@ -7,10 +7,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError},
 };
 
 use carrick_protocols::{identify, packets, ping};
@@ -22,6 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::{
     AcceptError, Fault, Stream,
     quotas::{QUEUE_MAX, Quotas},
+    sync::{
+        RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// What a handler's future may end in: nothing, or a result whose error can be shown. What it implies of the peer is scored,

@@ -3,22 +3,20 @@
 //! Wake-ups are tokio's semaphore, for senders who wait for room, and the `AtomicWaker` of the futures crates, for the one
 //! receiver. Nothing is woken by hand, and what is announced has been pushed before.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+use std::sync::{Arc, PoisonError};
+
+use carrick_wire::messages::Priority;
+use tokio::sync::TryAcquireError;
+
+use super::mailbox::{Lane, MailboxOptions, Policy};
+use crate::sync::{
+    ArrayQueue, AtomicWaker, Consumer, Mutex, MutexGuard, Producer, RingBuffer, Semaphore,
     atomic::{
         AtomicBool, AtomicU64, AtomicUsize,
         Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
         fence,
     },
 };
-
-use carrick_wire::messages::Priority;
-use crossbeam_queue::ArrayQueue;
-use futures::task::AtomicWaker;
-use rtrb::{Consumer, Producer, RingBuffer};
-use tokio::sync::{Semaphore, TryAcquireError};
-
-use super::mailbox::{Lane, MailboxOptions, Policy};
 
 pub(super) const LANES: usize = Priority::ALL.len();
 
@@ -104,7 +102,7 @@ impl Shared {
     fn close(&self) {
         self.gone.store(true, Relaxed);
         fence(SeqCst);
-        self.room.iter().for_each(Semaphore::close);
+        self.room.iter().for_each(|room| room.close());
     }
 
     pub(super) fn add_sender(&self) {
@@ -227,8 +225,8 @@ impl<T> Source<T> {
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Many(many) => many.rings.iter().map(ArrayQueue::len).sum(),
-            Self::Sole(_, rings) => rings.iter().flatten().map(Consumer::slots).sum(),
+            Self::Many(many) => many.rings.iter().map(|ring| ring.len()).sum(),
+            Self::Sole(_, rings) => rings.iter().flatten().map(|ring| ring.slots()).sum(),
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use carrick_wire::messages::Priority;
-use rtrb::Producer;
 
 use super::{
     call::{Call, CallError},
     mailbox::{Policy, Sent},
     rings::{LANES, Many, NoPlace, Sole},
 };
+use crate::sync::Producer;
 
 /// A sending end of a mailbox. Clones send to the same one; it ends for its receiver when the last of them is dropped.
 ///

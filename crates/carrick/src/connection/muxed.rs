@@ -6,16 +6,21 @@
 
 use std::{
     net::IpAddr,
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::PoisonError,
     task::{Context, Poll, Waker},
     time::Instant,
 };
 
 use carrick_session::{Code, Event, Key, Mux, OpenError as MuxOpenError, Read, Records};
-use tokio::sync::Notify;
 
 use super::{Phase, wait};
-use crate::{ConnectionError, buffers};
+use crate::{
+    ConnectionError, buffers,
+    sync::{
+        Mutex, MutexGuard, Notify,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 pub(crate) mod duo;
 pub(crate) mod reader;
@@ -70,6 +75,15 @@ impl Muxed {
             local_ip,
             state: Mutex::new(state),
         }
+    }
+
+    /// The writer is worth a task of its own.
+    pub(crate) fn set_busy(&self) {
+        self.busy.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed)
     }
 
     /// The address of this machine that the pipe leaves from.
@@ -322,7 +336,7 @@ impl State {
     }
 
     /// What the reader must know before it reads on; leaves its waker for when that changes.
-    fn poll_reader(&mut self, cx: &mut Context<'_>) -> (Phase, bool, Option<Instant>) {
+    pub(crate) fn poll_reader(&mut self, cx: &mut Context<'_>) -> (Phase, bool, Option<Instant>) {
         wait(&mut self.reader, cx);
         (
             self.phase.clone(),

@@ -147,7 +147,9 @@ impl Control {
             lingers,
             incoming,
         };
-        let run = duo::run(shared.clone(), Box::pin(reader.run()), Box::pin(write));
+        let of = shared.clone();
+        let is_busy = move || of.muxed().is_busy();
+        let run = duo::run(is_busy, Box::pin(reader.run()), Box::pin(write));
         self.spawn_last(shared, run, permit, span);
     }
 

@@ -1,15 +1,15 @@
 //! What one peer uses of the node's limits, over all its connections, and the permits for it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use carrick_session::WindowPool;
 use carrick_swarm::{Limit, LimitReached};
 
 use super::Quotas;
-use crate::machine::CONNECTION_BYTES;
+use crate::{
+    machine::CONNECTION_BYTES,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// One peer's use; its connections share it.
 #[derive(Debug)]

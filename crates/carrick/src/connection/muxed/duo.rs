@@ -4,16 +4,16 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
 };
 
-use crate::connection::Shared;
+use crate::sync::spawn;
 
 type Part = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs both until the reader is done: then the connection is lost, and there is nothing left to write.
+/// Runs both until the reader is done: then the connection is lost, and there is nothing left to write. Once `is_busy`, the
+/// writer has a task of its own.
 pub(crate) fn run(
-    shared: Arc<Shared>,
+    is_busy: impl Fn() -> bool + Send,
     mut reader: Part,
     writer: Part,
 ) -> impl Future<Output = ()> + Send {
@@ -22,8 +22,8 @@ pub(crate) fn run(
         if let Some(mut writer) = here.take()
             && writer.as_mut().poll(cx).is_pending()
         {
-            if shared.muxed().busy.load(Ordering::Relaxed) {
-                tokio::spawn(writer);
+            if is_busy() {
+                spawn(writer);
             } else {
                 here = Some(writer);
             }

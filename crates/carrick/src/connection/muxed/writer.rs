@@ -8,7 +8,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -76,7 +76,7 @@ async fn write(
                 sealer.seal(&mut records)?;
                 batches = batches.saturating_add(1);
                 if records.as_slice().len() >= BUSY || batches == BUSY_BATCHES {
-                    shared.muxed().busy.store(true, Ordering::Relaxed);
+                    shared.muxed().set_busy();
                 }
                 // A pipe may keep what it took until it is flushed.
                 let sending = async {
