@@ -28,8 +28,8 @@ pub const TARGETS: [Target; 7] = [
     ("session_mplex", mplex),
 ];
 
-const YAMUX: ProtocolId = ProtocolId::from_static("/yamux/1.0.0");
-const MPLEX: ProtocolId = ProtocolId::from_static("/mplex/6.7.0");
+pub(crate) const YAMUX: ProtocolId = ProtocolId::from_static("/yamux/1.0.0");
+pub(crate) const MPLEX: ProtocolId = ProtocolId::from_static("/mplex/6.7.0");
 const PLAIN: Layout = Layout {
     head: 0,
     body_max: 65519,
@@ -152,19 +152,17 @@ fn tls_of(role: Role, early: Vec<ProtocolId>) -> Security {
     Security::Tls(Arc::new(identity))
 }
 
-/// One end of a TLS session, and what is on its way to it.
-struct End {
+/// One end of a session, and what is on its way to it.
+pub(crate) struct End {
     upgrade: Option<Upgrade>,
-    up: Option<Box<Upgraded>>,
-    inbox: Vec<u8>,
+    pub(crate) up: Option<Box<Upgraded>>,
+    pub(crate) inbox: Vec<u8>,
 }
 
 impl End {
-    fn new(role: Role) -> Self {
-        let securities = vec![tls_of(role, vec![YAMUX])];
+    pub(crate) fn new(role: Role, security: Security, muxers: Vec<ProtocolId>) -> Self {
         let config = Arc::new(Config::default());
-        let muxers = vec![YAMUX];
-        let upgrade = Upgrade::new(role, config, securities, muxers, None, *EPOCH, [0; 32]);
+        let upgrade = Upgrade::new(role, config, vec![security], muxers, None, *EPOCH, [0; 32]);
         Self {
             upgrade: Some(upgrade.expect("the identity is usable")),
             up: None,
@@ -173,7 +171,7 @@ impl End {
     }
 
     /// Takes `len` bytes of what is on its way; whether that was fine.
-    fn recv(&mut self, len: usize) -> bool {
+    pub(crate) fn recv(&mut self, len: usize) -> bool {
         let piece: Vec<_> = self.inbox.drain(..len.min(self.inbox.len())).collect();
         if let Some(upgrade) = &mut self.upgrade {
             if upgrade.recv(*EPOCH, &piece).is_err() {
@@ -197,7 +195,12 @@ impl End {
         }
     }
 
-    fn transmit(&mut self) -> Vec<u8> {
+    /// Whether [`transmit`](Self::transmit) would give something of the muxer's.
+    pub(crate) fn wants_transmit(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| up.mux.wants_transmit())
+    }
+
+    pub(crate) fn transmit(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         if let Some(upgrade) = &mut self.upgrade {
             upgrade.poll_transmit(&mut out);
@@ -216,7 +219,8 @@ impl End {
 /// Two honest ends of TLS. `data` says what happens between them: in which pieces bytes arrive, which of them are changed,
 /// and where more are put in.
 pub fn tls(mut data: &[u8]) {
-    let mut ends = [Role::Dialer, Role::Listener].map(End::new);
+    let end = |role| End::new(role, tls_of(role, vec![YAMUX]), vec![YAMUX]);
+    let mut ends = [Role::Dialer, Role::Listener].map(end);
     let mut touched = false;
     while let [op, arg, rest @ ..] = data {
         data = rest;
@@ -360,4 +364,4 @@ fn send(mux: &mut Mux) {
     clippy::disallowed_methods,
     reason = "a fake clock has to start somewhere"
 )]
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+pub(crate) static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -5,6 +5,7 @@ mod bench;
 mod build_cost;
 mod ci;
 mod count;
+mod coverage;
 mod daemon_clients;
 mod fuzz;
 mod interleave;
@@ -62,6 +63,8 @@ enum Chore {
     BuildCost(build_cost::Args),
     /// Instructions of the hot paths under valgrind, beside the baseline, and whether they grow with what is idle.
     Count(count::Args),
+    /// How many regions of the code the tests reach, the fuzzers' corpora included; needs rustup's llvm-tools.
+    Coverage(coverage::Args),
     /// Every fuzz target for some seconds, on the stable toolchain; needs a C++ compiler.
     Fuzz(fuzz::Args),
     /// What threads share, in every order of small models and in many of larger ones.
@@ -81,6 +84,9 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
+    if let Some(compiled) = coverage::wrap() {
+        return compiled.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     let cli = Cli::parse();
     let run = || {
         std::env::set_current_dir(source::root())
@@ -94,6 +100,7 @@ fn main() -> ExitCode {
             Chore::Kills { args } => kills::run(&args),
             Chore::BuildCost(args) => build_cost::run(&args),
             Chore::Count(args) => count::run(&args),
+            Chore::Coverage(args) => coverage::run(&args),
             Chore::Fuzz(args) => fuzz::run(&args),
             Chore::Interleave(args) => interleave::run(&args),
             Chore::Miri(args) => miri::run(&args),

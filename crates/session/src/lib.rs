@@ -48,6 +48,8 @@ pub use noise::NoiseIdentity;
 #[cfg(feature = "pnet")]
 pub use pnet::Keystream;
 pub use proofs::{NoProofs, Proofs};
+#[cfg(all(fuzzing, feature = "tls"))]
+pub use secure::tls_halves;
 pub use secure::{Opener, Sealer, Security};
 pub use tls::TlsIdentity;
 pub use upgrade::{Summary, Upgrade, Upgraded};

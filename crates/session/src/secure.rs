@@ -32,6 +32,16 @@ impl Security {
     }
 }
 
+/// For a fuzzer: what a handshake of TLS leaves to both ends, without the handshake.
+#[cfg(all(fuzzing, feature = "tls"))]
+pub fn tls_halves(role: Role) -> Result<(Opener, Sealer), SecureError> {
+    let (opener, sealer) = tls::halves(role)?;
+    Ok((
+        Opener(Opens::Tls(opener.into())),
+        Sealer(Seals::Tls(sealer.into())),
+    ))
+}
+
 #[derive(Debug)]
 pub(crate) enum Handshake {
     Noise(Box<noise::Handshake>),
@@ -177,6 +187,25 @@ impl Sealer {
         match &mut self.0 {
             Seals::Noise(_) => Ok(()),
             Seals::Tls(sealer) => sealer.close(records),
+        }
+    }
+}
+
+/// For a fuzzer, which plays a peer that has the keys and keeps no promise.
+#[cfg(all(fuzzing, feature = "tls"))]
+impl Sealer {
+    /// Seals a record of any type; `None`: this is Noise, or its keys are worn out.
+    pub fn any_record(&mut self, kind: u8, content: &[u8]) -> Option<Vec<u8>> {
+        match &mut self.0 {
+            Seals::Noise(_) => None,
+            Seals::Tls(sealer) => sealer.any_record(kind, content).ok(),
+        }
+    }
+
+    /// Goes on with the next keys, as after a key update.
+    pub fn next_keys(&mut self) {
+        if let Seals::Tls(sealer) = &mut self.0 {
+            sealer.next_keys();
         }
     }
 }

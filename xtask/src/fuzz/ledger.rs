@@ -1,4 +1,4 @@
-//! `fuzz/executions.tsv`: how often each target has run, ever: name, kind, executions, seconds, inputs compared.
+//! `fuzz/executions.tsv`: how often each target has run, ever: name, kind, executions, seconds.
 
 use super::log::Run;
 use std::collections::BTreeMap;
@@ -16,7 +16,6 @@ pub(super) struct Row {
     pub(super) kind: String,
     pub(super) executions: u64,
     pub(super) seconds: u64,
-    pub(super) compared: u64,
 }
 
 impl Ledger {
@@ -30,7 +29,7 @@ impl Ledger {
                 return None;
             };
             let numbers: Option<Vec<_>> = numbers.iter().map(|text| text.parse().ok()).collect();
-            let [executions, seconds, compared] = numbers?[..] else {
+            let [executions, seconds] = numbers?[..] else {
                 return None;
             };
             let kind = (*kind).to_owned();
@@ -40,7 +39,6 @@ impl Ledger {
                     kind,
                     executions,
                     seconds,
-                    compared,
                 },
             ))
         };
@@ -56,7 +54,6 @@ impl Ledger {
             row.kind.clone_from(&run.kind);
             row.executions += run.executions;
             row.seconds += run.seconds;
-            row.compared += run.compared;
         }
     }
 
@@ -64,10 +61,10 @@ impl Ledger {
         self.0.get(name).cloned().unwrap_or_default()
     }
 
-    /// Of all targets of a kind: executions and inputs compared.
-    pub(super) fn total(&self, kind: &str) -> (u64, u64) {
+    /// Executions of all targets of a kind.
+    pub(super) fn total(&self, kind: &str) -> u64 {
         let rows = self.0.values().filter(|row| row.kind == kind);
-        rows.fold((0, 0), |(a, b), row| (a + row.executions, b + row.compared))
+        rows.map(|row| row.executions).sum()
     }
 
     pub(super) fn write(&self) -> Result<(), String> {
@@ -81,9 +78,8 @@ impl Ledger {
                 kind,
                 executions,
                 seconds,
-                compared,
             } = row;
-            let _ = writeln!(text, "{name}\t{kind}\t{executions}\t{seconds}\t{compared}");
+            let _ = writeln!(text, "{name}\t{kind}\t{executions}\t{seconds}");
         }
         text
     }

@@ -18,8 +18,6 @@ pub(super) struct Run {
     /// Of the slowest input, and of the one that took most memory.
     pub(super) slowest_us: u64,
     pub(super) largest: u64,
-    /// Inputs that ours and theirs were given and both decided on.
-    pub(super) compared: u64,
     /// Why it ended, unless it ended well.
     pub(super) failure: Option<Failure>,
 }
@@ -59,7 +57,6 @@ impl Run {
             peak_mb: last("stat::peak_rss_mb:"),
             slowest_us: last("slowest input, us: "),
             largest: last("largest input, bytes: "),
-            compared: last("compared: "),
             failure: (!ok).then(|| Failure {
                 what: lines()
                     .nth(1)

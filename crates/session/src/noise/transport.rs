@@ -37,6 +37,10 @@ impl Sealer {
             // A record's body is at most PLAINTEXT_MAX long, so body and tag fit in 16 bits.
             let len = u16::try_from(body.len() + TAG).map_err(|_| SecureError::Record)?;
             head.copy_from_slice(&len.to_be_bytes());
+            #[cfg(fuzzing)]
+            if self.0.is_mock() {
+                return Ok(());
+            }
             let tag = key.seal_in_place_separate_tag(nonce, Aad::empty(), body);
             tail.copy_from_slice(tag.map_err(|_| SecureError::Record)?.as_ref());
             Ok(())
@@ -72,6 +76,11 @@ impl Opener {
             return Err(SecureError::Record);
         };
         let nonce = self.0.next_nonce()?;
+        #[cfg(fuzzing)]
+        if self.0.is_mock() {
+            frame.truncate(2 + len);
+            return Ok(Some(frame.freeze().split_off(2)));
+        }
         self.0
             .key()
             .open_in_place(nonce, Aad::empty(), &mut frame[2..])
@@ -104,6 +113,12 @@ impl Cipher {
     fn key(&self) -> LessSafeKey {
         let key = UnboundKey::new(&CHACHA20_POLY1305, &self.key);
         LessSafeKey::new(key.expect("the key is 32 bytes: its type says so"))
+    }
+
+    /// Whether the handshake was the mock's.
+    #[cfg(fuzzing)]
+    fn is_mock(&self) -> bool {
+        self.key == [0; 32]
     }
 
     /// specs/noise: the connection must end before the nonce reaches 2^64 - 1, which Noise reserves.

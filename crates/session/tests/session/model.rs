@@ -1,9 +1,8 @@
 //! A reference for two muxers: each stream is two byte queues, and whoever waits must be woken.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use carrick_session::{Code, Event, Key, OpenError, Read, StreamError};
-use proptest::sample::Index;
 
 use crate::pair::{DIALER, LISTENER, Pair};
 
@@ -48,11 +47,11 @@ impl Model {
         }
     }
 
-    pub(crate) fn apply(&mut self, end: usize, op: u8, which: &Index, len: usize) {
+    pub(crate) fn apply(&mut self, end: usize, op: u8, which: usize, len: usize) {
         let keyed: Vec<_> = (0..self.streams.len())
             .filter(|i| self.streams[*i].users[end].key.is_some())
             .collect();
-        let stream = (!keyed.is_empty()).then(|| keyed[which.index(keyed.len())]);
+        let stream = (!keyed.is_empty()).then(|| keyed[which % keyed.len()]);
         match (op, stream) {
             (0 | 1, _) | (_, None) => self.open(end),
             (2..=5, Some(stream)) => self.write(end, stream, len),
@@ -66,15 +65,29 @@ impl Model {
         self.events();
     }
 
+    /// Lets time pass, and what is under way arrive.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.pair.pass(time, |_| {});
+        self.events();
+    }
+
     /// Everything arrives, everything is read, everybody lets go: nothing remains.
     pub(crate) fn close(mut self) {
         self.pair.ends.iter_mut().for_each(|end| end.stuck = false);
-        for _ in 0..10 {
+        self.pair.latency = Duration::ZERO;
+        self.pass(LATENCY_MAX);
+        // As long as something comes, and then some: windows open one after the other.
+        let (mut read, mut idle) = (0, 0);
+        while idle < 10 {
             self.pump();
             for stream in 0..self.streams.len() {
                 self.read(DIALER, stream);
                 self.read(LISTENER, stream);
             }
+            let users = self.streams.iter().flat_map(|stream| &stream.users);
+            let now = users.map(|user| user.read).sum();
+            idle = if now == read { idle + 1 } else { 0 };
+            read = now;
         }
         for stream in &self.streams {
             for (reader, writer) in
@@ -288,3 +301,6 @@ impl Model {
             .for_each(|end| end.incoming.clear());
     }
 }
+
+/// A pair's latency may be this long.
+const LATENCY_MAX: Duration = Duration::from_millis(500);
