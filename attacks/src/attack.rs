@@ -1,10 +1,15 @@
 //! The attacks: their names, what the victim may spend on each, and the role of one attacker, which prints what it saw as JSON.
 
+mod bad_certificates;
+mod bad_keys;
 mod bad_words;
 mod churn;
 mod clock_jumps;
+mod control;
 mod crowd;
 mod dial_amplification;
+mod disks;
+mod dns_recursion;
 mod fd_exhaustion;
 mod flood;
 mod frame_fuzz;
@@ -22,6 +27,9 @@ mod observed_lies;
 mod ping_flood;
 mod poisoned_store;
 mod push_flood;
+mod quic_amplification;
+mod quic_flood;
+mod quic_rubbish;
 mod rapid_reset;
 mod scripted;
 mod slow_reader;
@@ -29,6 +37,7 @@ mod stream_flood;
 mod sybil;
 mod tcp_flood;
 mod tiny_frames;
+mod websocket_bombs;
 mod window_abuse;
 mod zero_window;
 
@@ -65,7 +74,9 @@ pub(crate) struct Attack {
     pub(crate) slower_max: Duration,
     /// Whether the victim's clocks must be ours.
     pub(crate) clocks: bool,
-    /// What the victim is started with, besides its addresses.
+    /// The victim's command, if it is Carrick's.
+    pub(crate) command: &'static str,
+    /// What the victim is started with, besides its addresses; `{scratch}` is the attack's own directory.
     pub(crate) args: &'static [&'static str],
     /// Why it says nothing of other stacks, where it does not.
     pub(crate) only_carrick: Option<&'static str>,
@@ -86,6 +97,7 @@ pub(crate) const PLAIN: Attack = Attack {
     lost_max: 0,
     slower_max: Duration::from_millis(20),
     clocks: false,
+    command: "listen",
     args: &[],
     only_carrick: None,
     row: None,
@@ -121,6 +133,17 @@ pub(crate) const ALL: &[Attack] = &[
     last_ids::ATTACK,
     handshake_burn::ATTACK,
     bad_words::ATTACK,
+    quic_amplification::ATTACK,
+    quic_flood::ATTACK,
+    quic_rubbish::ATTACK,
+    websocket_bombs::ATTACK,
+    dns_recursion::ATTACK,
+    control::EXPOSED,
+    control::FORGED,
+    control::ABUSED,
+    disks::ATTACK,
+    bad_keys::ATTACK,
+    bad_certificates::ATTACK,
 ];
 
 /// What an attacker knows.
@@ -149,12 +172,20 @@ pub(crate) struct Scene {
     /// The victim's stack.
     #[arg(long)]
     pub(crate) stack: Stack,
+    /// A directory of the attack's own.
+    #[arg(long)]
+    pub(crate) scratch: PathBuf,
     /// Smaller numbers.
     #[arg(long)]
     pub(crate) quick: bool,
 }
 
 impl Scene {
+    /// The victim's QUIC port.
+    pub(crate) fn quic(&self) -> SocketAddr {
+        self.tcp()
+    }
+
     /// The victim's TCP port.
     pub(crate) fn tcp(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(VICTIM_V4), TCP_PORT)

@@ -4,8 +4,10 @@
 mod attack;
 mod clocks;
 mod dialer;
+mod forge;
 mod ground;
 mod honest;
+mod initial;
 mod raw;
 mod rule;
 mod run;
@@ -21,6 +23,8 @@ mod weak;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use speaker::other;
 
 /// Attack Carrick, and see what others notice.
 #[derive(Parser)]

@@ -1,6 +1,7 @@
 //! `run`: for each attack a fresh victim and fresh honest peers; looks before, during and after it; judges; prints the table.
 
 use std::{
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::Stdio,
     sync::atomic::{AtomicU64, Ordering},
@@ -69,6 +70,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), String> {
         ground: Ground::new()?,
         carrick,
         built: args.built.clone(),
+        scratch: Scratch::new()?,
         quick: args.quick,
         weak: args.weak,
     };
@@ -121,8 +123,29 @@ struct Stage {
     ground: Ground,
     carrick: PathBuf,
     built: PathBuf,
+    scratch: Scratch,
     quick: bool,
     weak: bool,
+}
+
+/// A directory for what attacks need of a disk; gone when dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, String> {
+        let folder = format!("carrick-attacks-{}", std::process::id());
+        let scratch = Self(std::env::temp_dir().join(folder));
+        let mut builder = std::fs::DirBuilder::new();
+        let made = builder.mode(0o700).create(&scratch.0);
+        made.map_err(|error| format!("{}: {error}", scratch.0.display()))?;
+        Ok(scratch)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Stage {
@@ -198,9 +221,10 @@ impl Stage {
         if self.weak {
             line.extend([name(&own), "weak".to_owned(), attack.id.to_owned()]);
         } else {
-            line.extend(stack.line(&self.carrick, &self.built));
+            line.extend(stack.line(&self.carrick, attack.command, &self.built));
             let args = attack.args.iter().filter(|_| stack == Stack::Carrick);
-            line.extend(args.map(|arg| (*arg).to_owned()));
+            let scratch = name(&self.scratch.0);
+            line.extend(args.map(|arg| arg.replace("{scratch}", &scratch)));
         }
         let heeds_signals = stack.heeds_signals();
         Victim::start(&self.ground, &line, attack.files_max, heeds_signals).await
@@ -221,6 +245,8 @@ impl Stage {
         let stack = stack.as_ref().map_or("", |value| value.get_name());
         command
             .args(["--pid", &pid.to_string(), "--stack", stack])
+            .arg("--scratch")
+            .arg(&self.scratch.0)
             .arg("--carrick")
             .arg(&self.carrick);
         if let Some(clocks) = clocks {

@@ -30,7 +30,7 @@ impl Stack {
 
     /// The command that serves at the addresses which follow it. `carrick` is our own program, and `built` the folder with
     /// what `cargo xtask interop` has built of the others.
-    pub(crate) fn line(self, carrick: &Path, built: &Path) -> Vec<String> {
+    pub(crate) fn line(self, carrick: &Path, command: &str, built: &Path) -> Vec<String> {
         let words = |program: &Path, args: &[&str]| {
             let args = args.iter().map(|arg| (*arg).to_owned());
             [program.display().to_string()]
@@ -40,7 +40,7 @@ impl Stack {
         };
         let script = built.join("js/peer.mjs").display().to_string();
         match self {
-            Self::Carrick => words(carrick, &["listen"]),
+            Self::Carrick => words(carrick, &[command]),
             Self::Rust => words(&built.join("rust/release/rust-peer"), &["serve"]),
             Self::Js => words(
                 &built.join("js/node_modules/.bin/node"),
