@@ -104,6 +104,7 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
     let newcomer = Node::spawn().await.map_err(other)?;
     let dialed = timeout(PATIENCE, newcomer.dial(path.address.clone()));
     let works = matches!(dialed.await, Ok(Ok(_)));
+    let _ = timeout(PATIENCE, connection.close()).await;
     outcome.checks.push(Check::new(
         works,
         "after it has wandered, others get in over QUIC",
