@@ -107,6 +107,13 @@ fn bad(stolen: &[u8]) -> io::Result<Vec<(&'static str, Shown)>> {
         changed[at] ^= 1;
         show(what, vec![changed])?;
     }
+    all.extend(forged(stolen)?);
+    Ok(all)
+}
+
+/// Those that are made to be wrong.
+fn forged(stolen: &[u8]) -> io::Result<Vec<(&'static str, Shown)>> {
+    let mut all = Vec::new();
     let mut forge = |what, change: fn(&mut Forge) -> io::Result<()>| {
         let mut forge = Forge::new()?;
         change(&mut forge)?;

@@ -111,84 +111,116 @@ fn curve(id: &[u8], point: &[u8]) -> Vec<u8> {
     der(SEQUENCE, &[&algorithm, &der(3, &[&[0], point])])
 }
 
+impl Key {
+    /// One that its owner has signed with.
+    fn signed(what: &'static str, protobuf: Vec<u8>, signer: &Keypair) -> Self {
+        Self {
+            what,
+            good: false,
+            protobuf,
+            signer: Some(signer.clone()),
+            signature: Vec::new(),
+        }
+    }
+
+    /// One with a signature that is none.
+    fn unsigned(what: &'static str, protobuf: Vec<u8>, signature: Vec<u8>) -> Self {
+        Self {
+            what,
+            good: false,
+            protobuf,
+            signer: None,
+            signature,
+        }
+    }
+}
+
 fn keys() -> Vec<Key> {
+    let all = [encodings(), points(), moduli(), curves()];
+    all.into_iter().flatten().collect()
+}
+
+/// A good key in its encoding and in others.
+fn encodings() -> Vec<Key> {
     let signer = Keypair::generate_ed25519();
     let good = signer.public().encode_protobuf();
     let data = good[4..].to_vec();
-    let signed = |what, protobuf: Vec<u8>| Key {
-        what,
-        good: false,
-        protobuf,
-        signer: Some(signer.clone()),
-        signature: Vec::new(),
-    };
-    let garbage = |what, protobuf: Vec<u8>, len: usize| Key {
-        what,
-        good: false,
-        protobuf,
-        signer: None,
-        signature: vec![0x5a; len],
-    };
-    let mut keys = vec![Key {
-        good: true,
-        ..signed("a good key", good.clone())
-    }];
-    let long_kind = [&[8, 0x81, 0, 0x12, 32][..], &data].concat();
-    let long_len = [&[8, 1, 0x12, 0xa0, 0][..], &data].concat();
-    let swapped = [&[0x12, 32][..], &data, &[8, 1]].concat();
-    keys.extend([
-        signed("a number longer than it need be", long_kind),
-        signed("a length longer than it need be", long_len),
-        signed("its fields swapped", swapped),
-        signed("a field twice", [&[8, 1][..], &good].concat()),
-        signed("a field more", [&good[..], &[0x18, 1]].concat()),
-        signed("a byte more", [&good[..], &[0]].concat()),
-        signed("a data byte more", protobuf(1, &[&data[..], &[0]].concat())),
-        signed("a data byte less", protobuf(1, &data[..31])),
-        signed("a kind that is not", protobuf(4, &data)),
-        signed("a kind of 2^62", protobuf(1 << 62, &data)),
-        signed("no kind", good[2..].to_vec()),
-        signed("no data", vec![8, 1]),
-        signed("nothing", Vec::new()),
-        signed(
-            "another's key",
-            Keypair::generate_ed25519().public().encode_protobuf(),
+    let another = Keypair::generate_ed25519().public().encode_protobuf();
+    let others = [
+        (
+            "a number longer than it need be",
+            [&[8, 0x81, 0, 0x12, 32][..], &data].concat(),
         ),
-        signed(
+        (
+            "a length longer than it need be",
+            [&[8, 1, 0x12, 0xa0, 0][..], &data].concat(),
+        ),
+        (
+            "its fields swapped",
+            [&[0x12, 32][..], &data, &[8, 1]].concat(),
+        ),
+        ("a field twice", [&[8, 1][..], &good].concat()),
+        ("a field more", [&good[..], &[0x18, 1]].concat()),
+        ("a byte more", [&good[..], &[0]].concat()),
+        ("a data byte more", protobuf(1, &[&data[..], &[0]].concat())),
+        ("a data byte less", protobuf(1, &data[..31])),
+        ("a kind that is not", protobuf(4, &data)),
+        ("a kind of 2^62", protobuf(1 << 62, &data)),
+        ("no kind", good[2..].to_vec()),
+        ("no data", vec![8, 1]),
+        ("nothing", Vec::new()),
+        ("another's key", another),
+        (
             "3 KiB of a field more",
             [&good[..], &[0x1a, 0x80, 0x18], &[0; 3 << 10]].concat(),
         ),
-    ]);
-    // With the neutral element as the key and as R, and S = 0, the equation holds for every message.
-    let [mut neutral, mut minus, mut zero] = [[0; 32]; 3];
-    neutral[0] = 1;
-    minus.fill(0xff);
-    (minus[0], minus[31]) = (0xec, 0x7f);
-    zero[31] = 0x80;
-    let mut other_neutral = [0xff; 32];
-    (other_neutral[0], other_neutral[31]) = (0xee, 0x7f);
-    let mut eight = [
-        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
-        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
-        0x03, 0x7a,
     ];
-    let forged = |what, point: &[u8; 32]| Key {
-        signature: [neutral, [0; 32]].concat(),
-        ..garbage(what, protobuf(1, point), 0)
+    let bad = others.map(|(what, protobuf)| Key::signed(what, protobuf, &signer));
+    let good = Key::signed("a good key", good, &signer);
+    [Key { good: true, ..good }]
+        .into_iter()
+        .chain(bad)
+        .collect()
+}
+
+/// Ed25519 points of small order: with the neutral element as the key and as R, and S = 0, the equation holds for every message.
+fn points() -> Vec<Key> {
+    let filled = |first: u8, middle: u8, last: u8| {
+        let mut point = [middle; 32];
+        (point[0], point[31]) = (first, last);
+        point
     };
-    keys.push(forged("Ed25519: the neutral element", &neutral));
-    keys.push(forged("Ed25519: order 2", &minus));
-    keys.push(forged("Ed25519: order 4", &[0; 32]));
-    keys.push(forged("Ed25519: order 4, the other sign", &zero));
-    keys.push(forged("Ed25519: order 8", &eight));
-    eight[31] |= 0x80;
-    keys.push(forged("Ed25519: order 8, the other sign", &eight));
-    keys.push(forged(
-        "Ed25519: the neutral element written otherwise",
-        &other_neutral,
-    ));
-    for (what, bits, last, exponent) in [
-        ("RSA of 512 bits", 512, 0xc5, &[1, 0, 1][..]),
+    let neutral = filled(1, 0, 0);
+    let mut eight_minus = EIGHT;
+    eight_minus[31] |= 0x80;
+    let points = [
+        ("Ed25519: the neutral element", neutral),
+        ("Ed25519: order 2", filled(0xec, 0xff, 0x7f)),
+        ("Ed25519: order 4", [0; 32]),
+        ("Ed25519: order 4, the other sign", filled(0, 0, 0x80)),
+        ("Ed25519: order 8", EIGHT),
+        ("Ed25519: order 8, the other sign", eight_minus),
+        (
+            "Ed25519: the neutral element written otherwise",
+            filled(0xee, 0xff, 0x7f),
+        ),
+    ];
+    let signature = [neutral, [0; 32]].concat();
+    points
+        .map(|(what, point)| Key::unsigned(what, protobuf(1, &point), signature.clone()))
+        .into()
+}
+
+/// A point of order 8.
+const EIGHT: [u8; 32] = [
+    0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+    0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+];
+
+/// RSA keys: bits, last byte of the modulus, exponent.
+fn moduli() -> Vec<Key> {
+    let keys: [(_, _, _, &[u8]); 13] = [
+        ("RSA of 512 bits", 512, 0xc5, &[1, 0, 1]),
         ("RSA of 1,024 bits", 1024, 0xc5, &[1, 0, 1]),
         ("RSA of 2,040 bits", 2040, 0xc5, &[1, 0, 1]),
         ("RSA of 8,200 bits", 8200, 0xc5, &[1, 0, 1]),
@@ -206,41 +238,41 @@ fn keys() -> Vec<Key> {
             0xc5,
             &[1, 0, 1],
         ),
-    ] {
-        keys.push(garbage(
-            what,
-            protobuf(0, &rsa(bits, last, exponent)),
-            bits / 8,
-        ));
-    }
+    ];
+    let key = |(what, bits, last, exponent): (_, usize, _, &[u8])| {
+        let key = protobuf(0, &rsa(bits, last, exponent));
+        Key::unsigned(what, key, vec![0x5a; bits / 8])
+    };
+    keys.map(key).into()
+}
+
+/// Points of other curves, of none, and at infinity.
+fn curves() -> Vec<Key> {
     let point = [&[4][..], &[7; 64]].concat();
-    let p256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
-    let p384: &[u8] = &[0x2b, 0x81, 4, 0, 0x22];
-    keys.extend([
-        garbage(
+    let long = [&[4][..], &[7; 96]].concat();
+    let (p256, p384) = (
+        [0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7],
+        [0x2b, 0x81, 4, 0, 0x22],
+    );
+    let keys = [
+        (
             "ECDSA, a point off its curve",
-            protobuf(3, &curve(p256, &point)),
-            70,
+            protobuf(3, &curve(&p256, &point)),
         ),
-        garbage(
+        (
             "ECDSA, the point at infinity",
-            protobuf(3, &curve(p256, &[0])),
-            70,
+            protobuf(3, &curve(&p256, &[0])),
         ),
-        garbage(
-            "ECDSA, P-384",
-            protobuf(3, &curve(p384, &[&[4][..], &[7; 96]].concat())),
-            100,
-        ),
-        garbage("secp256k1, not compressed", protobuf(2, &point), 70),
-        garbage(
+        ("ECDSA, P-384", protobuf(3, &curve(&p384, &long))),
+        ("secp256k1, not compressed", protobuf(2, &point)),
+        (
             "secp256k1, a point off its curve",
             protobuf(2, &[&[2][..], &[0xff; 32]].concat()),
-            70,
         ),
-        garbage("secp256k1, the point at infinity", protobuf(2, &[0]), 70),
-    ]);
-    keys
+        ("secp256k1, the point at infinity", protobuf(2, &[0])),
+    ];
+    keys.map(|(what, key)| Key::unsigned(what, key, vec![0x5a; 70]))
+        .into()
 }
 
 /// What the honest peers cost meanwhile, as a share of the time: so much is not counted.

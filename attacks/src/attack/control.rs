@@ -171,148 +171,120 @@ async fn starts(scene: &Scene, args: &[&str]) -> io::Result<bool> {
 async fn forged(scene: Arc<Scene>) -> io::Result<Outcome> {
     let token = fs::read_to_string(scene.scratch.join("own/carrick.sock.token"))?;
     let bearer = format!("Authorization: Bearer {}", token.trim());
-    let (host, content, post) = (
-        "Host: 9.0.0.1",
-        "Content-Type: application/json",
-        "POST / HTTP/1.1",
-    );
+    let good = async || post_as("POST / HTTP/1.1", &[HOST, CONTENT, &bearer], CALL).await;
     let mut outcome = Outcome::default();
-    let good = post_as(post, &[host, content, &bearer], CALL).await?;
-    outcome.checks.push(Check::new(
-        good == 200,
-        format!("its user is answered: {good}"),
-    ));
-    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-    let (get, options) = ("GET / HTTP/1.1", "OPTIONS / HTTP/1.1");
-    let wrong = format!("Authorization: Bearer {}", "0".repeat(64));
-    for (what, first, headers) in [
-        (
-            "a name that resolves to us",
-            post,
-            [
-                host.replace("9.0.0.1", "evil.com").as_str(),
-                content,
-                &bearer,
-            ]
-            .join("\r\n"),
-        ),
-        (
-            "a name before ours",
-            post,
-            ["Host: evil.com\r\nHost: 9.0.0.1", content, &bearer].join("\r\n"),
-        ),
-        (
-            "an absolute address",
-            "POST http://evil.com/ HTTP/1.1",
-            [host, content, &bearer].join("\r\n"),
-        ),
-        (
-            "no name",
-            "POST / HTTP/1.0",
-            [content, &bearer].join("\r\n"),
-        ),
-        (
-            "a sandboxed page",
-            post,
-            [host, content, &bearer, "Origin: null"].join("\r\n"),
-        ),
-        (
-            "another page",
-            post,
-            [host, content, &bearer, "Origin: https://evil.com"].join("\r\n"),
-        ),
-        (
-            "our own name as a page",
-            post,
-            [host, content, &bearer, "Origin: http://9.0.0.1:8545"].join("\r\n"),
-        ),
-        (
-            "a page's form",
-            post,
-            [host, "Content-Type: text/plain", &bearer].join("\r\n"),
-        ),
-        (
-            "a page's other form",
-            post,
-            [
-                host,
-                "Content-Type: application/x-www-form-urlencoded",
-                &bearer,
-            ]
-            .join("\r\n"),
-        ),
-        ("no token", post, [host, content].join("\r\n")),
-        ("another token", post, [host, content, &wrong].join("\r\n")),
-        (
-            "half a token",
-            post,
-            [host, content, &bearer[..bearer.len() - 8]].join("\r\n"),
-        ),
-        (
-            "the token in the address",
-            &format!("POST /?token={} HTTP/1.1", token.trim()),
-            [host, content].join("\r\n"),
-        ),
-        (
-            "a link",
-            "GET /?method=node_shutdown HTTP/1.1",
-            [host, content, &bearer].join("\r\n"),
-        ),
-        (
-            "another method",
-            "PUT / HTTP/1.1",
-            [host, content, &bearer].join("\r\n"),
-        ),
-        (
-            "a page asks what it may",
-            options,
-            [
-                host,
-                "Origin: https://evil.com",
-                "Access-Control-Request-Method: POST",
-            ]
-            .join("\r\n"),
-        ),
-        (
-            "a page's WebSocket",
-            get,
-            [host, upgrade, &bearer, "Origin: https://evil.com"].join("\r\n"),
-        ),
-        (
-            "a sandboxed page's WebSocket",
-            get,
-            [host, upgrade, &bearer, "Origin: null"].join("\r\n"),
-        ),
-        (
-            "a WebSocket without a token",
-            get,
-            [host, upgrade].join("\r\n"),
-        ),
-        (
-            "two bodies",
-            post,
-            [host, content, &bearer, "Transfer-Encoding: chunked"].join("\r\n"),
-        ),
-    ] {
+    let before = good().await?;
+    let text = format!("its user is answered: {before}");
+    outcome.checks.push(Check::new(before == 200, text));
+    for (what, first, headers) in FORGERIES {
         outcome.tried += 1;
-        let status = post_as(first, &[&headers], CALL).await?;
+        let headers = headers.iter().map(|header| match *header {
+            "the token" => bearer.clone(),
+            "half a token" => bearer[..bearer.len() - 8].to_owned(),
+            other => other.to_owned(),
+        });
+        let headers = headers.collect::<Vec<_>>().join("\r\n");
+        let first = first.replace("{token}", token.trim());
+        let status = post_as(&first, &[&headers], CALL).await?;
         let refused = !(100..300).contains(&status);
         outcome.refused += u64::from(refused);
-        let text = format!("{what}: {status}");
-        outcome.checks.push(Check::new(refused, text));
+        outcome
+            .checks
+            .push(Check::new(refused, format!("{what}: {status}")));
     }
     for n in 0..scene.scale(1_000, 100) {
         outcome.tried += 1;
         let guess = format!("Authorization: Bearer {n:064}");
-        outcome.refused += u64::from(post_as(post, &[host, content, &guess], CALL).await? == 401);
+        let status = post_as("POST / HTTP/1.1", &[HOST, CONTENT, &guess], CALL).await?;
+        outcome.refused += u64::from(status == 401);
     }
-    let good = post_as(post, &[host, content, &bearer], CALL).await?;
-    outcome.checks.push(Check::new(
-        good == 200,
-        format!("after all guesses its user is answered: {good}"),
-    ));
+    let after = good().await?;
+    let text = format!("after all guesses its user is answered: {after}");
+    outcome.checks.push(Check::new(after == 200, text));
     Ok(outcome)
 }
+
+const HOST: &str = "Host: 9.0.0.1";
+const CONTENT: &str = "Content-Type: application/json";
+const POST: &str = "POST / HTTP/1.1";
+const GET: &str = "GET / HTTP/1.1";
+const TOKEN: &str = "the token";
+const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+const EVIL_HOST: &str = "Host: evil.com";
+const EVIL_PAGE: &str = "Origin: https://evil.com";
+const SANDBOX: &str = "Origin: null";
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+const WRONG: &str =
+    "Authorization: Bearer 0000000000000000000000000000000000000000000000000000000000000000";
+
+/// What it is, the first line, and the headers.
+const FORGERIES: &[(&str, &str, &[&str])] = &[
+    (
+        "a name that resolves to us",
+        POST,
+        &[EVIL_HOST, CONTENT, TOKEN],
+    ),
+    (
+        "a name before ours",
+        POST,
+        &[EVIL_HOST, HOST, CONTENT, TOKEN],
+    ),
+    (
+        "an absolute address",
+        "POST http://evil.com/ HTTP/1.1",
+        &[HOST, CONTENT, TOKEN],
+    ),
+    ("no name", "POST / HTTP/1.0", &[CONTENT, TOKEN]),
+    ("a sandboxed page", POST, &[HOST, CONTENT, TOKEN, SANDBOX]),
+    ("another page", POST, &[HOST, CONTENT, TOKEN, EVIL_PAGE]),
+    (
+        "our own name as a page",
+        POST,
+        &[HOST, CONTENT, TOKEN, "Origin: http://9.0.0.1:8545"],
+    ),
+    (
+        "a page's text",
+        POST,
+        &[HOST, "Content-Type: text/plain", TOKEN],
+    ),
+    ("a page's form", POST, &[HOST, FORM, TOKEN]),
+    ("no token", POST, &[HOST, CONTENT]),
+    ("another token", POST, &[HOST, CONTENT, WRONG]),
+    ("half a token", POST, &[HOST, CONTENT, "half a token"]),
+    (
+        "the token in the address",
+        "POST /?token={token} HTTP/1.1",
+        &[HOST, CONTENT],
+    ),
+    (
+        "a link",
+        "GET /?method=node_shutdown HTTP/1.1",
+        &[HOST, CONTENT, TOKEN],
+    ),
+    ("another method", "PUT / HTTP/1.1", &[HOST, CONTENT, TOKEN]),
+    (
+        "a page asks what it may",
+        "OPTIONS / HTTP/1.1",
+        &[HOST, EVIL_PAGE, "Access-Control-Request-Method: POST"],
+    ),
+    (
+        "a page's WebSocket",
+        GET,
+        &[HOST, UPGRADE, TOKEN, EVIL_PAGE],
+    ),
+    (
+        "a sandboxed page's WebSocket",
+        GET,
+        &[HOST, UPGRADE, TOKEN, SANDBOX],
+    ),
+    ("a WebSocket without a token", GET, &[HOST, UPGRADE]),
+    (
+        "two bodies",
+        POST,
+        &[HOST, CONTENT, TOKEN, "Transfer-Encoding: chunked"],
+    ),
+];
 
 /// The status of the answer; 0 for none.
 async fn post_as(first: &str, headers: &[&str], body: &str) -> io::Result<u16> {
@@ -342,49 +314,68 @@ async fn status(socket: &mut (impl AsyncRead + Unpin)) -> u16 {
 }
 
 async fn abused(scene: Arc<Scene>) -> io::Result<Outcome> {
-    let token = fs::read_to_string(scene.scratch.join("own/carrick.sock.token"))?;
     let socket = scene.scratch.join("own/carrick.sock");
-    let head = format!(
-        "POST / HTTP/1.1\r\nHost: 9.0.0.1\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\n",
-        token.trim()
-    );
     let mut outcome = Outcome::default();
     // Idle ones at both doors, more than there are places; they stay until the end.
     let (many, mut idle, mut idle_here) = (scene.scale(10_000, 1_000), Vec::new(), Vec::new());
     for n in 0..many {
         outcome.tried += 1;
-        let from = ground::attacker_apart(n % 500);
-        match n % 4 {
-            0 => idle_here.extend(UnixStream::connect(&socket).await.ok()),
-            _ => idle.extend(
-                source::connect(from, ([9, 0, 0, 1], 8545).into())
-                    .await
-                    .ok(),
-            ),
+        if n % 4 == 0 {
+            idle_here.extend(UnixStream::connect(&socket).await.ok());
+        } else {
+            idle.extend(connect(n % 500).await.ok());
         }
     }
-    let deep = |n: usize| {
-        format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"node_info","params":{}{}}}"#,
-            "[".repeat(n),
-            "]".repeat(n)
-        )
-    };
-    let large = 100 << 20;
-    let declared = format!("{head}Content-Length: {large}\r\n\r\n");
-    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{large:x}\r\n");
-    let batch = format!("[{}]", vec![CALL; 20_000].join(","));
-    let body = |text: &str| format!("{head}Content-Length: {}\r\n\r\n{text}", text.len());
-    for (what, first, more) in [
-        ("100 MB that it says", declared.clone(), large),
-        ("100 MB in a chunk", chunked, large),
-        ("100,000 deep", body(&deep(100_000)), 0),
-        ("a batch of 20,000", body(&batch), 0),
-        ("a header of 100 MB", format!("{}X: ", head), large),
+    shout(&scene, &mut outcome).await?;
+    for (what, first, filler) in [
+        ("100 MB in a line", "{\"a\":\"".to_owned(), &b"x"[..]),
+        ("100,000 deep", deep() + "\n", b"\n"),
+        ("100 MB of lines", String::new(), b"\n"),
     ] {
         outcome.tried += 1;
-        let mut socket =
-            source::connect(ground::attacker_apart(600), ([9, 0, 0, 1], 8545).into()).await?;
+        let mut client = UnixStream::connect(&socket).await?;
+        let took = pour(&mut client, first.as_bytes(), LARGE, filler).await;
+        outcome.refused += 1;
+        // Empty lines are read and forgotten.
+        let holds = took <= TAKEN_MAX || filler == b"\n";
+        let text = format!("{what} at the socket: {:.1} MB taken", took as f64 / 1e6);
+        outcome.checks.push(Check::new(holds, text));
+    }
+    let since = Instant::now();
+    let mine = call_as(&scene, "0", &socket).await?;
+    let took = since.elapsed().as_secs_f64();
+    let text = format!("its user is answered meanwhile, after {took:.1} s: {mine}");
+    outcome.checks.push(Check::new(mine, text));
+    drop((idle, idle_here));
+    let mine = call_as(&scene, "0", &socket).await?;
+    let text = format!("and afterwards: {mine}");
+    outcome.checks.push(Check::new(mine, text));
+    Ok(outcome)
+}
+
+/// Too much at once over HTTP.
+async fn shout(scene: &Scene, outcome: &mut Outcome) -> io::Result<()> {
+    let token = fs::read_to_string(scene.scratch.join("own/carrick.sock.token"))?;
+    let head = format!(
+        "{POST}\r\n{HOST}\r\n{CONTENT}\r\nAuthorization: Bearer {}\r\n",
+        token.trim()
+    );
+    let body = |text: &str| format!("{head}Content-Length: {}\r\n\r\n{text}", text.len());
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{LARGE:x}\r\n");
+    let batch = format!("[{}]", vec![CALL; 20_000].join(","));
+    for (what, first, more) in [
+        (
+            "100 MB that it says",
+            format!("{head}Content-Length: {LARGE}\r\n\r\n"),
+            LARGE,
+        ),
+        ("100 MB in a chunk", chunked, LARGE),
+        ("100,000 deep", body(&deep()), 0),
+        ("a batch of 20,000", body(&batch), 0),
+        ("a header of 100 MB", format!("{head}X: "), LARGE),
+    ] {
+        outcome.tried += 1;
+        let mut socket = connect(600).await?;
         let took = pour(&mut socket, first.as_bytes(), more, b"x").await;
         outcome.refused += 1;
         let text = format!(
@@ -393,41 +384,16 @@ async fn abused(scene: Arc<Scene>) -> io::Result<Outcome> {
         );
         outcome.checks.push(Check::new(took <= TAKEN_MAX, text));
     }
-    for (what, first, more) in [
-        ("100 MB in a line", "{\"a\":\"".to_owned(), large),
-        ("100,000 deep", deep(100_000) + "\n", 0),
-        ("100 MB of lines", String::new(), large),
-    ] {
-        outcome.tried += 1;
-        let mut client = UnixStream::connect(&socket).await?;
-        let filler: &[u8] = if what == "100 MB of lines" {
-            b"\n"
-        } else {
-            b"x"
-        };
-        let took = pour(&mut client, first.as_bytes(), more, filler).await;
-        outcome.refused += 1;
-        if what == "100 MB in a line" {
-            let text = format!(
-                "{what} at the socket: {:.1} MB taken of at most 4 MB",
-                took as f64 / 1e6
-            );
-            outcome.checks.push(Check::new(took <= TAKEN_MAX, text));
-        }
-    }
-    let since = Instant::now();
-    let mine = call_as(&scene, "0", &socket).await?;
-    let text = format!(
-        "its user is answered meanwhile, after {:.1} s: {mine}",
-        since.elapsed().as_secs_f64()
-    );
-    outcome.checks.push(Check::new(mine, text));
-    drop((idle, idle_here));
-    let mine = call_as(&scene, "0", &socket).await?;
-    outcome
-        .checks
-        .push(Check::new(mine, format!("and afterwards: {mine}")));
-    Ok(outcome)
+    Ok(())
+}
+
+async fn connect(n: u32) -> io::Result<TcpStream> {
+    source::connect(ground::attacker_apart(n), ([9, 0, 0, 1], 8545).into()).await
+}
+
+fn deep() -> String {
+    let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"node_info","params":{open}{close}}}"#)
 }
 
 /// Writes `first` and then `more` bytes of a kind, for as long as they are taken; how many were. What comes is not read.
@@ -455,3 +421,4 @@ const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"node_info"}"#;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What may be in the sockets' buffers, too.
 const TAKEN_MAX: usize = 4 << 20;
+const LARGE: usize = 100 << 20;

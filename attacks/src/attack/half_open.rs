@@ -63,7 +63,6 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
                 ),
             ),
         ],
-        ..Outcome::default()
     })
 }
 

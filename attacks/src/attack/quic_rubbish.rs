@@ -84,15 +84,7 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
             .checks
             .push(Check::new(works, format!("{what}: the connection works")));
     }
-    for mtu in [0, 68, 1200] {
-        for _ in 0..100 {
-            outcome.tried += 1;
-            too_large(path.source()?, mtu)?;
-        }
-        let works = echoes(&mut stream).await;
-        let text = format!("packets are too large for {mtu}, says ICMP: the connection works");
-        outcome.checks.push(Check::new(works, text));
-    }
+    shrink(&path, &mut stream, &mut outcome).await?;
     path.wandering.store(1, Ordering::Relaxed);
     let _ = timeout(WANDER, async {
         while echoes(&mut stream).await {
@@ -110,6 +102,20 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
         "after it has wandered, others get in over QUIC",
     ));
     Ok(outcome)
+}
+
+/// Forged messages of routers.
+async fn shrink(path: &Path, stream: &mut Stream, outcome: &mut Outcome) -> io::Result<()> {
+    for mtu in [0, 68, 1200] {
+        for _ in 0..100 {
+            outcome.tried += 1;
+            too_large(path.source()?, mtu)?;
+        }
+        let works = echoes(stream).await;
+        let text = format!("packets are too large for {mtu}, says ICMP: the connection works");
+        outcome.checks.push(Check::new(works, text));
+    }
+    Ok(())
 }
 
 async fn echoes(stream: &mut Stream) -> bool {
@@ -216,7 +222,7 @@ fn garbage() -> Vec<Vec<u8>> {
     let datagram = |len: usize| {
         let byte = |at: usize| (at.wrapping_mul(167) ^ len.wrapping_mul(31)) as u8;
         let mut datagram: Vec<u8> = (0..len).map(byte).collect();
-        if len % 2 == 0 && len > 5 {
+        if len.is_multiple_of(2) && len > 5 {
             datagram[0] = 0xc0 | byte(0) & 0x3f;
             datagram[1..5].copy_from_slice(&[0, 0, 0, 1]);
         }

@@ -171,79 +171,61 @@ fn bombs() -> Vec<Bomb> {
     let filler = vec![7; 64 << 10];
     let header = format!("X-{}: {}\r\n", "y".repeat(20), "z".repeat(900));
     let ping = [head(0x89, 125, true), vec![7; 125]].concat();
-    vec![
-        bomb("a first line without end", false, b"GET /", &filler),
-        bomb(
+    let pri = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let headers: [(_, &[u8], &[u8]); 3] = [
+        ("a first line without end", b"GET /", &filler),
+        (
             "headers without end",
-            false,
             b"GET / HTTP/1.1\r\n",
             header.as_bytes(),
         ),
-        bomb(
-            "another protocol",
-            false,
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            b"",
-        ),
-        bomb(
+        ("another protocol", pri, b""),
+    ];
+    let endless = [
+        (
             "a frame of 2^63 bytes",
-            true,
-            &head(0x82, 1 << 63, true),
-            &filler,
+            head(0x82, 1 << 63, true),
+            filler.clone(),
         ),
-        bomb(
+        (
             "a frame of 2^62 bytes",
-            true,
-            &head(0x82, 1 << 62, true),
-            &filler,
+            head(0x82, 1 << 62, true),
+            filler.clone(),
         ),
-        bomb(
+        (
             "a frame of 2 MiB",
-            true,
-            &head(0x82, 2 << 20, true),
-            &filler,
+            head(0x82, 2 << 20, true),
+            filler.clone(),
         ),
-        bomb(
+        (
             "empty fragments",
-            true,
-            &head(0x02, 0, true),
-            &head(0x00, 0, true).repeat(4096),
+            head(0x02, 0, true),
+            head(0, 0, true).repeat(4096),
         ),
-        bomb("empty frames", true, b"", &head(0x82, 0, true).repeat(4096)),
-        bomb(
-            "no mask",
-            true,
-            &[head(0x82, 20, false), vec![7; 20]].concat(),
-            b"",
-        ),
-        bomb(
-            "a long ping",
-            true,
-            &[head(0x89, 126, true), vec![7; 126]].concat(),
-            b"",
-        ),
-        bomb("a ping in fragments", true, &head(0x09, 5, true), b""),
-        bomb(
-            "text",
-            true,
-            &[head(0x81, 5, true), b"hello".to_vec()].concat(),
-            b"",
-        ),
-        bomb("an unknown kind", true, &head(0x83, 0, true), b""),
-        bomb(
-            "a reserved bit",
-            true,
-            &[head(0xc2, 5, true), vec![7; 5]].concat(),
-            b"",
-        ),
-        bomb(
-            "a fragment of nothing",
-            true,
-            &[head(0x80, 5, true), vec![7; 5]].concat(),
-            b"",
-        ),
-        bomb(PINGS, true, b"", &ping.repeat(500)),
-    ]
+        ("empty frames", Vec::new(), head(0x82, 0, true).repeat(4096)),
+        (PINGS, Vec::new(), ping.repeat(500)),
+    ];
+    // The first byte, how long it is, and whether it is masked.
+    let forbidden = [
+        ("no mask", 0x82, 20, false),
+        ("a long ping", 0x89, 126, true),
+        ("a ping in fragments", 0x09, 5, true),
+        ("text", 0x81, 5, true),
+        ("an unknown kind", 0x83, 0, true),
+        ("a reserved bit", 0xc2, 5, true),
+        ("a fragment of nothing", 0x80, 5, true),
+    ];
+    let headers = headers.map(|(what, first, again)| bomb(what, false, first, again));
+    let endless = endless.map(|(what, first, again)| bomb(what, true, &first, &again));
+    let forbidden = forbidden.map(|(what, first, len, masked)| {
+        let frame = [head(first, len, masked), vec![7; len as usize]].concat();
+        bomb(what, true, &frame, b"")
+    });
+    headers
+        .into_iter()
+        .chain(endless)
+        .chain(forbidden)
+        .collect()
 }
 
 const PINGS: &str = "pings that nobody reads the answers of";
