@@ -33,7 +33,8 @@ pub struct Config {
     pub mplex_patience: Duration,
     /// Ping the peer after this long without a byte from it.
     pub keep_alive_interval: Duration,
-    /// Give the connection up when such a ping is not answered within this time.
+    /// Give the connection up when such a ping is not answered within this time. By default the two together are less than
+    /// half a minute.
     pub keep_alive_timeout: Duration,
     /// How long a stream that was finished and dropped waits for the peer's end before it is reset.
     pub linger: Duration,
@@ -50,7 +51,7 @@ impl Default for Config {
             send_buffer_max: 256 << 10,
             mplex_buffer_max: 1 << 20,
             mplex_patience: Duration::from_secs(5),
-            keep_alive_interval: Duration::from_secs(30),
+            keep_alive_interval: Duration::from_secs(18),
             keep_alive_timeout: Duration::from_secs(10),
             linger: Duration::from_secs(30),
         }

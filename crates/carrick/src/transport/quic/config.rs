@@ -12,7 +12,7 @@ pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
     // A peer that is silent is asked halfway, and again; it is given up when it has been silent for interval and timeout
     // together, as with the other muxers.
     let keep_alive = (session.keep_alive_interval / 2).max(KEEP_ALIVE_MIN);
-    let idle = keep_alive + session.keep_alive_timeout;
+    let idle = session.keep_alive_interval.max(KEEP_ALIVE_MIN) + session.keep_alive_timeout;
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(UDP_PAYLOAD_MAX).minimum_change(MTU_STEP);
     // A stream that nobody reads may hold all of its window, and must leave some of the connection's to the others.
