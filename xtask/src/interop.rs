@@ -4,9 +4,9 @@
 //! between two nodes of the foreign stack either. So each cell with a skip is run once more, X against itself. Of a known
 //! defect the place in the foreign source is told as well, which is enough where luck hides it.
 
-mod cell;
+pub(crate) mod cell;
 mod defects;
-mod matrix;
+pub(crate) mod matrix;
 pub(crate) mod peers;
 pub(crate) mod process;
 mod report;

@@ -7,6 +7,7 @@ mod ci;
 mod count;
 mod coverage;
 mod daemon_clients;
+mod faults;
 mod fuzz;
 mod interleave;
 mod interop;
@@ -59,6 +60,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Real programs over a network that is bad on purpose, Carrick's and those of the other stacks; needs root.
+    Faults(faults::Args),
     /// What building a first program costs, on Carrick and on rust-libp2p, with all features and with few.
     BuildCost(build_cost::Args),
     /// Instructions of the hot paths under valgrind, beside the baseline, and whether they grow with what is idle.
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
             Chore::Attacks { args } => attacks::run("run", &args),
             Chore::Soak { args } => attacks::run("soak", &args),
             Chore::Kills { args } => kills::run(&args),
+            Chore::Faults(args) => faults::run(&args),
             Chore::BuildCost(args) => build_cost::run(&args),
             Chore::Count(args) => count::run(&args),
             Chore::Coverage(args) => coverage::run(&args),

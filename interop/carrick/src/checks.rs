@@ -50,8 +50,8 @@ pub(crate) async fn run(address: &str, options: &Options) -> Result<bool> {
     let names: Vec<_> = names.chain(named).collect();
     let own = names
         .iter()
-        .map(|name| limit(name, options) - CHECK_TIMEOUT);
-    let deadline = PROGRAM_TIMEOUT + own.sum::<Duration>();
+        .map(|name| limit(name, options) - CHECK_TIMEOUT * options.slow);
+    let deadline = PROGRAM_TIMEOUT * options.slow + own.sum::<Duration>();
     timeout(deadline, run_all(address, options, &names))
         .await
         .unwrap_or_else(|_| Err(format!("not done after {} s", deadline.as_secs()).into()))
@@ -59,17 +59,18 @@ pub(crate) async fn run(address: &str, options: &Options) -> Result<bool> {
 
 /// How long a check may take.
 fn limit(name: &str, options: &Options) -> Duration {
-    match name {
+    let limit = match name {
         "connections" => 3 * CHECK_TIMEOUT,
         "bulk" => CHECK_TIMEOUT + Duration::from_secs(options.bulk_bytes >> 20),
         _ => CHECK_TIMEOUT,
-    }
+    };
+    limit * options.slow
 }
 
 async fn run_all(address: &str, options: &Options, names: &[&str]) -> Result<bool> {
     let node = options.builder()?.spawn().await?;
     let mut good = true;
-    let connection = match timeout(CHECK_TIMEOUT, node.dial(address)).await {
+    let connection = match timeout(CHECK_TIMEOUT * options.slow, node.dial(address)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             report("connect", &Err(error.into()));

@@ -20,6 +20,7 @@ use options::Options;
 mod bulk;
 mod certificates;
 mod checks;
+mod load;
 mod options;
 mod requests;
 
@@ -39,7 +40,9 @@ const SOURCE_LEN: usize = 64 << 10;
 const STREAM_MAX: usize = 2 << 20;
 const USAGE: &str = "usage: interop-carrick listen|dial ADDR [--transport tcp|ws|wss|quic-v1] [--security noise|tls] [--muxer yamux|mplex]
     [--key-type ed25519|rsa|secp256k1|ecdsa] [--ip 4|6]
-    listen: [--tls-cert FILE --tls-key FILE]   dial: [--tls-ca FILE] [--checks a,b] [--bulk-bytes N]
+    listen: [--tls-cert FILE --tls-key FILE]   dial: [--tls-ca FILE] [--checks a,b] [--bulk-bytes N] [--slow TIMES]
+    listen: [--peers-per-ip N]
+   or: interop-carrick load ADDR [the same] [--nodes N] [--streams N] [--requests N] [--seconds N] [--request-bytes N] [--pause-ms N] [--patience SECONDS]
    or: interop-carrick certificates FOLDER   writes ca.pem, cert.pem and key.pem";
 
 #[tokio::main]
@@ -58,6 +61,10 @@ async fn main() -> ExitCode {
             (Some(address), Ok(options)) => checks::run(&address, &options).await,
             (_, Err(error)) => return usage(&error),
             (None, _) => return usage(&"dial needs an address".into()),
+        },
+        ("load", mut words) => match words.next() {
+            Some(address) => load::run(&address, words.collect()).await,
+            None => return usage(&"load needs an address".into()),
         },
         _ => return usage(&"listen or dial?".into()),
     };

@@ -18,6 +18,10 @@ pub(crate) struct Options {
     tls_key: Option<String>,
     tls_ca: Option<String>,
     checks: Option<Vec<String>>,
+    /// How many times as long as usual everything may take, where the network is slow on purpose.
+    pub(crate) slow: u32,
+    /// Peers that may come from one address, where a crowd is to.
+    peers_per_ip: Option<usize>,
     /// What the bulk check sends each way.
     pub(crate) bulk_bytes: u64,
 }
@@ -42,6 +46,8 @@ impl Options {
                 ("--tls-cert", _) => parsed.tls_cert = Some(value),
                 ("--tls-key", _) => parsed.tls_key = Some(value),
                 ("--tls-ca", _) => parsed.tls_ca = Some(value),
+                ("--slow", times) => parsed.slow = times.parse()?,
+                ("--peers-per-ip", peers) => parsed.peers_per_ip = Some(peers.parse()?),
                 ("--bulk-bytes", bytes) => parsed.bulk_bytes = bytes.parse()?,
                 ("--checks", list) => {
                     parsed.checks = Some(list.split(',').map(str::to_owned).collect())
@@ -54,14 +60,23 @@ impl Options {
 
     /// A node that offers only what is asked for.
     pub(crate) fn builder(&self) -> Result<Builder> {
+        let mut config = Config {
+            idle_timeout: None,
+            ..Config::default()
+        };
+        if let Some(peers) = self.peers_per_ip {
+            let swarm = &mut config.swarm;
+            (swarm.connections_per_ip_max, swarm.connection_burst_per_ip) = (peers, peers);
+            (
+                swarm.connections_per_site_max,
+                swarm.connection_burst_per_site,
+            ) = (peers, peers);
+        }
         let mut builder = Node::builder()
             .identity(self.keypair()?)
             .securities([self.security])
             .muxers([self.muxer])
-            .config(Config {
-                idle_timeout: None,
-                ..Config::default()
-            });
+            .config(config);
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
             builder = builder.wss_certificate(certificate, key)?;
         }
@@ -123,6 +138,8 @@ impl Default for Options {
             tls_key: None,
             tls_ca: None,
             checks: None,
+            slow: 1,
+            peers_per_ip: None,
             bulk_bytes: 64 << 20,
         }
     }

@@ -10,18 +10,29 @@ use std::time::{Duration, Instant};
 
 /// Who dials whom, over what.
 #[derive(Clone)]
-pub(super) struct Cell {
-    pub(super) dialer: Peer,
-    pub(super) listener: Peer,
-    pub(super) stack: Stack,
-    pub(super) checks: Vec<&'static str>,
+pub(crate) struct Cell {
+    pub(crate) dialer: Peer,
+    pub(crate) listener: Peer,
+    pub(crate) stack: Stack,
+    pub(crate) checks: Vec<&'static str>,
     /// What the bulk check sends each way.
-    pub(super) bulk_bytes: u64,
+    pub(crate) bulk_bytes: u64,
+    /// What lies between them, unless it is nothing.
+    pub(crate) road: Option<Road>,
+}
+
+/// A network that is slow on purpose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Road {
+    /// Where the dialer finds what the listener serves on its loopback address.
+    pub(crate) address: &'static str,
+    /// How many times as long as usual Carrick waits; others cannot be told.
+    pub(crate) slow: u32,
 }
 
 /// What became of one check; each with the words of the one who says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Passed(String),
     Failed(String),
     Skipped(String),
@@ -29,24 +40,24 @@ pub(super) enum Verdict {
 
 /// What became of a cell.
 #[derive(Clone, Debug)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// In the order of the checks.
-    pub(super) verdicts: Vec<(String, Verdict)>,
-    pub(super) took: Duration,
+    pub(crate) verdicts: Vec<(String, Verdict)>,
+    pub(crate) took: Duration,
     /// The last stderr lines of a cell in which something failed.
-    pub(super) log: Vec<String>,
+    pub(crate) log: Vec<String>,
     /// The checks that passed, but not at once.
-    pub(super) late: Vec<Late>,
+    pub(crate) late: Vec<Late>,
 }
 
 /// A check that a foreign stack's defect spoiled before it passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Late {
-    pub(super) check: String,
+pub(crate) struct Late {
+    pub(crate) check: String,
     /// Which try passed; the first is 1.
-    pub(super) tries: usize,
+    pub(crate) tries: usize,
     /// The defect, and what the last try before said.
-    pub(super) why: String,
+    pub(crate) why: String,
 }
 
 impl fmt::Display for Cell {
@@ -57,12 +68,12 @@ impl fmt::Display for Cell {
 
 impl Cell {
     /// Who dials whom.
-    pub(super) fn pair(&self) -> String {
+    pub(crate) fn pair(&self) -> String {
         format!("{} → {}", self.dialer.name, self.listener.name)
     }
 
     /// The peer in it that is not Carrick.
-    pub(super) fn foreign(&self) -> Option<&Peer> {
+    pub(crate) fn foreign(&self) -> Option<&Peer> {
         [&self.dialer, &self.listener]
             .into_iter()
             .find(|peer| peer.name != "carrick")
@@ -70,7 +81,7 @@ impl Cell {
 
     /// Starts both programs, gathers the verdicts, and stops what still runs. What a foreign stack is known to get wrong
     /// counts as skipped, which the stack against itself has to prove.
-    pub(super) fn run(&self) -> Outcome {
+    pub(crate) fn run(&self) -> Outcome {
         let start = Instant::now();
         let (mut verdicts, log) = self.verdicts().unwrap_or_else(|ended_early| ended_early);
         for (check, verdict) in &mut verdicts {
@@ -90,7 +101,7 @@ impl Cell {
     }
 
     /// As `run`, and what a defect spoiled is tried again alone: some spoil a check only now and then.
-    pub(super) fn run_patiently(&self) -> Outcome {
+    pub(crate) fn run_patiently(&self) -> Outcome {
         let mut outcome = self.run();
         for tries in 2..=TRIES_MAX {
             let spoiled = |check: &&str| outcome.spoiled(self, check).is_some();
@@ -112,16 +123,14 @@ impl Cell {
         let start = |peer: &Peer, args: &[&str]| {
             let mut command = peer.command();
             command.args(args).args(self.stack.options());
+            command.args(self.slow(peer));
             Process::start(&mut command).map_err(|why| single(START, Verdict::Failed(why)))
         };
         let mut listener = start(
             &self.listener,
             &[&["listen"], self.stack.listener_files()].concat(),
         )?;
-        let address = self.stack.dialed(
-            address(&mut listener, self.listener.name)?,
-            self.dialer.name,
-        );
+        let address = self.dialed(address(&mut listener, self.listener.name)?);
         let (checks, bytes) = (self.checks.join(","), self.bulk_bytes.to_string());
         let args = [
             "dial",
@@ -169,6 +178,23 @@ impl Cell {
         Ok((verdicts, lines))
     }
 
+    /// How patient a program is to be.
+    fn slow(&self, peer: &Peer) -> Vec<String> {
+        let road = self.road.filter(|_| peer.name == "carrick");
+        road.map_or_else(Vec::new, |road| {
+            vec!["--slow".to_owned(), road.slow.to_string()]
+        })
+    }
+
+    /// What the dialer is given for the address that the listener prints.
+    fn dialed(&self, printed: String) -> String {
+        let address = self.stack.dialed(printed, self.dialer.name);
+        match self.road {
+            Some(road) => address.replace("127.0.0.1", road.address),
+            None => address,
+        }
+    }
+
     /// Programs stop themselves after three minutes, and what the long checks may take; this is for those that do not.
     fn patience(&self) -> Duration {
         let has = |check| self.checks.contains(&check);
@@ -178,13 +204,13 @@ impl Cell {
         } else {
             0
         });
-        DIALER_MAX + connections + bulk
+        (DIALER_MAX + connections + bulk) * self.road.map_or(1, |road| road.slow)
     }
 }
 
 impl Outcome {
     /// What became of `check`; where the programs did not start, of that.
-    pub(super) fn verdict(&self, check: &str) -> Option<&Verdict> {
+    pub(crate) fn verdict(&self, check: &str) -> Option<&Verdict> {
         let find = |wanted: &str| self.verdicts.iter().find(|(name, _)| name == wanted);
         find(check)
             .or_else(|| find(START))
@@ -192,7 +218,7 @@ impl Outcome {
     }
 
     /// The words of a check that failed in the way of a known defect.
-    pub(super) fn spoiled(&self, cell: &Cell, check: &str) -> Option<&str> {
+    pub(crate) fn spoiled(&self, cell: &Cell, check: &str) -> Option<&str> {
         let defect = defects::known(cell, check)?;
         match self.verdict(check)? {
             Verdict::Skipped(reason) if reason.starts_with(defect.what) => Some(reason),
@@ -201,7 +227,7 @@ impl Outcome {
     }
 
     /// What another try says of some of the checks. One that fails there in another way has failed.
-    pub(super) fn take_over(&mut self, again: Self, tries: usize) {
+    pub(crate) fn take_over(&mut self, again: Self, tries: usize) {
         for (check, verdict) in again.verdicts {
             let known = self.verdicts.iter_mut().find(|(name, _)| *name == check);
             match (known, &verdict) {
@@ -219,14 +245,14 @@ impl Outcome {
         self.log.extend(again.log);
     }
 
-    pub(super) fn all_passed(&self) -> bool {
+    pub(crate) fn all_passed(&self) -> bool {
         self.verdicts
             .iter()
             .all(|(_, verdict)| matches!(verdict, Verdict::Passed(_)))
     }
 
     /// The reason why the cell did not run at all.
-    pub(super) fn not_offered(&self) -> Option<&str> {
+    pub(crate) fn not_offered(&self) -> Option<&str> {
         match self.verdicts.as_slice() {
             [(check, Verdict::Skipped(reason))] if check == START => Some(reason),
             _ => None,
@@ -234,7 +260,7 @@ impl Outcome {
     }
 
     /// How many passed, and the names of the rest.
-    pub(super) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         if let Some(reason) = self.not_offered() {
             return format!("○ not offered: {reason}");
         }

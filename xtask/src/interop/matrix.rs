@@ -7,24 +7,24 @@ use std::str::FromStr;
 
 /// What both sides of a cell are told to offer, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stack {
-    pub(super) transport: &'static str,
+pub(crate) struct Stack {
+    pub(crate) transport: &'static str,
     /// Absent where the transport brings its own.
-    pub(super) inside: Option<Inside>,
-    pub(super) key_type: &'static str,
-    pub(super) ip: &'static str,
+    pub(crate) inside: Option<Inside>,
+    pub(crate) key_type: &'static str,
+    pub(crate) ip: &'static str,
 }
 
 /// Security and muxer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Inside {
-    pub(super) security: &'static str,
-    pub(super) muxer: &'static str,
+pub(crate) struct Inside {
+    pub(crate) security: &'static str,
+    pub(crate) muxer: &'static str,
 }
 
 impl Stack {
     /// The options of the programs' command line.
-    pub(super) fn options(&self) -> Vec<&'static str> {
+    pub(crate) fn options(&self) -> Vec<&'static str> {
         let mut options = vec!["--transport", self.transport];
         if let Some(Inside { security, muxer }) = self.inside {
             options.extend(["--security", security, "--muxer", muxer]);
@@ -34,7 +34,7 @@ impl Stack {
     }
 
     /// Further options of a listener on WSS.
-    pub(super) fn listener_files(&self) -> &'static [&'static str] {
+    pub(crate) fn listener_files(&self) -> &'static [&'static str] {
         match self.transport {
             "wss" => &["--tls-cert", CERTIFICATE, "--tls-key", KEY],
             _ => &[],
@@ -43,7 +43,7 @@ impl Stack {
 
     /// The address that the dialer is given for what a listener prints, which is `/tls/ws` or `/wss`. In one row Carrick
     /// dials a name.
-    pub(super) fn dialed(&self, printed: String, dialer: &str) -> String {
+    pub(crate) fn dialed(&self, printed: String, dialer: &str) -> String {
         if (self.transport, self.inside, dialer) != ("wss", Some(TLS), "carrick") {
             return printed;
         }
@@ -54,7 +54,7 @@ impl Stack {
     }
 
     /// Further options of a dialer on WSS.
-    pub(super) fn dialer_files(&self) -> &'static [&'static str] {
+    pub(crate) fn dialer_files(&self) -> &'static [&'static str] {
         match self.transport {
             "wss" => &["--tls-ca", AUTHORITY],
             _ => &[],
@@ -63,7 +63,7 @@ impl Stack {
 }
 
 /// Where `interop-carrick certificates` writes what WSS needs, anew in each run.
-pub(super) const CERTIFICATES: &str = "interop/.build/certificates";
+pub(crate) const CERTIFICATES: &str = "interop/.build/certificates";
 const CERTIFICATE: &str = "interop/.build/certificates/cert.pem";
 const KEY: &str = "interop/.build/certificates/key.pem";
 const AUTHORITY: &str = "interop/.build/certificates/ca.pem";
@@ -119,7 +119,7 @@ impl FromStr for Word {
 }
 
 /// Whether `--only` leaves this peer in.
-pub(super) fn wants(only: &[Word], peer: &str) -> bool {
+pub(crate) fn wants(only: &[Word], peer: &str) -> bool {
     allows(only, Kind::Peer, Some(peer))
 }
 
@@ -129,7 +129,7 @@ fn allows(only: &[Word], kind: Kind, value: Option<&str>) -> bool {
 }
 
 /// Carrick against itself, then each peer, both ways, on each stack. `full`: as many bytes as the peers bear.
-pub(super) fn cells(carrick: &Peer, foreign: &[Peer], only: &[Word], full: bool) -> Vec<Cell> {
+pub(crate) fn cells(carrick: &Peer, foreign: &[Peer], only: &[Word], full: bool) -> Vec<Cell> {
     let pairs = foreign
         .iter()
         .flat_map(|peer| [(carrick, peer), (peer, carrick)]);
@@ -143,6 +143,7 @@ pub(super) fn cells(carrick: &Peer, foreign: &[Peer], only: &[Word], full: bool)
                 stack: stack.clone(),
                 checks: checks(stack, [dialer, listener]),
                 bulk_bytes: bulk_bytes([dialer, listener], full),
+                road: None,
             });
         }
     }
@@ -223,7 +224,7 @@ fn bulk_bytes(pair: [&Peer; 2], full: bool) -> u64 {
 }
 
 /// The checks that a dialer answers for, in order.
-pub(super) const CHECKS: [&str; 12] = [
+pub(crate) const CHECKS: [&str; 12] = [
     "connect",
     "identify",
     "ping",
@@ -240,20 +241,20 @@ pub(super) const CHECKS: [&str; 12] = [
 /// How many of them every row of the default key type and address family has.
 const BASIC: usize = 10;
 /// Requests are for the stacks whose programs have them: the others are not asked.
-pub(super) const REQUESTS: [&str; 2] = ["request-cbor", "request-json"];
+pub(crate) const REQUESTS: [&str; 2] = ["request-cbor", "request-json"];
 const REQUESTERS: [&str; 2] = ["carrick", "rust"];
 const SHORT: [&str; 5] = ["connect", "identify", "ping", "echo", "wrong-peer"];
 
-const NOISE: Inside = Inside {
+pub(crate) const NOISE: Inside = Inside {
     security: "noise",
     muxer: "yamux",
 };
-const TLS: Inside = Inside {
+pub(crate) const TLS: Inside = Inside {
     security: "tls",
     muxer: "yamux",
 };
-const KEY_TYPE: &str = "ed25519";
-const IP: &str = "4";
+pub(crate) const KEY_TYPE: &str = "ed25519";
+pub(crate) const IP: &str = "4";
 const KEYS: &str = "keys";
 const IPV6: &str = "ipv6";
 const MIB: u64 = 1 << 20;

@@ -12,20 +12,27 @@ use std::process::Command;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Peer {
     /// Its stack's name in the table.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     program: Vec<String>,
 }
 
 impl Peer {
-    pub(super) fn new(name: &'static str, program: &[&str]) -> Self {
+    pub(crate) fn new(name: &'static str, program: &[&str]) -> Self {
         Self {
             name,
             program: program.iter().map(|word| (*word).to_owned()).collect(),
         }
     }
 
+    /// The same program in a network namespace.
+    pub(crate) fn within(&self, namespace: &str) -> Self {
+        let enter = ["ip", "netns", "exec", namespace].map(str::to_owned);
+        let program = enter.into_iter().chain(self.program.clone()).collect();
+        Self { program, ..*self }
+    }
+
     /// A command that starts it; arguments follow.
-    pub(super) fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program[0]);
         command.args(&self.program[1..]);
         command
@@ -46,7 +53,7 @@ pub(crate) enum Language {
 }
 
 impl Language {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Go => "go",
             Self::Rust => "rust",
@@ -71,7 +78,7 @@ impl From<String> for Missing {
 }
 
 /// Builds Carrick's own program.
-pub(super) fn carrick(steps: &mut Steps) -> Result<Peer, String> {
+pub(crate) fn carrick(steps: &mut Steps) -> Result<Peer, String> {
     let args = ["build", "--release", "--package", "interop-carrick"];
     steps.run("build interop/carrick", quiet(&mut cargo(&args)))?;
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
@@ -82,7 +89,7 @@ pub(super) fn carrick(steps: &mut Steps) -> Result<Peer, String> {
 }
 
 /// Makes an authority and a certificate for the cells over WSS.
-pub(super) fn certificates(carrick: &Peer, steps: &mut Steps) -> Result<(), String> {
+pub(crate) fn certificates(carrick: &Peer, steps: &mut Steps) -> Result<(), String> {
     let mut command = carrick.command();
     command.args(["certificates", CERTIFICATES]);
     steps.run("certificates for wss", quiet(&mut command))
@@ -107,7 +114,6 @@ pub(crate) fn install(language: Language, steps: &mut Steps) -> Result<Peer, Mis
                 .args(["build", "-o", "../.build/go-peer", "."])
                 .current_dir("interop/go");
             steps.run("build interop/go", quiet(&mut build))?;
-            Ok(Peer::new(name, &["interop/.build/go-peer"]))
         }
         Language::Rust => {
             let args = [
@@ -120,27 +126,36 @@ pub(crate) fn install(language: Language, steps: &mut Steps) -> Result<Peer, Mis
             let mut build = cargo(&args);
             build.env("CARGO_TARGET_DIR", "interop/.build/rust");
             steps.run("build interop/rust", quiet(&mut build))?;
-            Ok(Peer::new(name, &["interop/.build/rust/release/rust-peer"]))
         }
         Language::Js => {
             need("npm")?;
             install_js(name, steps)?;
-            Ok(Peer::new(
-                name,
-                &[
-                    "interop/.build/js/node_modules/.bin/node",
-                    "interop/.build/js/peer.mjs",
-                ],
-            ))
         }
         Language::Py => {
             need("python3")?;
             install_py(name, steps)?;
-            Ok(Peer::new(
-                name,
-                &["interop/.build/py/bin/python", "interop/py/peer.py"],
-            ))
         }
+    }
+    Ok(Peer::new(name, program(language)))
+}
+
+/// The peer as it was built, if it was.
+pub(crate) fn built(language: Language) -> Option<Peer> {
+    let program = program(language);
+    let there = program.iter().all(|file| Path::new(file).exists());
+    there.then(|| Peer::new(language.name(), program))
+}
+
+/// How a built peer is started.
+const fn program(language: Language) -> &'static [&'static str] {
+    match language {
+        Language::Go => &["interop/.build/go-peer"],
+        Language::Rust => &["interop/.build/rust/release/rust-peer"],
+        Language::Js => &[
+            "interop/.build/js/node_modules/.bin/node",
+            "interop/.build/js/peer.mjs",
+        ],
+        Language::Py => &["interop/.build/py/bin/python", "interop/py/peer.py"],
     }
 }
 

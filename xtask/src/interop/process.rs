@@ -1,7 +1,7 @@
 //! A child process whose every wait has a deadline, and that does not outlive its handle.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -77,6 +77,27 @@ impl Process {
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
         self.signal("TERM");
+    }
+
+    /// Stops the whole group where it is.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// Writes a line to its stdin.
+    pub(crate) fn say(&mut self, line: &str) -> Result<(), String> {
+        let stdin = self.stdin.as_mut().ok_or("its stdin is closed")?;
+        writeln!(stdin, "{line}").map_err(|error| format!("cannot say `{line}`: {error}"))
+    }
+
+    /// Closes its stdin, which asks it to end.
+    pub(crate) fn hush(&mut self) {
+        drop(self.stdin.take());
     }
 
     fn signal(&self, name: &str) {

@@ -29,6 +29,7 @@ fn cell(name: &'static str, listen: &str, dial: &str) -> Cell {
         },
         checks: BASIC.to_vec(),
         bulk_bytes: 7,
+        road: None,
     }
 }
 

@@ -16,6 +16,7 @@ fn cell(dialer: &'static str, listener: &'static str, transport: &'static str) -
         },
         checks: vec![],
         bulk_bytes: 0,
+        road: None,
     }
 }
 

@@ -30,6 +30,7 @@ fn cell(dialer: &'static str, listener: &'static str) -> Cell {
         },
         checks: vec!["reset"],
         bulk_bytes: 64 << 20,
+        road: None,
     }
 }
 
