@@ -19,6 +19,11 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Whether it is for the scorecard: a scene is not, but the sum of all.
+    pub(super) fn is_figure(&self) -> bool {
+        self.unit == "KiB/s" || self.unit == SUM
+    }
+
     pub(super) fn json(&self) -> Value {
         let mut object = json!({
             "row": self.row,
@@ -27,7 +32,7 @@ impl Line {
             "value": (self.value * 1000.0).round() / 1000.0,
             "unit": self.unit,
             "target": self.target,
-            "pass": self.pass,
+            "pass": self.pass.unwrap_or(true),
             "detail": self.detail,
         });
         if let Some((runs, min, max)) = self.spread {
@@ -52,18 +57,25 @@ impl Line {
     }
 }
 
-/// One line for all that have something in common: how many of them passed.
-pub(super) fn sum(row: u64, figure: &str, target: &str, passes: &[bool]) -> Line {
-    let passed = passes.iter().filter(|pass| **pass).count();
+/// One line for all of these: how many of them passed, and which did not.
+pub(super) fn sum(row: u64, figure: &str, target: &str, lines: &[&Line]) -> Line {
+    let failed = lines.iter().filter(|line| line.pass == Some(false));
+    let failed: Vec<_> = failed
+        .map(|line| format!("{}: {}", line.figure, line.detail))
+        .collect();
+    let (passed, of) = (lines.len() - failed.len(), lines.len());
     Line {
         row,
         stack: "carrick".to_owned(),
         figure: figure.to_owned(),
-        value: 100.0 * passed as f64 / passes.len().max(1) as f64,
-        unit: "%",
+        value: 100.0 * passed as f64 / of.max(1) as f64,
+        unit: SUM,
         target: target.to_owned(),
-        pass: Some(passed == passes.len()),
+        pass: Some(passed == of),
         spread: None,
-        detail: format!("{passed} of {}", passes.len()),
+        detail: format!("{passed} of {of}; {}", failed.join("; ")),
     }
 }
+
+/// Of scenes that hold.
+const SUM: &str = "%";

@@ -62,12 +62,6 @@ impl Meeting {
         self.cell.to_string()
     }
 
-    /// The stack that is not Carrick, if one is not.
-    pub(super) fn stack(&self) -> String {
-        let name = self.cell.foreign().map(|peer| peer.name);
-        name.map_or_else(|| "carrick".to_owned(), |name| format!("{name}-libp2p"))
-    }
-
     /// Lets the two meet, and says which checks failed at first: those are tried once more, on a road with another seed, as a
     /// foreign program's deadlines are short for such a road.
     pub(super) fn hold(&self, programs: &Programs) -> Result<(Outcome, Vec<String>), String> {
@@ -97,8 +91,36 @@ impl Meeting {
             let known = |name: &String| self.cell.checks.contains(&name.as_str());
             outcome.verdicts.retain(|(name, _)| known(name));
             outcome.take_over(again, 2);
+            self.compare(programs, &mut outcome)?;
         }
         Ok((outcome, twice))
+    }
+
+    /// What a foreign dialer cannot do with a listener of its own stack either, over such a road, is its own affair: a skip, with
+    /// the words of both.
+    fn compare(&self, programs: &Programs, outcome: &mut Outcome) -> Result<(), String> {
+        let failed = |check: &&str| matches!(outcome.verdict(check), Some(Verdict::Failed(_)));
+        let checks: Vec<_> = self.cell.checks.iter().copied().filter(failed).collect();
+        if checks.is_empty() || self.cell.dialer.name == "carrick" {
+            return Ok(());
+        }
+        let alone = Cell {
+            listener: self.cell.dialer.clone(),
+            checks,
+            ..self.cell.clone()
+        };
+        let control = self.once(programs, &alone, SEED + 1)?;
+        eprintln!("xtask: {alone}: {} (for comparison)", control.summary());
+        for (check, verdict) in &mut outcome.verdicts {
+            if let (Verdict::Failed(here), Some(Verdict::Failed(there))) =
+                (&*verdict, control.verdict(check))
+            {
+                let name = self.cell.dialer.name;
+                let why = format!("{here}, and between two nodes of {name}: {there}");
+                *verdict = Verdict::Skipped(why);
+            }
+        }
+        Ok(())
     }
 
     fn once(&self, programs: &Programs, cell: &Cell, seed: u64) -> Result<Outcome, String> {
