@@ -6,7 +6,6 @@ use super::ground::{Ground, LISTENER};
 use crate::interop::process::{Line, Process};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// What is played.
@@ -108,7 +107,12 @@ impl Scene {
             return Err(format!("the load does not start: {}", load.last_words()));
         }
         for (after, act) in &self.acts {
-            sleep(*after);
+            if load.line(Instant::now() + *after) != Line::Late {
+                return Err(format!(
+                    "the load ended before its time: {}",
+                    load.last_words()
+                ));
+            }
             match act {
                 Act::Road(command) => ground.say(command)?,
                 Act::Freeze(Side::Dialer) => load.freeze(),
