@@ -59,6 +59,8 @@ fn check(address: &Multiaddr) -> Result<(), DecodeError> {
         COMPONENTS_MAX,
     )?;
     let text = address.to_string();
+    // Either form may be the longer one: percent signs in paths, base 32 in names.
+    DecodeError::check_max("address", text.len().max(address.len()), LEN_MAX)?;
     let whole = !text.is_empty() && !text.ends_with('/') && !text.contains("//");
     let peers = address
         .iter()

@@ -359,3 +359,19 @@ proptest! {
         prop_assert_eq!(unix::decode(&component), Some(path));
     }
 }
+
+#[test]
+fn both_forms_of_an_address_have_the_bound() {
+    // Each slash of the path becomes three bytes.
+    let path = format!("/unix/{}a", "a/".repeat(LEN_MAX / 2 - 20));
+    assert!(path.len() < LEN_MAX);
+    assert!(matches!(parse(&path), Err(DecodeError::TooLarge { .. })));
+    // 39 bytes of a name are 67 of text.
+    let name = format!("/onion3/{}:80", "a".repeat(56));
+    let names: Multiaddr = name.repeat(COMPONENTS_MAX - 6).parse().unwrap();
+    assert!(names.len() < LEN_MAX);
+    assert!(matches!(
+        decode(&names.to_vec()),
+        Err(DecodeError::TooLarge { .. })
+    ));
+}

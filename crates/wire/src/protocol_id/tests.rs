@@ -65,3 +65,15 @@ proptest! {
         prop_assert_eq!(ProtocolId::new(&text).is_err(), bad);
     }
 }
+
+#[test]
+fn ids_come_from_text_in_every_usual_way() {
+    let id = ProtocolId::new("/a").unwrap();
+    assert_eq!("/a".parse(), Ok(id.clone()));
+    assert_eq!(ProtocolId::try_from("/a"), Ok(id.clone()));
+    assert_eq!(
+        (id.as_ref(), id.to_string(), format!("{id:?}")),
+        ("/a", "/a".to_owned(), "\"/a\"".to_owned())
+    );
+    assert!("na".parse::<ProtocolId>().is_err() && ProtocolId::try_from("").is_err());
+}
