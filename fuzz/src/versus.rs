@@ -88,7 +88,7 @@ fn is_loose(theirs: &Multiaddr, len: usize) -> bool {
         multiaddr::Protocol::P2p(peer) => Some(peer.to_bytes()),
         _ => None,
     });
-    len > address::LEN_MAX
+    len.max(text.len()).max(theirs.len()) > address::LEN_MAX
         || theirs.iter().count() > address::COMPONENTS_MAX
         || again.is_err()
         || again.is_ok_and(|again| again != *theirs)

@@ -142,7 +142,7 @@ fn run_one(fuzzer: &Fuzzer, target: &Known, seconds: u64) -> Result<Run, String>
     let mut command = fuzzer.command(&target.name);
     command
         .arg(format!("-max_total_time={seconds}"))
-        .arg(format!("-artifact_prefix={ARTIFACTS}/{}-", target.name))
+        .arg(artifacts(target))
         .args(LIMITS)
         .arg(Path::new(FOUND).join(&target.name))
         .arg(Path::new(CORPUS).join(&target.name))
@@ -168,7 +168,8 @@ fn keep(fuzzer: &Fuzzer, target: &Known) -> Result<(), String> {
     let log = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut command = fuzzer.command(&target.name);
     command
-        .args(["-set_cover_merge=1", "-use_counters=0", "-max_len=4096"])
+        .args(["-set_cover_merge=1", "-use_counters=0", "-max_len=2048"])
+        .arg(artifacts(target))
         .arg(Path::new(CORPUS).join(&target.name))
         .arg(Path::new(FOUND).join(&target.name))
         .stderr(log);
@@ -180,6 +181,11 @@ fn keep(fuzzer: &Fuzzer, target: &Known) -> Result<(), String> {
         path.display(),
         line(&command)
     ))
+}
+
+/// Where an input goes that fails.
+fn artifacts(target: &Known) -> String {
+    format!("-artifact_prefix={ARTIFACTS}/{}-", target.name)
 }
 
 fn succeeds(command: &mut Command) -> Result<bool, String> {
