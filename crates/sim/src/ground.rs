@@ -12,7 +12,7 @@ use crate::{
     agenda::{Agenda, AlarmOf, Due},
     book::Book,
     chance::Chance,
-    config::Config,
+    config::{Config, Plant},
     laws::{Law, Laws},
     pipe::{Got, Lane, Pipe, PipeId, Side, User},
     trace::Trace,
@@ -189,7 +189,8 @@ impl Ground {
             bytes => bytes as usize,
         };
         let users = [User::Attempt(attempt), User::Nobody];
-        let pipe = Pipe::new([dialer, (listener, 0)], users, capacity);
+        let mut pipe = Pipe::new([dialer, (listener, 0)], users, capacity);
+        pipe.reached_at = self.now;
         self.pipes.insert(id, pipe);
         let at = self.now + self.delay(dialer.0, listener);
         self.schedule(at, Due::Knock(id));
@@ -247,6 +248,7 @@ impl Ground {
     fn send(&mut self, id: PipeId, from: Side, hosts: (usize, usize), piece: Bytes) {
         let delay = self.delay(hosts.0, hosts.1);
         let (now, link) = (self.now, *self.link(hosts.0, hosts.1));
+        let reorders = self.config.plant == Some(Plant::ReorderPipe);
         let Some(pipe) = self.pipes.get_mut(&id) else {
             return;
         };
@@ -259,10 +261,15 @@ impl Ground {
         let at = lane.last_at.max(begins.max(lane.free_at) + delay);
         lane.last_at = at;
         lane.held += piece.len();
-        if !lane.is_hole {
-            lane.queue.push_back((at, piece));
-            self.arm(id, from.other());
+        if lane.is_hole {
+            return;
         }
+        lane.queue.push_back((at, piece));
+        let len = lane.queue.len();
+        if reorders && len > 1 {
+            lane.queue.swap(len - 1, len - 2);
+        }
+        self.arm(id, from.other());
     }
 
     /// This side sends no more.

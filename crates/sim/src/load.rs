@@ -3,11 +3,8 @@
 
 use std::time::Duration;
 
-use carrick_session::Code;
-
 use crate::{
     chance::{Chance, mix},
-    config::Muxers,
     conversation::{Conversation, Failure, Talk},
     ground::Ground,
     laws::Law,
@@ -177,7 +174,7 @@ impl Conversation for Caller {
         }
         self.over(talk);
         talk.ground.book.failed += 1;
-        check_failure(talk, error);
+        talk.note(format!("a call failed: {error}"));
     }
 }
 
@@ -251,19 +248,4 @@ impl Conversation for Answerer {
         self.ended = true;
         self.handle_drained(talk);
     }
-
-    fn handle_error(&mut self, talk: &mut Talk<'_>, error: &Failure) {
-        check_failure(talk, error);
-    }
-}
-
-/// In a calm world nothing fails, but for slow readers of a muxer without flow control.
-fn check_failure(talk: &mut Talk<'_>, error: &Failure) {
-    let (host, ground) = (talk.host, &mut *talk.ground);
-    let calm = ground.config.faults.is_calm() && !ground.is_over;
-    let mplex = matches!(ground.config.muxers, Muxers::Both | Muxers::Mplex);
-    let slow = mplex && *error == Failure::Reset(Code::RATE_LIMITED);
-    ground.hold(Law::CalmStream, !calm || slow, || {
-        format!("h{host}: {error}")
-    });
 }

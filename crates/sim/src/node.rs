@@ -262,8 +262,8 @@ impl Node {
         let text = format!("c{id} to h{}: {why}", connection.peer_host);
         ground.say(Some(self.host), text);
         connection.forsake(&Failure::Lost(why), ground, &mut self.place);
-        let (left, leaks) = (connection.mux.streams(), ground.config.plant.is_some());
-        ground.hold(Law::ClosedStreams, left == 0 || leaks, || {
+        let left = connection.mux.streams();
+        ground.hold(Law::ClosedStreams, left == 0, || {
             format!("h{} c{id}: {left} streams", self.host)
         });
         ground.close(connection.pipe, connection.side);
@@ -485,10 +485,7 @@ impl Node {
     pub(crate) fn shut_down(&mut self, ground: &mut Ground) {
         self.is_closed = true;
         ground.step(self.host, "shuts down", &[]);
-        let upgrades: Vec<_> = self.upgrades.keys().copied().collect();
-        for id in upgrades {
-            self.drop_upgrade(id, ground);
-        }
+        self.drop_pending(ground);
         self.event(Event::Shutdown, ground);
     }
 }

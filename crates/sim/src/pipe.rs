@@ -50,6 +50,8 @@ pub(crate) struct Pipe {
     pub(crate) tainted: bool,
     /// Security and muxer, as the first end has them.
     pub(crate) agreed: Option<(ProtocolId, ProtocolId)>,
+    /// When both sides could last hear each other.
+    pub(crate) reached_at: u64,
 }
 
 #[derive(Debug)]
@@ -101,6 +103,7 @@ impl Pipe {
             lanes: [lane(), lane()],
             tainted: false,
             agreed: None,
+            reached_at: 0,
         }
     }
 

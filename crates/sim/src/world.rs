@@ -327,6 +327,7 @@ impl World {
             Due::Operation(at) => self.operate(at),
             Due::Over(over) => self.over(&over),
             Due::Audit => {
+                self.ground.keep_alive();
                 for host in &mut self.hosts {
                     if let Some(node) = host.node.as_mut().filter(|_| host.suspended.is_none()) {
                         node.audit(&mut self.ground);

@@ -1,12 +1,48 @@
 //! What is done to pipes and links on purpose.
 
+use carrick_wire::ProtocolId;
+
 use super::{Ground, RESEND, SECOND};
 use crate::{
     agenda::Due,
     pipe::{Pipe, PipeId, Side},
 };
 
+/// As TCP's is set, nanoseconds.
+const KEEP_ALIVE: u64 = 60 * SECOND;
+
 impl Ground {
+    /// The system's own keep-alive: it breaks pipes whose ends have not reached each other for a minute. It is what ends those
+    /// with mplex, which has no word for it; yamux must find out by itself, and sooner.
+    pub(crate) fn keep_alive(&mut self) {
+        let now = self.nanos();
+        let cut: Vec<_> = self
+            .pipes
+            .iter()
+            .map(|(id, pipe)| {
+                let hole = pipe.lanes.iter().any(|lane| lane.is_hole);
+                (
+                    *id,
+                    hole || self.is_cut(pipe.ends[0].host, pipe.ends[1].host),
+                )
+            })
+            .collect();
+        for (id, is_cut) in cut {
+            let Some(pipe) = self.pipes.get_mut(&id) else {
+                continue;
+            };
+            let is_yamux = |(_, muxer): &(_, ProtocolId)| muxer.as_str().starts_with("/yamux");
+            if !is_cut {
+                pipe.reached_at = now;
+            } else if now - pipe.reached_at > KEEP_ALIVE
+                && !pipe.agreed.as_ref().is_some_and(is_yamux)
+            {
+                self.break_end(id, Side::DIALER);
+                self.break_end(id, Side::LISTENER);
+            }
+        }
+    }
+
     /// A link becomes so many times slower.
     pub(crate) fn slow_down(&mut self, a: usize, b: usize, times: u64) {
         self.link(a, b).slowness = times;

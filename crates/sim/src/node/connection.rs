@@ -64,6 +64,8 @@ pub(crate) struct Connection {
     pub(crate) pipe: PipeId,
     pub(crate) side: Side,
     pub(crate) mux: Mux,
+    /// Its muxer finds out when the peer is gone. Mplex has no word for it.
+    pub(crate) has_keep_alive: bool,
     opener: Opener,
     sealer: Sealer,
     spare: Records,
@@ -118,6 +120,7 @@ impl Connection {
         mux.set_outbound_max(outbound_max(ground).min(FOREIGN_STREAMS_MAX));
         Self {
             id: origin.id,
+            has_keep_alive: upgraded.summary.muxer.as_str().starts_with("/yamux"),
             peer: upgraded.peer,
             peer_host: origin.peer_host,
             address: origin.address,
@@ -370,6 +373,7 @@ impl Connection {
                     self.release(strand, ground);
                 }
                 Err(failure) => {
+                    self.check_failure(&strand, &failure, ground, place);
                     let text = format!("c{} s{index}: {failure} (was {before:?})", self.id);
                     ground.say(Some(place.host), text);
                     self.tell(&mut strand, ground, place, |conversation, talk| {
@@ -494,6 +498,8 @@ impl Connection {
             ground.hold(Law::IdleStays, self.users == 0, || {
                 format!("{}", self.users)
             });
+            // The peer may open a stream at this very moment, and loses it.
+            ground.taint(self.pipe);
             self.close(Code::TRIMMED, CloseReason::Idle, now);
         }
         for (index, strand) in &self.strands {

@@ -2,16 +2,41 @@
 
 use std::time::Duration;
 
+use carrick_session::Code;
+
 use super::{
     connection::{Connection, OWN_MAX, outbound_max},
-    place::Place,
+    place::{Kind, Place},
+    strand::Strand,
 };
 use crate::{
+    conversation::Failure,
     ground::{Ground, SECOND},
     laws::Law,
 };
 
 impl Connection {
+    /// In a calm world no stream of a user's fails, but for slow readers of a muxer without flow control.
+    pub(crate) fn check_failure(
+        &self,
+        strand: &Strand,
+        failure: &Failure,
+        ground: &mut Ground,
+        place: &Place,
+    ) {
+        let slow = !self.has_keep_alive && *failure == Failure::Reset(Code::RATE_LIMITED);
+        let calm = ground.config.faults.is_calm() && !ground.is_over;
+        let excused = !calm || ground.is_tainted(self.pipe) || strand.kind != Kind::User || slow;
+        ground.hold(Law::CalmStream, excused, || {
+            format!("h{} c{}: {failure}", place.host, self.id)
+        });
+        // Whatever ends a connection in use was done to it, or wanted by one of its ends.
+        let explained = !matches!(failure, Failure::Lost(_)) || ground.is_tainted(self.pipe);
+        ground.hold(Law::StreamFails, explained || ground.is_over, || {
+            format!("h{} c{}: {failure}", place.host, self.id)
+        });
+    }
+
     pub(crate) fn check(&self, ground: &mut Ground, place: &Place) {
         let (known, counted) = (self.strands.len(), self.mux.streams());
         let here = || {
@@ -42,7 +67,6 @@ impl Connection {
     pub(crate) fn audit(&mut self, ground: &mut Ground, place: &Place) {
         let now = ground.nanos();
         let here = format!("h{} c{}", place.host, self.id);
-        let mut stuck = Vec::new();
         for strand in self.strands.values() {
             if strand.reads_blocked && strand.is_reading() {
                 let read = self.mux.read(ground.now(), strand.key);
@@ -52,7 +76,8 @@ impl Connection {
                 });
             }
             let since = now - strand.progress.max(ground.disturbed_of(place.host));
-            let patient = since <= 60 * SECOND || !strand.is_waiting();
+            let excused = !self.has_keep_alive && ground.is_tainted(self.pipe);
+            let patient = since <= 60 * SECOND || !strand.is_waiting() || excused;
             ground.hold(Law::NobodyStuck, patient, || {
                 format!(
                     "{here} s{} ({}) since {} s",
@@ -61,13 +86,10 @@ impl Connection {
                     since / SECOND
                 )
             });
-            if !patient {
-                stuck.push(strand.index());
-            }
         }
         if self.wishes_blocked && !self.wishes.is_empty() {
-            let (late, own) = (self.wishes.front().map_or(now, |wish| wish.by), 0);
-            ground.hold(Law::NoLostOpen, late + own >= now, || here.clone());
+            let by = self.wishes.front().map_or(now, |wish| wish.by);
+            ground.hold(Law::NoLostOpen, by >= now, || here.clone());
         }
     }
 }

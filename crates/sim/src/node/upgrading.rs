@@ -232,8 +232,14 @@ impl Node {
         }
     }
 
-    pub(super) fn drop_upgrade(&mut self, id: u64, ground: &mut Ground) {
-        if let Some(upgrading) = self.upgrades.remove(&id) {
+    /// Whoever has not come in yet does not come in any more; the swarm stops what we dial.
+    pub(super) fn drop_pending(&mut self, ground: &mut Ground) {
+        let inbound = |upgrading: &mut Upgrading| is_attempt(upgrading.origin).is_none();
+        for (_, upgrading) in self
+            .upgrades
+            .extract_if(.., |_, each| inbound(each))
+            .collect::<Vec<_>>()
+        {
             let error = UpgradeError::Closed("shutting down");
             self.upgrade_failed(upgrading, error, ground);
         }

@@ -116,7 +116,7 @@ impl World {
         let machine = &mut self.hosts[host];
         machine.down += 1;
         machine.suspended = None;
-        machine.deferred.clear();
+        let deferred = std::mem::take(&mut machine.deferred);
         if let Some(node) = machine.node.take() {
             let (disk, handlers) = node.kill(silent, &mut self.ground);
             machine.disk = if keeps_disk { disk } else { Disk::default() };
@@ -126,6 +126,12 @@ impl World {
             self.ground.dark.insert(host);
         }
         self.ground.taint_of(host);
+        for due in deferred {
+            // Alarms end with their process; what others have sent still comes.
+            if !matches!(due, Due::Alarm { .. }) {
+                self.ground.schedule(self.ground.nanos(), due);
+            }
+        }
         let at = self.ground.nanos() + seconds * SECOND;
         self.ground.schedule(at, Due::Over(Over::Crash(host)));
     }
