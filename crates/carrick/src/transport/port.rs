@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -71,12 +71,23 @@ impl Port {
             };
             shortage.over();
             match self {
-                _ if stream.set_nodelay(true).is_err() => {}
+                _ if tune((&stream).into()).is_err() => {}
                 Self::Own(_) => return (stream, remote),
                 Self::Shared(place) => place.shared.sort(stream, remote),
             }
         }
     }
+}
+
+/// Sends without Nagle's delay. And the system finds out within a minute that the other machine is gone: yamux does so
+/// itself, sooner, but mplex has no word to ask with, and who only reads would wait for ever.
+pub(super) fn tune(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keep_alive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    socket.set_tcp_keepalive(&keep_alive)
 }
 
 /// What a socket speaks, by its first byte.

@@ -10,6 +10,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use multiaddr::{Multiaddr, Protocol};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{
@@ -20,7 +21,7 @@ use tokio::{
 
 use super::{
     Listener, Pipe, PipeRead, Transport,
-    port::{Kind, Port},
+    port::{self, Kind, Port},
 };
 
 pub(crate) use self::reuse::ReusingTcp;
@@ -147,10 +148,10 @@ fn pipe(stream: TcpStream) -> Pipe {
     }
 }
 
-/// Dials, without Nagle's delay.
+/// Dials, as [`port::tune`] has it.
 pub(super) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+    port::tune(SockRef::from(&stream))?;
     Ok(stream)
 }
 

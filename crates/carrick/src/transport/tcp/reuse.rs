@@ -15,7 +15,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::{
     super::{
         Listener, Pipe, Transport,
-        port::{Kind, Port, allow_reuse},
+        port::{Kind, Port, allow_reuse, tune},
     },
     connect, listen, pipe, socket_address,
 };
@@ -128,7 +128,7 @@ async fn connect_from(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpSt
     let socket = Socket::new(Domain::for_address(local), Type::STREAM, None)?;
     allow_reuse(&socket)?;
     socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
+    tune((&socket).into())?;
     socket.bind(&local.into())?;
     TcpSocket::from_std_stream(socket.into())
         .connect(remote)

@@ -42,3 +42,15 @@ fn an_address_without_wildcard_stands_for_itself() {
     let addresses = expand("127.0.0.1:4001".parse().unwrap()).unwrap();
     assert_eq!(addresses, ["/ip4/127.0.0.1/tcp/4001".parse().unwrap()]);
 }
+
+#[tokio::test]
+async fn the_system_asks_whether_the_other_machine_is_still_there_on_either_side() {
+    let mut port = Port::bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
+    let address = port.address().unwrap();
+    let (dialed, (accepted, _)) = tokio::join!(connect(address), port.accept());
+    for socket in [&dialed.unwrap(), &accepted] {
+        let socket = SockRef::from(socket);
+        assert!(socket.keepalive().unwrap());
+        assert!(socket.tcp_nodelay().unwrap());
+    }
+}
