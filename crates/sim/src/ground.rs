@@ -267,7 +267,8 @@ impl Ground {
         lane.queue.push_back((at, piece));
         let len = lane.queue.len();
         if reorders && len > 1 {
-            lane.queue.swap(len - 1, len - 2);
+            let last = lane.queue[len - 1].1.clone();
+            lane.queue[len - 1].1 = std::mem::replace(&mut lane.queue[len - 2].1, last);
         }
         self.arm(id, from.other());
     }
@@ -370,12 +371,14 @@ impl Ground {
         };
         let lane = pipe.lane_to(side);
         let bytes = gather(lane, now, first);
+        let ordered = !lane.is_disordered;
         if lane.wants_room && lane.held <= lane.capacity / 2 {
             lane.wants_room = false;
             let hosts = (pipe.ends[0].host, pipe.ends[1].host);
             let at = now + self.link(hosts.0, hosts.1).latency;
             self.schedule(at, Due::Room(id, side.other()));
         }
+        self.hold(Law::PipeKeepsOrder, ordered, || format!("{id:?}"));
         Got::Bytes(bytes)
     }
 

@@ -53,7 +53,6 @@ laws! {
     SwarmHolds: "the swarm and the shell hold the same connections";
     SwarmLimit: "no limit of the swarm is exceeded";
     PerPeerLimit: "nobody has more connections than one peer may";
-    PeerStoreLimit: "the peer store is no larger than it may be";
     UpgradeInTime: "an upgrade ends within its time";
     UpgradeFinds: "an upgrade finds the peer that is there, and no other than was dialed";
     UpgradeAgrees: "both ends of a pipe agree on security and muxer";
@@ -105,7 +104,6 @@ laws! {
     RestoredIsKnown: "what was saved is understood after a restart";
     NothingAfterClose: "a swarm that has shut down dials nobody and admits nobody";
     LeftConnections: "when all are gone no connection is left";
-    LeftStreams: "when all are gone no stream is left";
     LeftPipes: "when all are gone no pipe is left";
     LeftUpgrades: "when all are gone no upgrade is left";
     LeftWaiters: "when all are gone nobody waits";

@@ -83,6 +83,9 @@ pub(crate) struct Lane {
     pub(crate) wants_room: bool,
     pub(crate) taken: u64,
     pub(crate) given: u64,
+    /// The time of what was given last, and whether it ever went back.
+    given_at: u64,
+    pub(crate) is_disordered: bool,
 }
 
 impl Pipe {
@@ -133,6 +136,8 @@ impl Lane {
         if *at > now {
             return None;
         }
+        self.is_disordered |= *at < self.given_at;
+        self.given_at = *at;
         let piece = bytes.split_to(bytes.len().min(max));
         if bytes.is_empty() {
             self.queue.pop_front();

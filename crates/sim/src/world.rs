@@ -140,6 +140,11 @@ impl World {
         world
     }
 
+    /// How many hosts there are.
+    pub const fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
     /// How often all hosts are audited; every ten virtual seconds at first.
     pub fn set_audit_interval(&mut self, interval: Duration) {
         self.audit = interval.as_nanos() as u64;

@@ -18,6 +18,8 @@ use crate::{
 
 /// What is offered to the muxer at once.
 const WRITE_MAX: usize = 64 << 10;
+/// What every stream of yamux may be sent unasked.
+const WINDOW: usize = 256 << 10;
 
 impl Connection {
     /// Does with a stream all that can be done now; true when it is over.
@@ -169,6 +171,12 @@ impl Connection {
                     ground.hold(Law::EndAfterData, !strand.ended, || {
                         format!("h{} {}", place.host, self.id)
                     });
+                    let (len, max) = (bytes.len(), window_max(ground));
+                    ground.hold(
+                        Law::ReadIsBounded,
+                        len <= max || !self.has_keep_alive,
+                        || format!("h{} {}: {len} of {max}", place.host, self.id),
+                    );
                     moved = true;
                     self.take(strand, bytes, ground, place)?;
                 }
@@ -251,11 +259,30 @@ impl Connection {
         if !bytes.is_empty() && matches!(strand.stage, Stage::Talking(_)) {
             let bytes = planted(ground, bytes);
             strand.given += bytes.len() as u64;
-            self.tell(strand, ground, place, |conversation, talk| {
-                conversation.recv(talk, &bytes);
-            });
+            self.hand_over(strand, bytes, ground, place);
         }
         Ok(())
+    }
+
+    /// In a world that cuts what is sent, a conversation gets it in pieces: no protocol may count on a frame's borders.
+    fn hand_over(
+        &self,
+        strand: &mut Strand,
+        mut bytes: Bytes,
+        ground: &mut Ground,
+        place: &mut Place,
+    ) {
+        while !bytes.is_empty() {
+            let cuts = ground.config.faults.piece_max > 0 && ground.chance.odds(300);
+            let size = match bytes.len() {
+                len if cuts => ground.chance.between(1, len as u64) as usize,
+                len => len,
+            };
+            let piece = bytes.split_to(size);
+            self.tell(strand, ground, place, |conversation, talk| {
+                conversation.recv(talk, &piece);
+            });
+        }
     }
 
     fn refused(
@@ -398,4 +425,9 @@ fn planted(ground: &mut Ground, bytes: Bytes) -> Bytes {
     };
     ground.say(None, "a planted bug changes a byte".to_owned());
     [head, behind].concat().into()
+}
+
+/// The largest window that a stream of yamux may have.
+fn window_max(ground: &Ground) -> usize {
+    (ground.config.session.stream_window_max as usize).max(WINDOW)
 }

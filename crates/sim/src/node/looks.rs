@@ -5,7 +5,7 @@ use std::time::Duration;
 use carrick_session::Code;
 
 use super::{
-    connection::{Connection, OWN_MAX, outbound_max},
+    connection::{Connection, OWN_MAX, Phase, outbound_max},
     place::{Kind, Place},
     strand::Strand,
 };
@@ -14,6 +14,9 @@ use crate::{
     ground::{Ground, SECOND},
     laws::Law,
 };
+
+/// A dead peer is found out by now: two intervals of the muxer's keep-alive, and of the audits that measure it.
+const DEAD: u64 = 80 * SECOND;
 
 impl Connection {
     /// In a calm world no stream of a user's fails, but for slow readers of a muxer without flow control.
@@ -67,7 +70,18 @@ impl Connection {
     pub(crate) fn audit(&mut self, ground: &mut Ground, place: &Place) {
         let now = ground.nanos();
         let here = format!("h{} c{}", place.host, self.id);
+        self.audit_times(&here, ground, place);
         for strand in self.strands.values() {
+            let by = strand.deadline.unwrap_or(now);
+            ground.hold(Law::NegotiatesInTime, by >= now, || {
+                format!("{here} s{}", strand.index())
+            });
+            if strand.writes_blocked && strand.is_writing() {
+                let written = self.mux.write(strand.key, &strand.head, &strand.desk.out);
+                ground.hold(Law::NoLostRoom, !matches!(written, Ok(Some(_))), || {
+                    format!("{here} s{}: {written:?}", strand.index())
+                });
+            }
             if strand.reads_blocked && strand.is_reading() {
                 let read = self.mux.read(ground.now(), strand.key);
                 let blocked = matches!(read, Ok(carrick_session::Read::Blocked));
@@ -91,5 +105,28 @@ impl Connection {
             let by = self.wishes.front().map_or(now, |wish| wish.by);
             ground.hold(Law::NoLostOpen, by >= now, || here.clone());
         }
+    }
+
+    /// What a connection has a time for, it has done in that time.
+    fn audit_times(&self, here: &str, ground: &mut Ground, place: &Place) {
+        let now = ground.nanos();
+        let by = match self.phase {
+            Phase::Closing { by } => by,
+            Phase::Open | Phase::Lost(_) => now,
+        };
+        ground.hold(Law::CloseInTime, by >= now, || here.to_owned());
+        let idle = ground.config.idle_timeout.filter(|_| !self.kept);
+        let idle_by = self.idle_since.zip(idle).map(|(since, idle)| since + idle);
+        let goes = !self.is_open() || idle_by.is_none_or(|by| by >= ground.now());
+        ground.hold(Law::IdleGoes, goes, || here.to_owned());
+        let reached = ground
+            .pipes
+            .get(&self.pipe)
+            .map_or(now, |pipe| pipe.reached_at);
+        let silent = now - reached.max(ground.disturbed_of(place.host));
+        let found = silent <= DEAD || !self.has_keep_alive;
+        ground.hold(Law::DeadIsFound, found, || {
+            format!("{here}: silent for {} s", silent / SECOND)
+        });
     }
 }

@@ -48,6 +48,18 @@ impl Node {
         ground.hold(Law::NothingAfterClose, !self.is_closed, || {
             format!("h{} dials {address}", self.host)
         });
+        let wanted = !self.waiters.is_empty() || ground.config.kept_peers > 0;
+        ground.hold(Law::DialIsWanted, wanted, || {
+            format!("h{} dials {address}", self.host)
+        });
+        let limits = &ground.config.swarm;
+        let (count, max) = (
+            self.dials.len(),
+            limits.dials_max * limits.attempts_per_peer_max,
+        );
+        ground.hold(Law::DialsAreBounded, count < max, || {
+            format!("h{}: {count}", self.host)
+        });
         let begun = ground.nanos();
         let mut dial = Dial {
             expected,
