@@ -21,7 +21,7 @@ pub(crate) struct Handshake {
     symmetric: Symmetric,
     ephemeral: Private,
     key: Private,
-    their_ephemeral: [u8; 32],
+    pub(crate) their_ephemeral: [u8; 32],
     pub(crate) their_static: [u8; 32],
     /// What the peer said in message 2, decrypted.
     pub(crate) heard: Vec<u8>,
