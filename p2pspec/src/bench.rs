@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,7 +25,7 @@ use crate::{
         quic::{self, Quic},
         tls::{self, Hello, Secure},
         websocket::Frames,
-        yamux::Yamux,
+        yamux::{FIN, Yamux, data},
     },
     target::{Place, Transport},
 };
@@ -68,6 +69,7 @@ pub struct Bench {
     pub(crate) keypair: Keypair,
     pace: Arc<Pace>,
     stage: Arc<Mutex<&'static str>>,
+    local: Arc<Mutex<Option<SocketAddr>>>,
 }
 
 impl Bench {
@@ -77,12 +79,18 @@ impl Bench {
             keypair: Keypair::generate_ed25519(),
             pace: pace.clone(),
             stage: Arc::new(Mutex::new("connecting")),
+            local: Arc::default(),
         }
     }
 
     /// Says what is being waited for, in case it never comes.
     pub(crate) fn stage(&self, stage: &'static str) {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    /// Where our last TCP connection came from.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        *self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn last_stage(&self) -> &'static str {
@@ -98,6 +106,7 @@ impl Bench {
             .await
             .map_err(refused)?;
         socket.set_nodelay(true)?;
+        *self.local.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket.local_addr()?);
         Ok(socket)
     }
 
@@ -242,7 +251,9 @@ pub(crate) async fn ping(connection: &mut Connection) -> Step<()> {
     let id = connection.open().await?;
     let mut stream = connection.stream(id);
     multistream::agree(&mut stream, PING).await?;
-    echo(&mut stream).await
+    echo(&mut stream).await?;
+    // Nodes serve few pings at a time.
+    connection.finish(id).await
 }
 
 /// The same over yamux: the session goes on.
@@ -254,10 +265,10 @@ pub(crate) async fn still(session: &mut Yamux) -> Step<()> {
         multistream::expect(&mut stream, PING).await?;
         echo(&mut stream).await
     };
-    match agreed.await {
-        Err(Stop::Fail(why)) => Err(Stop::Fail(format!("a ping afterwards: {why}"))),
-        other => other,
+    if let Err(Stop::Fail(why)) = agreed.await {
+        return Err(Stop::Fail(format!("a ping afterwards: {why}")));
     }
+    Ok(session.send_frame(&data(FIN, id, &[])).await?)
 }
 
 /// Whether the node answers a ping at this address.

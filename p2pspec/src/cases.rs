@@ -2,11 +2,14 @@
 
 use crate::case::Case;
 
+pub(crate) mod identify;
 mod mplex;
 mod multistream;
 mod noise;
 mod ping;
+mod quic;
 mod tls;
+mod websocket;
 mod yamux;
 
 /// Every case, in order.
@@ -14,7 +17,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     TABLES.iter().copied().flatten()
 }
 
-const TABLES: [&[Case]; 14] = [
+const TABLES: [&[Case]; 20] = [
     multistream::CASES,
     multistream::WRONG,
     noise::CASES,
@@ -23,10 +26,16 @@ const TABLES: [&[Case]; 14] = [
     noise::RECORDS,
     tls::CASES,
     tls::PAPERS,
-    tls::QUIC_PAPERS,
     yamux::CASES,
     yamux::FRAMES,
     yamux::WINDOWS,
     mplex::CASES,
     ping::CASES,
+    identify::CASES,
+    identify::RECORD,
+    identify::PUSH,
+    websocket::CASES,
+    websocket::WRONG,
+    quic::CASES,
+    tls::QUIC_PAPERS,
 ];

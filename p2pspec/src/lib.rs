@@ -8,8 +8,6 @@ pub mod run;
 pub mod select;
 pub mod target;
 
-#[allow(dead_code, reason = "the cases for some layers follow")]
 mod bench;
 mod probe;
-#[allow(dead_code, reason = "the cases for some layers follow")]
 mod speak;

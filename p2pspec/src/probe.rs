@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use crate::{
     bench::{Bench, MPLEX, NOISE, Pace, TLS, YAMUX},
     case::{Step, Stop, fail},
+    cases::identify,
     run::Options,
     speak::{
         channel::{Channel, Talk},
@@ -30,7 +31,8 @@ impl Target {
                 Err(_) => return Err(format!("{}: no answer", place.text)),
             };
             if agent.is_none() {
-                let asked = timeout(options.timeout, name(&Bench::new(place, &pace))).await;
+                let asked =
+                    timeout(options.timeout, identify::agent(Bench::new(place, &pace))).await;
                 agent = asked.ok().and_then(Result::ok);
             }
         }
@@ -73,8 +75,4 @@ async fn takes(channel: &mut Channel, protocol: &str) -> Step<bool> {
         Err(Stop::Fail(_)) => Ok(false),
         Err(other) => Err(other),
     }
-}
-
-async fn name(_bench: &Bench) -> Step<String> {
-    fail("not asked")
 }

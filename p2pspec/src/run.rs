@@ -1,7 +1,8 @@
 //! The runner: every case on a connection of its own, with a deadline, several at a time, at a pace that nodes put up with.
 
 use std::{
-    sync::Arc,
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -76,6 +77,7 @@ pub async fn run(
 ) -> Report {
     let pace = Arc::new(Pace::new(options.pace));
     let places = Arc::new(Semaphore::new(options.jobs.max(1)));
+    let gone = Arc::new(Gone::default());
     let mut tasks = JoinSet::new();
     let mut done: Vec<Option<Done>> = cases.iter().map(|_| None).collect();
     for (at, case) in cases.iter().enumerate() {
@@ -92,24 +94,25 @@ pub async fn run(
             continue;
         };
         let (place, pace, options) = (place.clone(), pace.clone(), options.clone());
-        let (case, places): (&'static Case, _) = (case, places.clone());
+        let (case, places, gone): (&'static Case, _, _) = (case, places.clone(), gone.clone());
         tasks.spawn(async move {
             let _place = places.acquire().await;
-            (at, one(case, &place, &pace, &options).await)
+            (at, one(case, &place, &pace, &options, &gone).await)
         });
     }
     while let Some(joined) = tasks.join_next().await {
         let Ok((at, finished)) = joined else { continue };
-        let again = options.again && matches!(finished.outcome, Outcome::Fail(_));
+        let lost = finished.address.as_ref().is_some_and(|text| gone.has(text));
+        let again = options.again && !lost && matches!(finished.outcome, Outcome::Fail(_));
         if again && !done.get(at).is_some_and(Option::is_some) {
             let place = target.place(finished.case.need).cloned();
             let (case, pace, options) = (finished.case, pace.clone(), options.clone());
-            let places = places.clone();
+            let (places, gone) = (places.clone(), gone.clone());
             done[at] = Some(finished);
             if let Some(place) = place {
                 tasks.spawn(async move {
                     let _place = places.acquire().await;
-                    (at, one(case, &place, &pace, &options).await)
+                    (at, one(case, &place, &pace, &options, &gone).await)
                 });
             }
             continue;
@@ -135,8 +138,30 @@ pub async fn run(
     }
 }
 
+/// Addresses that have refused connections to the last: no patience is wasted on them.
+#[derive(Debug, Default)]
+struct Gone(Mutex<BTreeSet<String>>);
+
+impl Gone {
+    fn has(&self, address: &str) -> bool {
+        let gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.contains(address)
+    }
+
+    fn add(&self, address: &str) {
+        let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.insert(address.to_owned());
+    }
+}
+
 /// One case, and again while its connections are refused.
-async fn one(case: &'static Case, place: &Place, pace: &Arc<Pace>, options: &Options) -> Done {
+async fn one(
+    case: &'static Case,
+    place: &Place,
+    pace: &Arc<Pace>,
+    options: &Options,
+    gone: &Gone,
+) -> Done {
     let start = Instant::now();
     let mut tries = 0;
     let outcome = loop {
@@ -145,17 +170,16 @@ async fn one(case: &'static Case, place: &Place, pace: &Arc<Pace>, options: &Opt
             Ok(Ok(seen)) => Outcome::Pass(seen),
             Ok(Err(Stop::Fail(why))) => Outcome::Fail(why),
             Ok(Err(Stop::Skip(why))) => Outcome::Skip(why),
-            Ok(Err(Stop::Refused(_))) if tries < options.retries => {
+            Ok(Err(Stop::Refused(_))) if tries < options.retries && !gone.has(&place.text) => {
                 tries += 1;
                 sleep(RETRY_AFTER * 3u32.pow(tries - 1)).await;
                 continue;
             }
-            Ok(Err(Stop::Refused(why))) => Outcome::Fail(why),
-            Err(_) => Outcome::Fail(format!(
-                "nothing within {:?}, while {}",
-                options.timeout,
-                bench.last_stage()
-            )),
+            Ok(Err(Stop::Refused(why))) => {
+                gone.add(&place.text);
+                Outcome::Fail(why)
+            }
+            Err(_) => Outcome::Fail(format!("no answer in time, while {}", bench.last_stage())),
         };
         break outcome;
     };

@@ -22,7 +22,6 @@ pub(crate) const BIT_STRING: u8 = 3;
 pub(crate) const OCTET_STRING: u8 = 4;
 pub(crate) const OID: u8 = 6;
 pub(crate) const UTF8: u8 = 12;
-pub(crate) const UTC_TIME: u8 = 0x17;
 pub(crate) const TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
 pub(crate) const SET: u8 = 0x31;
