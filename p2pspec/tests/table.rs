@@ -27,3 +27,8 @@ fn every_case_says_what_it_stands_on() {
         assert!(texts.iter().all(|text| !text.is_empty()), "{case:?}");
     }
 }
+
+#[test]
+fn there_are_enough_of_them() {
+    assert!(cases::all().count() >= 350, "{}", cases::all().count());
+}

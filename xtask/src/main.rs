@@ -14,6 +14,7 @@ mod interop;
 mod kills;
 mod miri;
 mod mutants;
+mod p2pspec;
 mod score;
 mod steps;
 mod suites;
@@ -78,6 +79,8 @@ enum Chore {
     Mutants(mutants::Args),
     /// `carrick p2pd`, driven by the daemon clients of JavaScript and Python.
     DaemonClients,
+    /// Conformance cases against every stack, beside what is on record; `--bless` writes the record and the table of differences.
+    P2pspec(p2pspec::Args),
     /// The program for libp2p's public suites, against itself and against rust-libp2p, through a real Redis.
     Suites,
     /// The reliability scorecard: what is on record, and with `--run` what is measured now.
@@ -110,12 +113,14 @@ fn main() -> ExitCode {
             Chore::Miri(args) => miri::run(&args),
             Chore::Mutants(args) => mutants::run(&args),
             Chore::DaemonClients => daemon_clients::run(),
+            Chore::P2pspec(args) => p2pspec::run(&args),
             Chore::Suites => suites::run(),
             Chore::Score(args) => score::run(&args),
             Chore::Ci => ci::test()
                 .and_then(|()| interop::run(&interop::Args::require_all()))
                 .and_then(|()| daemon_clients::run())
                 .and_then(|()| suites::run())
+                .and_then(|()| p2pspec::run(&p2pspec::Args::require_all()))
                 .and_then(|()| count::run(&count::Args::default())),
         }
     };
