@@ -2,12 +2,16 @@
 //! stacks read and write too; a private network's is a `swarm.key` of go-libp2p. Invariants: only its owner may read it, and no file is ever overwritten.
 
 use std::{
+    ffi::OsString,
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
-use carrick::{Keypair, SwarmKey};
+use carrick::{
+    Keypair, SwarmKey,
+    steps::{self, Step},
+};
 use serde_json::json;
 
 use crate::{failure::Failure, output};
@@ -118,13 +122,27 @@ pub(crate) fn load(path: &Path) -> Result<Keypair, Failure> {
     })
 }
 
-/// Writes a new file.
+/// Writes a new file: under a name of its own until it is whole, so that whoever is interrupted leaves no half of a key
+/// in the way.
 fn store(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let name = path.display();
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    owner_only(&mut options);
-    let mut file = options.open(path).map_err(|error| {
+    let mut unfinished = OsString::from(".");
+    unfinished.push(path.file_name().unwrap_or_default());
+    unfinished.push(format!(".{}", std::process::id()));
+    let unfinished = path.with_file_name(unfinished);
+    // Who had this number before us has left it.
+    let _ = std::fs::remove_file(&unfinished);
+    let stored = write(&unfinished, bytes).and_then(|()| {
+        steps::passed(Step::KeyFileWritten);
+        // Unlike a rename, a link replaces nothing. Some filesystems have none.
+        match std::fs::hard_link(&unfinished, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => write(path, bytes),
+            linked => linked,
+        }
+    });
+    let _ = std::fs::remove_file(&unfinished);
+    steps::passed(Step::KeyFileNamed);
+    stored.map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
             Failure::new(
                 format!("{name} exists and is not overwritten"),
@@ -133,19 +151,25 @@ fn store(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         } else {
             Failure::new(
                 format!("cannot create {name}: {error}"),
-                "choose a place that you may write to",
+                "make room, or choose a place that you may write to",
             )
         }
-    })?;
+    })
+}
+
+/// A file that was not there, and is on the disk.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    owner_only(&mut options);
+    let mut file = options.open(path)?;
+    steps::passed(Step::KeyFileMade);
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    written.map_err(|error| {
+    if written.is_err() {
         // Half a key is worth nothing, and would be in the way.
         let _ = std::fs::remove_file(path);
-        Failure::new(
-            format!("cannot write {name}: {error}"),
-            "make room, or choose another place",
-        )
-    })
+    }
+    written
 }
 
 /// Whether the bytes are the beginning of `08 <type> 12 <length> <key>` and no more.
