@@ -155,6 +155,11 @@ impl Handshake {
     /// Takes complete messages out of `buf`, leaving what follows the handshake's last one.
     pub(crate) fn recv(&mut self, buf: &mut BytesMut) -> Result<(), SecureError> {
         while !self.snow.is_handshake_finished() {
+            let prefix = buf.first_chunk::<2>();
+            // Before the rest is waited for, and kept: nobody has proven anything yet.
+            if prefix.is_some_and(|prefix| u16::from_be_bytes(*prefix) > MESSAGE_MAX) {
+                return Err(SecureError::Handshake("a message is too long"));
+            }
             let Some(frame) = next_frame(buf) else {
                 return Ok(());
             };
@@ -189,12 +194,12 @@ impl Handshake {
     }
 
     fn message(&mut self, message: &[u8]) -> Result<(), SecureError> {
-        let mut payload = vec![0; message.len()];
+        let mut payload = [0; MESSAGE_MAX as usize];
         let len = self
             .snow
             .read_message(message, &mut payload)
             .map_err(|_| SecureError::Handshake("a message does not authenticate"))?;
-        payload.truncate(len);
+        let payload = &payload[..len];
         match (
             self.role,
             self.remote.is_none(),
@@ -207,13 +212,13 @@ impl Handshake {
             }
             // Message 2: know the peer before anything of ours is shown to it.
             (Role::Dialer, true, false) => {
-                self.remote = Some(self.verify(&payload)?);
+                self.remote = Some(self.verify(payload)?);
                 let payload = self.identity.clone();
                 self.write(&payload.payload)
             }
             // Message 3.
             (Role::Listener, true, true) => {
-                self.remote = Some(self.verify(&payload)?);
+                self.remote = Some(self.verify(payload)?);
                 Ok(())
             }
             (Role::Listener | Role::Dialer, _, _) => {
@@ -275,6 +280,8 @@ impl Handshake {
     }
 }
 
+/// Bytes of a handshake message: several times the longest that is needed, with an RSA key and signature of 8192 bits.
+const MESSAGE_MAX: u16 = 8 << 10;
 /// Two keys and two tags: the most that a handshake message adds to its payload.
 const HANDSHAKE_OVERHEAD: usize = 32 + 48 + 16;
 

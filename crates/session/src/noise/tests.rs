@@ -315,7 +315,7 @@ fn the_payload_of_the_first_message_is_ignored() {
     let mut lie = honest();
     lie.identity_key = keypair([9; 32]).public().encode_protobuf();
     lie.stream_muxers = vec!["/yamux/1.0.0".into()];
-    for first in [lie.encode(), vec![0xff; 100], vec![0; 60_000]] {
+    for first in [lie.encode(), vec![0xff; 100], vec![0; 8_000]] {
         let met = meet(
             Role::Listener,
             &[crate::mux::YAMUX],
@@ -346,15 +346,35 @@ fn unknown_fields_of_the_payload_are_ignored() {
 #[test]
 fn a_payload_or_muxer_list_beyond_bounds_is_refused() {
     let mut many = honest();
-    many.stream_muxers = vec!["/m".into(); 10_000];
+    many.stream_muxers = vec!["/m".into(); 40];
     check(&many, |result| {
         matches!(result, Err(SecureError::Payload(_)))
     });
     let mut large = honest();
-    large.webtransport_certhashes = vec![vec![0; 60_000]];
+    large.webtransport_certhashes = vec![vec![0; 5_000]];
     check(&large, |result| {
         matches!(result, Err(SecureError::Payload(_)))
     });
+    large.webtransport_certhashes = vec![vec![0; 60_000]];
+    check(&large, |result| {
+        matches!(result, Err(SecureError::Handshake(_)))
+    });
+}
+
+#[test]
+fn a_message_that_is_too_long_is_refused_by_its_length_alone() {
+    let max = usize::from(MESSAGE_MAX);
+    let mut begun = framed(&vec![9; max]);
+    begun.truncate(2);
+    assert!(listener(&[]).recv(&mut begun).is_ok());
+    let mut too_long = framed(&vec![9; max + 1]);
+    too_long.truncate(2);
+    let refused = listener(&[]).recv(&mut too_long);
+    assert!(
+        matches!(refused, Err(SecureError::Handshake(_))),
+        "{refused:?}"
+    );
+    assert!(listener(&[]).recv(&mut framed(&vec![9; max])).is_ok());
 }
 
 #[test]
