@@ -195,3 +195,6 @@ const TURNS_MAX: usize = 256;
 /// Inbound streams that are served at once.
 const STREAMS_MAX: usize = 4096;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

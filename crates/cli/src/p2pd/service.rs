@@ -31,6 +31,7 @@ pub(crate) struct Service {
     listener: Listener,
     endpoint: Endpoint,
     programs: Programs,
+    clients_max: usize,
 }
 
 impl Service {
@@ -52,6 +53,7 @@ impl Service {
             listener,
             endpoint,
             programs: Programs::default(),
+            clients_max: CLIENTS_MAX,
         })
     }
 
@@ -88,8 +90,9 @@ impl Service {
                     continue;
                 }
             };
-            if clients.len() >= CLIENTS_MAX {
-                let full = format!("{CLIENTS_MAX} programs and streams are connected already");
+            let most = self.clients_max;
+            if clients.len() >= most {
+                let full = format!("{most} programs and streams are connected already");
                 let told = Response::Error(full).encode();
                 // There is room in a new socket for as much.
                 let _ = timeout(PAUSE, socket.write_all(&told)).await;
@@ -343,3 +346,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;
