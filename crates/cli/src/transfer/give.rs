@@ -63,7 +63,9 @@ impl Give {
         let Frame::Fetch {
             root,
             secret: shown,
-        } = hearer.hear().await?
+        } = hearer
+            .hear_within(self.patience.min(TICKET_TIMEOUT))
+            .await?
         else {
             return Err(Trouble::violation("it does not begin with a ticket"));
         };
@@ -246,6 +248,8 @@ fn read_range(source: &Source, first: u64, end: u64, output: &mut Output) -> Res
     Ok(())
 }
 
+/// How long somebody may be here without having shown a ticket.
+const TICKET_TIMEOUT: Duration = Duration::from_secs(10);
 /// Ranges that a receiver may want before they are served.
 const WANTS_MAX: usize = 1024;
 /// Groups that are read ahead.

@@ -44,7 +44,11 @@ pub(super) struct Hearer {
 impl Hearer {
     /// The next frame. Cancel-safe.
     pub(super) async fn hear(&mut self) -> Result<Frame, Trouble> {
-        let patience = self.patience;
+        self.hear_within(self.patience).await
+    }
+
+    /// As [`hear`](Self::hear), with another patience.
+    pub(super) async fn hear_within(&mut self, patience: Duration) -> Result<Frame, Trouble> {
         within(patience, self.hear_patiently()).await
     }
 

@@ -468,3 +468,35 @@ fn a_receiver_who_stops_reading_is_given_up_and_others_are_served() {
     let failed = sender.event("failed").to_string();
     assert!(failed.contains("nothing moved for 1 s"), "{failed}");
 }
+
+#[test]
+fn strangers_without_a_ticket_hold_their_places_for_a_moment_only() {
+    const STRANGERS_MAX: usize = 64;
+    let folder = folder("transfer_strangers");
+    let path = folder.join("file");
+    fs::write(&path, noise(1_000)).expect("it can be written");
+    let (sender, text_of_ticket) = sender(&["--listen", TCP, "--timeout", "3600", text(&path)]);
+    let ticket: Ticket = text_of_ticket.parse().expect("it is one");
+    let runtime = Runtime::new().expect("there are threads");
+    runtime.block_on(async {
+        let node = Node::spawn().await.expect("there is entropy");
+        let mut streams = Vec::new();
+        for _ in 0..=STRANGERS_MAX {
+            let target = (ticket.peer, ticket.addresses.clone());
+            let mut stream = node.open_stream(target, PROTOCOL).await.expect("it serves");
+            // The last one may be refused before it is heard.
+            let agreed = stream.confirm().await;
+            assert!(agreed.is_ok() || streams.len() == STRANGERS_MAX);
+            streams.push(stream);
+        }
+        let mut one_too_many = streams.pop().expect("there is one");
+        assert!(!matches!(one_too_many.read_chunk().await, Ok(Some(_))));
+        for mut stream in streams {
+            let end = tokio::time::timeout(DEADLINE, stream.read_chunk()).await;
+            assert!(!matches!(end.expect("it ends in time"), Ok(Some(_))));
+        }
+        node.close().await;
+    });
+    received(&text_of_ticket, &folder.join("output"));
+    assert_eq!(sender.end().0, Some(0));
+}
