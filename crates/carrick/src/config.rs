@@ -72,7 +72,7 @@ impl Default for Config {
             handlers_per_protocol_max: 4096,
             idle_timeout: Some(Duration::from_secs(60)),
             negotiation_timeout: Duration::from_secs(5),
-            drain_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(3),
             watch_interval: Some(Duration::from_secs(5)),
             workers: None,
         }

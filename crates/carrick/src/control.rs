@@ -16,14 +16,14 @@ use futures::FutureExt;
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::{AbortHandle, JoinSet},
-    time::timeout,
+    time::{timeout, timeout_at},
 };
 use tracing::debug;
 
 use crate::{
-    Connection, ConnectionInfo, NodeEvent, admission,
+    Connection, ConnectionError, ConnectionInfo, NodeEvent, admission,
     alarm::Alarm,
-    connection::{self, Shared},
+    connection::Shared,
     core::Core,
     dial, identify,
     message::{Ask, Message},
@@ -308,8 +308,24 @@ impl Control {
         }
     }
 
+    /// Ready when no connection is left.
+    async fn all_ended(&mut self, closers: &mut Vec<Option<oneshot::Sender<()>>>) {
+        while !self.connections.is_empty() {
+            let Some(message) = self.messages.recv().await else {
+                return;
+            };
+            match message {
+                ended @ Message::Ended { .. } => self.handle(ended),
+                Message::Close { done } => closers.push(done),
+                _ => {}
+            }
+        }
+    }
+
     /// No new streams; open ones may finish within a bound; then everything goes.
     async fn close(&mut self) {
+        let drain_timeout = self.node.config.drain_timeout;
+        let by = Instant::now() + drain_timeout + LAST_WORDS;
         steps::passed(Step::NodeClosing);
         self.node.router.close();
         self.tasks.shutdown().await;
@@ -320,10 +336,7 @@ impl Control {
             .clear();
         let drain =
             futures::future::join_all(self.connections.values().map(|shared| shared.drain()));
-        if timeout(self.node.config.drain_timeout, drain)
-            .await
-            .is_err()
-        {
+        if timeout(drain_timeout, drain).await.is_err() {
             debug!("some streams did not finish in time");
         }
         self.event(Event::Shutdown);
@@ -332,20 +345,16 @@ impl Control {
             .for_each(|shared| shared.close(CloseReason::Shutdown));
         // Whoever else closes the node is answered when it is closed: by the drop of this.
         let mut closers = Vec::new();
-        let gone = async {
-            while !self.connections.is_empty() {
-                let Some(message) = self.messages.recv().await else {
-                    return;
-                };
-                match message {
-                    ended @ Message::Ended { .. } => self.handle(ended),
-                    Message::Close { done } => closers.push(done),
-                    _ => {}
-                }
-            }
-        };
-        // The readers have a deadline of their own to end; this one is for a bug in it.
-        let _ = timeout(2 * connection::CLOSE_TIMEOUT, gone).await;
+        if timeout_at(by.into(), self.all_ended(&mut closers))
+            .await
+            .is_err()
+        {
+            // They do not take our last words, and go without.
+            let all = self.connections.values();
+            all.for_each(|shared| shared.lose(ConnectionError::Closed));
+            // Nothing waits for a peer any more; this is for a bug in it.
+            let _ = timeout(LAST_WORDS, self.all_ended(&mut closers)).await;
+        }
         self.save_all().await;
         self.node.quic.close().await;
         for shared in self.connections.values() {
@@ -361,6 +370,9 @@ impl Control {
         steps::passed(Step::NodeClosed);
     }
 }
+
+/// How long a node that closes waits for peers to take what is queued for them, beyond the time that streams have to finish.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
 
 /// `None`: it panicked. A transport that does so loses its pipe and nothing else: what is counted is released.
 fn caught<T>(future: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
