@@ -70,6 +70,15 @@ impl Party {
         Ok(Self { node, messages })
     }
 
+    /// A stream that does not end by itself.
+    pub(crate) async fn hold(&self, address: &Multiaddr) -> Result<Stream, String> {
+        let stream = self.node.open_stream(address.clone(), ECHO).await;
+        let mut stream = stream.map_err(text)?;
+        stream.write_all(b"x").await.map_err(text)?;
+        stream.read_chunk().await.map_err(text)?;
+        Ok(stream)
+    }
+
     /// Everything that two peers do, but for the end.
     pub(crate) async fn run(&self, address: &Multiaddr) -> Result<(), String> {
         let connection = self.node.dial(address.clone()).await.map_err(text)?;

@@ -1,6 +1,7 @@
 //! Processes that die, or freeze, at every step of a connection's life. `run` keeps a node alive in this process, starts
 //! this program again as a victim, and looks what is left of it.
 
+mod closing;
 mod deed;
 mod round;
 mod run;

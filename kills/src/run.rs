@@ -1,10 +1,14 @@
 //! Kills victims at every step, or freezes them, and judges what the survivor has left of them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 
 use crate::{
+    closing::close_beside,
     deed::{self, IDLE},
     round::{End, Fate, Stage},
     table::{self, Road, Side},
@@ -22,6 +26,9 @@ pub(crate) struct Args {
     /// Freeze instead of killing.
     #[arg(long)]
     freeze: bool,
+    /// Freeze, and close the survivor meanwhile; one victim at each step.
+    #[arg(long)]
+    close: bool,
     /// Only this side.
     #[arg(long)]
     side: Option<Side>,
@@ -43,6 +50,7 @@ struct Outcome {
     steps: usize,
     recovered: Vec<Duration>,
     rejoined: Vec<Duration>,
+    closed: Vec<Duration>,
     failures: Vec<String>,
 }
 
@@ -63,6 +71,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), String> {
 async fn on(args: &Args, side: Side, road: Road, outcome: &mut Outcome) -> Result<(), String> {
     let folder = format!("carrick-kills-{}-{side:?}-{road:?}", std::process::id());
     let folder: PathBuf = std::env::temp_dir().join(folder);
+    if args.close {
+        return close(args, side, road, &folder, outcome).await;
+    }
     let homes = (0..args.together.min(args.kills)).map(|home| folder.join(home.to_string()));
     let stage = Stage::set(homes.collect(), side, road, deed::config()).await?;
     for (step, passages) in table::steps(side, road) {
@@ -89,6 +100,39 @@ async fn on(args: &Args, side: Side, road: Road, outcome: &mut Outcome) -> Resul
         outcome.steps += 1;
     }
     drop(stage);
+    std::fs::remove_dir_all(folder).map_err(deed::text)
+}
+
+/// One victim at each step, each beside a survivor of its own, which is closed.
+async fn close(
+    args: &Args,
+    side: Side,
+    road: Road,
+    folder: &Path,
+    outcome: &mut Outcome,
+) -> Result<(), String> {
+    for (step, _) in table::steps(side, road) {
+        if !format!("{step:?}").contains(&args.only) {
+            continue;
+        }
+        let fate = Fate {
+            step,
+            passage: 1,
+            freeze: true,
+        };
+        match close_beside(&folder.join(format!("{step:?}")), side, road, fate).await {
+            Ok(took) => outcome.closed.extend(took),
+            Err(why) => outcome
+                .failures
+                .push(format!("{side:?} {road:?} {step:?}: {why}")),
+        }
+        eprintln!(
+            "{side:?} {road:?} {step:?}: closed in {:?}",
+            outcome.closed.last()
+        );
+        outcome.victims += 1;
+        outcome.steps += 1;
+    }
     std::fs::remove_dir_all(folder).map_err(deed::text)
 }
 
@@ -125,23 +169,21 @@ async fn one(stage: &Stage, fate: Fate, outcome: &mut Outcome) -> Result<(), Str
 
 impl Outcome {
     fn tell(&self, args: &Args) -> Result<(), String> {
-        let what = if args.freeze { "frozen" } else { "killed" };
         let bound = (IDLE + Duration::from_secs(1)).as_secs_f64();
-        let row = if args.freeze { 3 } else { 12 };
-        self.line(
-            args,
-            row,
-            &format!("until nothing is left of a peer {what} at any step"),
-            &self.recovered,
-            bound,
-        );
-        self.line(
-            args,
-            row,
-            &format!("until a peer {what} at any step is back"),
-            &self.rejoined,
-            5.0,
-        );
+        if args.close {
+            let figure = "closing a node beside a peer frozen at any step and a stream in use";
+            self.line(args, 25, figure, &self.closed, 5.0);
+        } else {
+            let (row, what) = if args.freeze {
+                (3, "frozen")
+            } else {
+                (12, "killed")
+            };
+            let figure = format!("until nothing is left of a peer {what} at any step");
+            self.line(args, row, &figure, &self.recovered, bound);
+            let figure = format!("until a peer {what} at any step is back");
+            self.line(args, row, &figure, &self.rejoined, 5.0);
+        }
         self.failures
             .iter()
             .for_each(|failure| eprintln!("{failure}"));

@@ -59,22 +59,26 @@ impl Survivor {
     /// What is used now is what is always used.
     pub(crate) async fn set_baseline(&mut self) -> Result<(), String> {
         let calm = async {
-            loop {
+            let (mut last, mut lasted) = (None, 0);
+            // What a connection over QUIC leaves goes a while after it.
+            while lasted < CALM_LOOKS {
+                tokio::time::sleep(LOOK).await;
                 let gauges = self.gauges().await;
                 let mut used = gauges.used.iter();
                 let idle = |(limit, used): &(Limit, u64)| {
                     // The listener keeps its socket.
                     *used == 0 || *limit == Limit::FileDescriptors && *used == 1
                 };
-                if gauges.connections == 0 && used.all(idle) {
-                    return gauges;
-                }
-                tokio::time::sleep(LOOK).await;
+                let calm = gauges.connections == 0 && used.all(idle);
+                let same = last.as_ref() == Some(&gauges);
+                lasted = if calm && same { lasted + 1 } else { 0 };
+                last = Some(gauges);
             }
+            last
         };
         // What must be calm before the first kill is judged at the first kill.
         let calm = timeout(PATIENCE, calm).await;
-        self.baseline = Some(calm.map_err(|_| "it never comes to rest".to_owned())?);
+        self.baseline = calm.map_err(|_| "it never comes to rest".to_owned())?;
         Ok(())
     }
 
@@ -94,6 +98,18 @@ impl Survivor {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The node is closed: its tasks end.
+    pub(crate) async fn dies_out(&self) -> Result<(), String> {
+        let begun = Instant::now();
+        while self.handle.metrics().num_alive_tasks() > ACTORS {
+            if begun.elapsed() > PATIENCE {
+                return Err("tasks of a closed node live on".to_owned());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     async fn gauges(&self) -> Gauges {
@@ -150,6 +166,10 @@ const HELD: [Limit; 17] = [
     Limit::RequestsInboundPerPeer,
     Limit::RequestsOutboundPerPeer,
 ];
+/// Tasks that are not the node's.
+const ACTORS: usize = 1;
+/// Looks for so long see the same before it counts.
+const CALM_LOOKS: u32 = 300;
 const LOOK: Duration = Duration::from_millis(5);
 /// Long enough to be sure that it never comes.
 const PATIENCE: Duration = Duration::from_secs(50);

@@ -17,6 +17,11 @@ fn a_peer_that_freezes_holds_nothing_beyond_its_deadline() {
     run("--freeze --road tcp --kills 2 --together 2 --only Upgrade");
 }
 
+#[test]
+fn a_node_closes_beside_a_frozen_peer() {
+    run("--close --only IdentifyTold");
+}
+
 /// How long it took is not asked here: the machine may be busy.
 fn run(args: &str) {
     let mut kills = Command::new(env!("CARGO_BIN_EXE_carrick-kills"));
