@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::builder::Options;
 use crate::actors::Budget;
 
-/// The peers that ask, or have asked so lately that their pace matters.
+/// The peers that ask, or have asked so lately that their pace matters; of those who only have, [`PACES_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Senders(Mutex<Known>);
 
@@ -36,7 +36,8 @@ pub(super) struct PeerState {
 
 impl Senders {
     /// What is known of a peer. With each new peer two others are looked at and forgotten if they have no stream, nothing
-    /// of theirs is with a handler, and their pace is as if they had never come; so there are hardly more than have streams.
+    /// of theirs is with a handler, and their pace is as if they had never come, or too many are remembered for their pace
+    /// alone; so there are hardly more than have streams.
     pub(super) fn peer(&self, peer: PeerId, options: &Options, now: Instant) -> Arc<PeerState> {
         let mut known = lock(&self.0);
         if let Some(state) = known.peers.get(&peer) {
@@ -47,10 +48,11 @@ impl Senders {
                 break;
             };
             let state = known.peers.get(&other);
+            let too_many = known.peers.len() > PACES_MAX;
             let is_over = state.is_none_or(|state| {
                 Arc::strong_count(state) == 1
                     && state.budget.available() == state.budget_bytes
-                    && lock(&state.pace).is_rested(now)
+                    && (too_many || lock(&state.pace).is_rested(now))
             });
             if is_over {
                 known.peers.remove(&other);
@@ -92,3 +94,9 @@ impl PeerState {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Peers that are remembered for their pace: who comes under thousands of names has a new one each time, anyway.
+const PACES_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests;
