@@ -1,6 +1,11 @@
 //! Bytes on their way into a stream: small frames together, large payloads as they are.
 
-use std::{future::poll_fn, pin::pin, task::Poll};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use bytes::{Buf, Bytes};
 use carrick_wire::messages::Frame;
@@ -15,6 +20,8 @@ pub(super) struct Outgoing {
     sent: usize,
     /// A payload that follows the batch.
     large: Bytes,
+    /// When all of it must have gone.
+    due: Option<Instant>,
 }
 
 /// What has happened on a stream.
@@ -30,11 +37,19 @@ impl Outgoing {
         self.batch.is_empty() && self.large.is_empty()
     }
 
+    /// When the other side has been too slow in taking what is here; nothing but taking all of it helps.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
     /// Takes frames while there is room.
     pub(super) fn fill(&mut self, mut next: impl FnMut() -> Option<Frame>) {
         while self.batch.len() < BATCH_BYTES && self.large.is_empty() {
             let Some(frame) = next() else { return };
             let payload = frame.payload;
+            let begins = || Instant::now() + STALL_TIMEOUT;
+            *self.due.get_or_insert_with(begins) +=
+                STALL_PER_MIB * payload.len().div_ceil(1 << 20) as u32;
             frame.header.encode(payload.len(), &mut self.batch);
             if payload.len() < LARGE_BYTES {
                 self.batch.extend_from_slice(&payload);
@@ -77,6 +92,7 @@ impl Outgoing {
         if self.sent >= self.batch.len() && self.large.is_empty() {
             self.sent = 0;
             self.large = Bytes::new();
+            self.due = None;
             self.batch.clear();
             // An idle stream keeps no buffer.
             self.batch.shrink_to(IDLE_BYTES);
@@ -89,3 +105,9 @@ const BATCH_BYTES: usize = 16 * 1024;
 /// A payload of this size is worth a write of its own, and is not copied.
 const LARGE_BYTES: usize = 4 * 1024;
 const IDLE_BYTES: usize = 256;
+/// How long a peer may leave unread what it has asked for: so long, and more for large payloads, which slow links carry, too.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+const STALL_PER_MIB: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

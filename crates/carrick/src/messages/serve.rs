@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use futures::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
-    time::{error::Elapsed, timeout},
+    time::{error::Elapsed, timeout_at},
 };
 
 use super::{
@@ -66,6 +66,8 @@ struct Serving<'a> {
     working: FuturesUnordered<Abortable<Work>>,
     /// How to give them up.
     handles: BTreeMap<u32, (AbortHandle, OwnedSemaphorePermit)>,
+    /// Whether the message on its way into a mailbox is a request: then nobody needs it once its asker has gone.
+    asks: bool,
     /// A message on its way into a mailbox.
     delivering: Option<BoxFuture<'static, Delivered>>,
     /// Replies for which there is no room in their lane.
@@ -103,6 +105,7 @@ impl<'a> Serving<'a> {
             out: Outgoing::default(),
             working: FuturesUnordered::new(),
             handles: BTreeMap::new(),
+            asks: false,
             delivering: None,
             held: Default::default(),
         }
@@ -132,8 +135,9 @@ impl<'a> Serving<'a> {
                 stream.hold();
             }
             let may_read = is_open && is_drained;
+            let waits = self.asks && self.delivering.is_some();
             tokio::select! {
-                moved = unless_stalled(&mut self.out, stream, may_read) => match moved {
+                moved = unless_stalled(&mut self.out, stream, may_read, waits) => match moved {
                     Ok(Ok(Moved::Read(Some(chunk)))) => self.answerer.recv(chunk),
                     Ok(Ok(Moved::Read(None))) => {
                         is_open = false;
@@ -199,6 +203,7 @@ impl<'a> Serving<'a> {
         if let Err(why) = self.state.keep_pace(Instant::now()) {
             return self.refuse(sent, why).await;
         }
+        self.asks = sent.id.is_some();
         match self.state.budget.try_take(payload.len()) {
             Some(share) => self.begin(sent, payload, share).await,
             None => {
@@ -381,16 +386,19 @@ impl Future for Work {
     }
 }
 
-/// Writes or reads; what is to be written may not wait for too long.
+/// Writes or reads; what is to be written may not wait for too long. Where a request `waits`, nothing is read, so that its
+/// asker has gone is all that can happen.
 async fn unless_stalled(
     out: &mut Outgoing,
     stream: &mut Stream,
     may_read: bool,
+    waits: bool,
 ) -> Result<Result<Moved, StreamError>, Elapsed> {
-    if out.is_empty() {
-        return Ok(out.exchange(stream, may_read).await);
+    match out.due() {
+        Some(due) => timeout_at(due.into(), out.exchange(stream, may_read)).await,
+        None if waits => Ok(Err(stream.unwanted().await)),
+        None => Ok(out.exchange(stream, may_read).await),
     }
-    timeout(STALL_TIMEOUT, out.exchange(stream, may_read)).await
 }
 
 /// The message on its way into a mailbox; forever pending without one.
@@ -404,6 +412,3 @@ async fn deliver(delivering: &mut Option<BoxFuture<'static, Delivered>>) -> Deli
 fn violation(violation: carrick_protocols::messages::Violation) -> Fault {
     Fault::new(Behaviour::Protocol, violation)
 }
-
-/// How long a peer may leave replies unread that it has asked for.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);

@@ -263,3 +263,24 @@ fn a_peer_that_never_stops_does_not_stop_others() {
         answering.abort();
     });
 }
+
+#[test]
+fn a_request_that_waits_for_a_mailbox_ends_when_its_asker_has_gone() {
+    for listen in every_link() {
+        run(async move {
+            let mut server = Server::new(listen, one(Policy::Wait)).await;
+            let client = Client::new(Form::StreamPerRequest, &server).await;
+            let connection = back(&server.node, client.id(&server)).await;
+            soon(connection.info()).await.unwrap();
+            settled(&connection).await;
+            let first = asking(&client, &server, "first");
+            eventually("the mailbox is full", || server.inbox.len() == 1).await;
+            let second = asking(&client, &server, "second");
+            eventually("the second waits", || connection.streams() == 2).await;
+            second.abort();
+            eventually("nobody waits", || connection.streams() == 1).await;
+            answer(server.next().await);
+            assert!(soon(first).await.unwrap().is_ok());
+        });
+    }
+}
