@@ -1,7 +1,10 @@
 //! From an address to a session: a transport makes the pipe, the upgrade makes the rest; QUIC makes all of it. Also its
 //! mirror image, listening.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use bytes::BytesMut;
 use carrick_session::{
@@ -72,7 +75,11 @@ async fn dial_over(
             .map_err(|error| AttemptError::Transport(error.to_string()))?;
         steps::passed(Step::PipeDialed);
         node.send(Message::AttemptProgress { attempt }).await;
-        match upgrade(node, pipe, Role::Dialer, vec![security.clone()], expected).await {
+        let pipe = pnet::protect(node.swarm_key.as_ref(), pipe);
+        let proposed = vec![security.clone()];
+        let begun = Instant::now();
+        let upgrade = upgrade(node, pipe, Role::Dialer, proposed, expected, begun, &[]);
+        match upgrade.await {
             Err(Failed::Upgrade(UpgradeError::Security(NegotiateError::Unsupported(_)))) => {
                 refused.push(security.protocol());
             }
@@ -91,13 +98,47 @@ pub(crate) fn can_dial(node: &Core, address: &Multiaddr) -> bool {
         || missing(address).is_some()
 }
 
-/// Makes a session with who came in.
+/// What somebody who has come in says first. Nothing is made for him before: he may be one of many who say nothing.
+pub(crate) struct FirstWords {
+    bytes: [u8; FIRST_WORDS_MAX],
+    read: io::Result<usize>,
+}
+
+/// As much as a dialer says at once that proposes Noise.
+const FIRST_WORDS_MAX: usize = 64;
+
+impl FirstWords {
+    /// Waits for them, but not beyond the upgrade's deadline.
+    pub(crate) async fn hear(node: &Core, arrival: &mut Arrival, begun: Instant) -> Self {
+        steps::passed(Step::PipeAccepted);
+        let mut bytes = [0; FIRST_WORDS_MAX];
+        let mut read = Ok(0);
+        if let Arrival::Pipe(pipe) = arrival {
+            let by = begun + node.session_config.upgrade_timeout;
+            // Who is too late is told so by the upgrade itself, and so is whoever has ended.
+            let heard = timeout_at(by.into(), pipe.reader.read(&mut bytes)).await;
+            read = heard.unwrap_or(Ok(0));
+        }
+        Self { bytes, read }
+    }
+}
+
+/// In a private network, what comes in is hidden.
+pub(crate) fn protect(node: &Core, arrival: Arrival) -> Arrival {
+    match arrival {
+        Arrival::Pipe(pipe) => Arrival::Pipe(pnet::protect(node.swarm_key.as_ref(), pipe)),
+        knock @ Arrival::Quic(_) => knock,
+    }
+}
+
+/// Makes a session with who came in, and is [protected](protect).
 pub(crate) async fn upgrade_inbound(
     node: &Core,
     arrival: Arrival,
+    first: FirstWords,
     permit: ConnectionPermit,
+    begun: Instant,
 ) -> Result<Session, AttemptError> {
-    steps::passed(Step::PipeAccepted);
     let pipe = match arrival {
         Arrival::Pipe(pipe) => pipe,
         Arrival::Quic(knock) => {
@@ -106,7 +147,13 @@ pub(crate) async fn upgrade_inbound(
         }
     };
     let securities = node.securities.clone();
-    let upgraded = upgrade(node, pipe, Role::Listener, securities, None).await;
+    let upgraded = match first.read {
+        Ok(len) => {
+            let first = &first.bytes[..len];
+            upgrade(node, pipe, Role::Listener, securities, None, begun, first).await
+        }
+        Err(error) => Err(AttemptError::Transport(error.to_string()).into()),
+    };
     let upgraded = upgraded.map(|made| made.with(permit));
     upgraded.map_err(|failed| pnet::hint(node.swarm_key.as_ref(), failed.into()))
 }
@@ -278,12 +325,13 @@ fn without_peer(mut address: Multiaddr) -> Multiaddr {
 
 async fn upgrade(
     node: &Core,
-    pipe: Pipe,
+    mut pipe: Pipe,
     role: Role,
     securities: Vec<Security>,
     expected: Option<PeerId>,
+    begun: Instant,
+    first: &[u8],
 ) -> Result<Made, Failed> {
-    let mut pipe = pnet::protect(node.swarm_key.as_ref(), pipe);
     let config = node.session_config.clone();
     let muxers = node.muxers.clone();
     let mut upgrade = Upgrade::new(
@@ -292,12 +340,12 @@ async fn upgrade(
         securities,
         muxers,
         expected,
-        Instant::now(),
+        begun,
         rand::random(),
     )
     .map_err(Failed::Upgrade)?;
     let deadline = upgrade.poll_timeout().into();
-    let result = timeout_at(deadline, drive(&mut pipe, &mut upgrade)).await;
+    let result = timeout_at(deadline, drive(&mut pipe, &mut upgrade, first)).await;
     let upgraded = match result {
         Ok(outcome) => outcome?,
         Err(_) => {
@@ -320,10 +368,14 @@ async fn upgrade(
     })
 }
 
-async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade) -> Result<Upgraded, Failed> {
+async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade, first: &[u8]) -> Result<Upgraded, Failed> {
     let mut out = Vec::new();
     let mut input = BytesMut::with_capacity(READ_SIZE);
     let mut failed = None;
+    if !first.is_empty() {
+        steps::passed(Step::UpgradeHeard);
+        failed = upgrade.recv(Instant::now(), first).err();
+    }
     loop {
         if upgrade.poll_transmit(&mut out) {
             let sent = async {

@@ -16,7 +16,8 @@ use crate::{
         muxed::{Muxed, duo, reader::Reader, writer},
         quic::{self, Quic},
     },
-    dial, identify, inbound,
+    dial::{self, FirstWords},
+    identify, inbound,
     message::{Carrier, Halves, Message, Newcomer, Session},
     metrics::Tally,
     quotas::{ConnectionPermit, Share},
@@ -41,18 +42,30 @@ impl Control {
             }
         };
         let (node, begun) = (self.node.clone(), Instant::now());
+        let mut arrival = dial::protect(&node, arrival);
         self.tasks.spawn(async move {
-            let upgraded = caught(dial::upgrade_inbound(&node, arrival, permit)).await;
-            let result = upgraded.unwrap_or(Err(AttemptError::Aborted)).map(Box::new);
-            if let Ok(session) = &result {
-                node.metrics.upgraded(&remote, &session.summary, begun);
-            }
-            node.send(Message::Upgraded {
-                pending,
-                remote,
-                result,
-            })
-            .await;
+            let first = caught(FirstWords::hear(&node, &mut arrival, begun)).await;
+            // What follows has a place of its own: who says nothing does not hold it.
+            let upgrade = async move {
+                let result = match first {
+                    Some(first) => {
+                        let upgrade = dial::upgrade_inbound(&node, arrival, first, permit, begun);
+                        let upgraded = caught(upgrade).await;
+                        upgraded.unwrap_or(Err(AttemptError::Aborted)).map(Box::new)
+                    }
+                    None => Err(AttemptError::Aborted),
+                };
+                if let Ok(session) = &result {
+                    node.metrics.upgraded(&remote, &session.summary, begun);
+                }
+                node.send(Message::Upgraded {
+                    pending,
+                    remote,
+                    result,
+                })
+                .await;
+            };
+            Box::pin(upgrade).await;
         });
     }
 
