@@ -309,6 +309,9 @@ impl Outcome {
     }
 }
 
+/// The role of somebody at a daemon's socket; an error if he is not answered.
+pub(crate) use control::call;
+
 /// The attack of this name.
 pub(crate) fn find(id: &str) -> Option<&'static Attack> {
     ALL.iter().find(|attack| attack.id.eq_ignore_ascii_case(id))

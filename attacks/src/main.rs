@@ -55,6 +55,9 @@ enum Role {
     /// A node that dials whom it is told, and then the same peer by name: started by an attacker, in the victim's namespace.
     #[command(hide = true)]
     Dialer(dialer::Args),
+    /// One call at a daemon's socket, by whoever this is: started by an attacker, as another user.
+    #[command(hide = true)]
+    Caller { socket: std::path::PathBuf },
     /// A victim without the limit that answers an attack: started by `run --weak`.
     #[command(hide = true)]
     Weak(weak::Args),
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
             Role::Honest(args) => honest::run(&args).await,
             Role::Attack(args) => attack::run(args).await,
             Role::Dialer(args) => dialer::run(&args).await,
+            Role::Caller { socket } => attack::call(&socket).await,
             Role::Weak(args) => weak::run(&args).await,
         }
     });
