@@ -51,7 +51,7 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
         for (road, let_in) in [("TCP", tcp), ("QUIC", quic)] {
             outcome.tried += 1;
             outcome.refused += u64::from(!let_in);
-            let text = format!("{what} over {road}: refused");
+            let text = format!("{what} over {road} is refused: {}", !let_in);
             outcome.checks.push(Check::new(!let_in, text));
         }
     }
@@ -62,14 +62,17 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
         outcome.tried += 1;
         let let_in = over_quic(&scene, ground::attacker(0), &good, alpn).await?;
         outcome.refused += u64::from(!let_in);
-        outcome
-            .checks
-            .push(Check::new(!let_in, format!("{what} over QUIC: refused")));
+        outcome.checks.push(Check::new(
+            !let_in,
+            format!("{what} over QUIC is refused: {}", !let_in),
+        ));
     }
     outcome.tried += 1;
     let old = speaks_tls_12(&scene).await?;
     outcome.refused += u64::from(!old);
-    outcome.checks.push(Check::new(!old, "TLS 1.2: refused"));
+    outcome
+        .checks
+        .push(Check::new(!old, format!("TLS 1.2 is refused: {}", !old)));
     let again = over_tcp(&scene, ground::attacker(1), &good, LIBP2P)
         .await?
         .0;

@@ -49,15 +49,17 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
         let source = ground::attacker_apart(n as u32);
         let let_in = over_tcp(&scene, source, &shown, &[b"libp2p"]).await?.0;
         if key.good {
-            outcome
-                .checks
-                .push(Check::new(let_in, format!("{}: let in", key.what)));
+            outcome.checks.push(Check::new(
+                let_in,
+                format!("{} is let in: {let_in}", key.what),
+            ));
         } else {
             outcome.tried += 1;
             outcome.refused += u64::from(!let_in);
-            outcome
-                .checks
-                .push(Check::new(!let_in, format!("{}: refused", key.what)));
+            outcome.checks.push(Check::new(
+                !let_in,
+                format!("{} is refused: {}", key.what, !let_in),
+            ));
         }
     }
     let busy = Sample::of(scene.pid)?.busy.saturating_sub(before);
