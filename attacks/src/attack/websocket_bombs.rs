@@ -62,10 +62,10 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
             alive.is_empty(),
             format!("borne for more than {} s: {alive:?}", LIFE_MAX.as_secs()),
         ),
-        Check::new(
-            !takes_compression(&scene).await?,
-            "no compression is agreed to",
-        ),
+        match takes_compression(&scene).await {
+            Ok(takes) => Check::new(!takes, format!("compression is agreed to: {takes}")),
+            Err(error) => Check::new(false, format!("the port is gone: {error}")),
+        },
     ];
     Ok(outcome)
 }
