@@ -14,7 +14,7 @@ use rustls::{
     server::{Accepted, Acceptor},
 };
 
-use super::{Opener, Sealer, TlsIdentity, error, peer_key, record::next_record, transport};
+use super::{Opener, Sealer, TlsIdentity, error, peer_key, record::next_len, transport};
 use crate::{Proof, Role, SecureError};
 
 /// The ALPN protocol that leaves the muxer to multistream-select.
@@ -26,6 +26,8 @@ pub(crate) struct Handshake {
     identity: Arc<TlsIdentity>,
     secrets: Arc<Secrets>,
     state: State,
+    /// Bytes of the current record that are still to come.
+    rest: usize,
     out: Vec<u8>,
 }
 
@@ -56,6 +58,7 @@ impl Handshake {
             role,
             secrets: secrets.clone(),
             state: State::Accepting(Box::default()),
+            rest: 0,
             out: Vec::new(),
             identity,
         };
@@ -73,13 +76,22 @@ impl Handshake {
         Ok(handshake)
     }
 
-    /// Takes complete records out of `buf`, leaving what follows the handshake's last one.
+    /// Takes records out of `buf`, and parts of them, leaving what follows the handshake's last one.
     pub(crate) fn recv(&mut self, buf: &mut BytesMut) -> Result<(), SecureError> {
         while self.is_handshaking() {
-            let Some(record) = next_record(buf)? else {
+            if self.rest == 0 {
+                let Some(len) = next_len(buf)? else {
+                    return Ok(());
+                };
+                self.rest = len;
+            }
+            // `rustls` keeps what is not complete: kept here, too, it would cost a stranger's bytes twice.
+            let part = buf.split_to(self.rest.min(buf.len()));
+            if part.is_empty() {
                 return Ok(());
-            };
-            let result = self.record(&record);
+            }
+            self.rest -= part.len();
+            let result = self.part(&part);
             // An error leaves an alert behind.
             self.collect()?;
             result?;
@@ -136,7 +148,7 @@ impl Handshake {
         }
     }
 
-    fn record(&mut self, mut record: &[u8]) -> Result<(), SecureError> {
+    fn part(&mut self, mut record: &[u8]) -> Result<(), SecureError> {
         const TOO_LONG: SecureError = SecureError::Handshake("a message is too long");
         while !record.is_empty() {
             match &mut self.state {

@@ -18,6 +18,13 @@ pub(super) const APPLICATION_DATA: u8 = 23;
 
 /// Splits the next complete record off, header included.
 pub(super) fn next_record(buf: &mut BytesMut) -> Result<Option<BytesMut>, SecureError> {
+    let len = next_len(buf)?;
+    let len = len.filter(|len| buf.len() >= *len);
+    Ok(len.map(|len| buf.split_to(len)))
+}
+
+/// The length of the record that begins here, header included, once that is known.
+pub(super) fn next_len(buf: &[u8]) -> Result<Option<usize>, SecureError> {
     let Some([kind, major, _, high, low]) = buf.first_chunk() else {
         return Ok(None);
     };
@@ -28,5 +35,5 @@ pub(super) fn next_record(buf: &mut BytesMut) -> Result<Option<BytesMut>, Secure
     if len > PLAIN_MAX + EXPANSION_MAX {
         return Err(SecureError::Misbehaved("a record is too long"));
     }
-    Ok((buf.len() >= HEAD + len).then(|| buf.split_to(HEAD + len)))
+    Ok(Some(HEAD + len))
 }
