@@ -26,6 +26,42 @@ pub(super) enum Source {
 /// The scorecard.
 pub(super) const ROWS: &[Row] = &[
     Row {
+        number: 8,
+        promise: "work before proof",
+        target: "at most 1 KiB held for who is silent, at most 4 bytes allocated for each received",
+        quick: Some("cargo test --package carrick --all-features --test unproven -- --nocapture"),
+        full: Some(
+            "cargo test --release --package carrick --all-features --test unproven -- --nocapture",
+        ),
+        source: Source::Json,
+    },
+    Row {
+        number: 12,
+        promise: "peers that are killed",
+        target: "nothing is left of them a second after the idle time, and they are back in five",
+        quick: Some("cargo xtask kills -- --kills 2 --together 2 --road tcp --json"),
+        full: Some("cargo xtask kills -- --kills 125 --together 25 --json"),
+        source: Source::Json,
+    },
+    Row {
+        number: 20,
+        promise: "nothing is lost",
+        target: "all gauges where they were, and the heap within 64 KiB",
+        quick: Some("cargo test --package carrick --all-features --test cycles -- --nocapture"),
+        full: Some(
+            "env CARRICK_CYCLES=1000000 cargo test --release --package carrick --all-features --test cycles -- --nocapture",
+        ),
+        source: Source::Json,
+    },
+    Row {
+        number: 25,
+        promise: "shutdown",
+        target: "at most 5 s beside a peer that is frozen at any step",
+        quick: Some("cargo xtask kills -- --close --road tcp --side dialer --only Stream --json"),
+        full: Some("cargo xtask kills -- --close --json"),
+        source: Source::Json,
+    },
+    Row {
         number: 21,
         promise: "every limit fires",
         target: "a test at its number, one above and after a release, for each",
