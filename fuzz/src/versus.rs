@@ -105,13 +105,13 @@ fn is_loose(theirs: &Multiaddr, len: usize) -> bool {
 /// libp2p-identity: peer ids, binary, then text.
 pub fn peer_id(data: &[u8]) {
     let (ours, theirs) = (peer_id::decode(data), PeerId::from_bytes(data));
-    // D6: a SHA-256 has 32 bytes. D7: there is one form.
-    let is_loose = |peer: &PeerId, bytes: &[u8]| {
+    // D6: a SHA-256 has 32 bytes.
+    let is_loose = |peer: &PeerId| {
         let hash = peer.as_ref();
-        hash.code() != 0 && hash.digest().len() != 32 || peer.to_bytes() != bytes
+        hash.code() != 0 && hash.digest().len() != 32
     };
     agree(&ours, &theirs, || {
-        ours.is_err() && theirs.as_ref().is_ok_and(|peer| is_loose(peer, data))
+        ours.is_err() && theirs.as_ref().is_ok_and(is_loose)
     });
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -122,7 +122,7 @@ pub fn peer_id(data: &[u8]) {
         (Err(_), Ok(peer)) => {
             text.len() > peer_id::TEXT_MAX
                 || !(text.starts_with('1') || text.starts_with("Qm"))
-                || is_loose(peer, &peer.to_bytes())
+                || is_loose(peer)
                 || peer.to_base58() != text
         }
         _ => !(text.starts_with('1') || text.starts_with("Qm")),
@@ -259,7 +259,7 @@ pub fn peer_record(data: &[u8]) {
         (Ok(_), Err(why)) => assert!(why.to_string().contains("MultiAddress"), "{why}"),
         (Err(why), Ok(_)) => {
             let why = why.to_string();
-            // D7: one form of a peer id. D14: groups, and more addresses than anybody has.
+            // D6: no peer has such an id. D14: groups, and more addresses than anybody has.
             let known = [
                 "peer id",
                 "wire type",
