@@ -87,6 +87,14 @@ impl Mux {
         each!(mut self, mux => mux.recv(now, bytes))
     }
 
+    /// Bytes have come that are no whole record yet: they are a sign of life, too. [`recv`](Self::recv) says it by itself.
+    pub fn heard(&mut self, now: Instant) {
+        match &mut self.kind {
+            Kind::Yamux(yamux) => yamux.heard(now),
+            Kind::Mplex(_) => {}
+        }
+    }
+
     /// Opens a stream; nothing is sent before its first write.
     ///
     /// # Errors

@@ -150,6 +150,10 @@ impl Yamux {
         Ok(())
     }
 
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.pinger.heard(now);
+    }
+
     pub(crate) fn open_beyond(&mut self, beyond: usize) -> Result<Key, OpenError> {
         if self.going != Going::On {
             return Err(OpenError::Closing);

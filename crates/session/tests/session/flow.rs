@@ -360,6 +360,21 @@ fn traffic_is_a_sign_of_life_even_without_an_answer_to_the_ping() {
 }
 
 #[test]
+fn bytes_of_a_record_that_is_not_whole_are_a_sign_of_life() {
+    let config = Config::default();
+    let mut pair = Pair::new(&YAMUX, &config);
+    pair.listener().stuck = true;
+    for _ in 0..300 {
+        pair.pass(Duration::from_secs(1), |_| ());
+        let now = pair.now;
+        pair.ends.iter_mut().for_each(|end| end.mux.heard(now));
+    }
+    assert_eq!(pair.violation, None);
+    pair.pass(config.keep_alive_interval * 4, |_| ());
+    assert!(pair.violation.is_some(), "then nothing came");
+}
+
+#[test]
 fn mplex_holds_the_connection_for_a_slow_reader_and_lets_it_go_on() {
     let config = roomy();
     let mut pair = Pair::new(&MPLEX, &config);

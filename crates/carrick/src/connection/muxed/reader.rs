@@ -47,6 +47,7 @@ impl<F: FnMut(Channel) + Send> Reader<F> {
             opener: self.opener,
             blocks: Blocks::new(self.leftover),
             plain: Vec::new(),
+            is_fed: false,
             idle_timeout: self.idle_timeout,
             // Idleness is found out a quarter of its timeout late at most, without waking the reader when it begins.
             alarm: Alarm::new(idle_tick(self.idle_timeout)),
@@ -80,6 +81,8 @@ struct Input {
     blocks: Blocks,
     /// Opened records on their way to the muxer.
     plain: Vec<Bytes>,
+    /// Bytes have come since records were last opened.
+    is_fed: bool,
     idle_timeout: Option<Duration>,
     alarm: Alarm,
     /// While it lets those go first who have something to read.
@@ -142,10 +145,15 @@ impl Input {
         } else {
             Ok(())
         };
+        let now = Instant::now();
+        let is_fed = std::mem::take(&mut self.is_fed);
         if self.plain.is_empty() {
+            if is_fed {
+                // A record may take longer on a slow way than the answer to a ping should.
+                self.shared.muxed().with(|state| state.mux.heard(now));
+            }
             return ended;
         }
-        let now = Instant::now();
         let plain = &mut self.plain;
         let recv = |state: &mut State| {
             let mut plain = plain.drain(..);
@@ -211,6 +219,7 @@ impl Input {
             cx,
             self.blocks.current()
         ))?;
+        self.is_fed = true;
         self.shared.tally.traffic().received(read);
         Poll::Ready(Ok(read))
     }
