@@ -117,6 +117,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// Operations of a long world. Between them connections become idle and are closed, so most calls dial anew.
+const CALLS_PER_HOUR: usize = 30;
+
 /// The world of a seed.
 fn trial(options: &Options, seed: u64) -> Trial<'static> {
     let Some(duration) = duration(options) else {
@@ -129,11 +132,11 @@ fn trial(options: &Options, seed: u64) -> Trial<'static> {
         operations: if quiet {
             options.peers * duration.as_secs() as usize / 10
         } else {
-            6 * hours
+            CALLS_PER_HOUR * hours
         },
         duration,
         faults: if quiet { Faults::LAN } else { Faults::YEAR },
-        kept_peers: 3,
+        kept_peers: if quiet { 3 } else { 0 },
         call_bytes_max: 1 << 14,
         ping_interval: quiet.then_some(Duration::from_secs(15)),
         ..Config::default()

@@ -122,6 +122,8 @@ impl World {
                 }
             })
             .collect();
+        let kind = format!("{:?}, {:?}", ground.config.muxers, ground.config.faults);
+        ground.say(None, format!("{count} hosts, {kind}"));
         ground.peers = hosts.iter().map(Host::peer).collect();
         for (number, host) in hosts.iter_mut().enumerate() {
             host.start(number, &mut ground);

@@ -273,6 +273,7 @@ impl Connection {
                 Got::Bytes(bytes) => {
                     moved = true;
                     self.input.extend_from_slice(&bytes);
+                    self.mux.heard(ground.now());
                 }
                 Got::Nothing => return moved,
                 Got::End => {

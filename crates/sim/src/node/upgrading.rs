@@ -90,6 +90,10 @@ impl Node {
         });
         ground.step(self.host, "aborts attempt {}", &[attempt.0]);
         let Some(dial) = dial else { return };
+        // The other end may have taken it for a connection already.
+        if let Some(pipe) = dial.pipe {
+            ground.taint(pipe);
+        }
         match (dial.upgrade, dial.pipe) {
             (Some(upgrade), _) => {
                 if let Some(upgrading) = self.upgrades.remove(&upgrade) {
