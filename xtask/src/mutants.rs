@@ -75,6 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
 fn mutate(args: &Args, base: &Path, output: &PathBuf) -> Result<(), String> {
     let mut command = cargo(&[
         "mutants",
+        "--workspace",
         "--jobs",
         "1",
         "--baseline",

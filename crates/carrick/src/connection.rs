@@ -5,10 +5,7 @@
 
 use std::{
     net::IpAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::{Arc, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -29,6 +26,10 @@ use crate::{
     metrics::Tally,
     quotas::Share,
     steps::{self, Step},
+    sync::{
+        Mutex, MutexGuard, RwLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
 pub(crate) use self::channel::Channel;

@@ -4,10 +4,14 @@
 #[cfg(loom)]
 mod exhaustive;
 #[cfg(shuttle)]
+mod limits;
+#[cfg(shuttle)]
 mod mailboxes;
 #[cfg(shuttle)]
 mod streams;
 #[cfg(shuttle)]
+mod users;
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
@@ -15,11 +19,11 @@ use std::sync::{
 
 /// Runs a model in every order, up to a bound on how often a thread is interrupted where it need not be.
 #[cfg(loom)]
-fn every_order(name: &str, model: impl Fn() + Send + Sync + 'static) {
+fn every_order(name: &str, interruptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let runs = Arc::new(AtomicUsize::new(0));
     let count = runs.clone();
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(interruptions);
     builder.max_branches = 10_000;
     builder.check(move || {
         count.fetch_add(1, Relaxed);

@@ -9,8 +9,8 @@ pub(crate) use self::{
     lanes::{Lanes, NoTurn},
 };
 
-mod gate;
-mod lanes;
+pub(crate) mod gate;
+pub(crate) mod lanes;
 
 /// The requests of a node, ours and others'.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@ fn one_lane(capacity: usize, policy: Policy) -> MailboxOptions {
 
 #[test]
 fn a_message_that_meets_a_mailbox_s_end_is_dropped_by_one_of_the_two() {
-    every_order("mailbox: send, and the receiver goes", || {
+    every_order("mailbox: send, and the receiver goes", 3, || {
         let live = Live::default();
         let (sender, inbox) = mailbox(one_lane(2, Policy::Reject));
         let (other, message) = (sender.clone(), live.new_one());
@@ -33,7 +33,7 @@ fn a_message_that_meets_a_mailbox_s_end_is_dropped_by_one_of_the_two() {
 
 #[test]
 fn a_message_of_a_sole_sender_that_meets_its_mailbox_s_end_is_dropped_too() {
-    every_order("sole mailbox: send, and the receiver goes", || {
+    every_order("sole mailbox: send, and the receiver goes", 3, || {
         let live = Live::default();
         let (mut sender, inbox) = spsc(one_lane(2, Policy::Reject));
         let message = live.new_one();
@@ -50,7 +50,7 @@ fn a_message_of_a_sole_sender_that_meets_its_mailbox_s_end_is_dropped_too() {
 
 #[test]
 fn a_receiver_that_waits_is_woken_by_each_message_and_by_the_last_sender() {
-    every_order("mailbox: two senders, one receiver", || {
+    every_order("mailbox: two senders, one receiver", 2, || {
         let (sender, mut inbox) = mailbox(one_lane(2, Policy::Reject));
         let other = sender.clone();
         let first = thread::spawn(move || assert!(other.try_send(1).is_ok()));
@@ -67,7 +67,7 @@ fn a_receiver_that_waits_is_woken_by_each_message_and_by_the_last_sender() {
 
 #[test]
 fn a_receiver_of_a_sole_sender_is_woken_and_gets_all_in_order() {
-    every_order("sole mailbox: one sender, one receiver", || {
+    every_order("sole mailbox: one sender, one receiver", 3, || {
         let (mut sender, mut inbox) = spsc(one_lane(2, Policy::Reject));
         let sending = thread::spawn(move || {
             assert!(sender.try_send(1).is_ok());
@@ -82,7 +82,7 @@ fn a_receiver_of_a_sole_sender_is_woken_and_gets_all_in_order() {
 
 #[test]
 fn what_newer_messages_push_out_is_dropped_once_and_counted() {
-    every_order("mailbox: a lane that keeps the last", || {
+    every_order("mailbox: a lane that keeps the last", 3, || {
         let live = Live::default();
         let (sender, mut inbox) = mailbox(one_lane(1, Policy::KeepLast));
         let (other, message) = (sender.clone(), live.new_one());
@@ -98,7 +98,7 @@ fn what_newer_messages_push_out_is_dropped_once_and_counted() {
 
 #[test]
 fn no_limit_is_passed_and_every_use_is_given_back() {
-    every_order("quotas: three uses of a limit of two", || {
+    every_order("quotas: three uses of a limit of two", 2, || {
         let config = Config {
             negotiations_max: 2,
             ..Config::default()

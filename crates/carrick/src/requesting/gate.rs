@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -11,7 +11,10 @@ use carrick_session::Code;
 use carrick_swarm::{Limit, LimitReached};
 use carrick_wire::PeerId;
 
-use crate::quotas::Quotas;
+use crate::{
+    quotas::Quotas,
+    sync::{Mutex, MutexGuard},
+};
 
 /// What one peer may have in one protocol.
 #[derive(Clone, Copy, Debug)]

@@ -2,17 +2,20 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, PoisonError},
 };
 
 use carrick_swarm::{Limit, LimitReached};
 use carrick_wire::{PeerId, ProtocolId};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 
-use crate::quotas::Quotas;
+use crate::{
+    quotas::Quotas,
+    sync::{
+        Mutex, MutexGuard, Semaphore,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 /// A lane for each peer and protocol that has a request now.
 #[derive(Debug, Default)]
@@ -72,7 +75,7 @@ impl Lanes {
     }
 
     /// How many requests are under way, and how many wait, where there are most.
-    pub(super) fn most(&self) -> (u64, u64) {
+    pub(crate) fn most(&self) -> (u64, u64) {
         let lanes = self.lanes();
         let used = lanes.values().map(|lane| {
             let turns = &lane.turns;
@@ -81,6 +84,11 @@ impl Lanes {
         let queued = lanes.values().map(|lane| lane.turns.queued.load(Relaxed));
         let most = |all: Option<usize>| all.unwrap_or(0) as u64;
         (most(used.max()), most(queued.max()))
+    }
+
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes().is_empty()
     }
 
     fn enter(self: &Arc<Self>, key: Key, max: usize, quotas: &Quotas) -> Turn {

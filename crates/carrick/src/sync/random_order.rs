@@ -58,6 +58,8 @@ impl Stepped<tokio::sync::Notify> {
 }
 
 impl Stepped<tokio::sync::Semaphore> {
+    pub(crate) const MAX_PERMITS: usize = tokio::sync::Semaphore::MAX_PERMITS;
+
     pub(crate) const fn new(permits: usize) -> Self {
         Self(tokio::sync::Semaphore::const_new(permits))
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers may fail it")]
 
+mod boundaries;
 mod flow;
 mod long_fat;
 mod model;

@@ -20,7 +20,7 @@ fn info() -> Info {
     }
 }
 
-fn record(seq: u64, at: &str) -> Info {
+pub(super) fn record(seq: u64, at: &str) -> Info {
     Info {
         signed_addresses: Some(PeerRecord {
             peer: peer(2),

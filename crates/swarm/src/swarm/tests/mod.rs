@@ -1,6 +1,7 @@
 //! Scenarios of one swarm, or two, on a clock of their own.
 
 mod around;
+mod boundaries;
 mod choosing;
 mod dialing;
 mod duplicates;
