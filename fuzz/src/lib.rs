@@ -1,5 +1,7 @@
 //! What the fuzzer feeds bytes to, by name; a function panics when a promise of the code is broken.
 
+#![forbid(unsafe_code)]
+
 pub mod asking;
 pub mod frames;
 pub mod joined;

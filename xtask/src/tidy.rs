@@ -12,6 +12,7 @@ pub use cycles::no_module_cycles;
 pub use layers::{crates_point_left, no_runtime_left_of_the_shell};
 pub use papers::{
     fences_stand, lints_are_inherited, named_paths_exist, no_process, no_registry_hosts,
+    unsafe_is_forbidden,
 };
 pub use shape::{files_are_short, files_open_with_a_map, public_types_have_no_type_parameters};
 pub use words::{no_panicking_shortcuts, no_sleep_in_tests, no_unwrap, one_vocabulary};

@@ -7,6 +7,12 @@ use xtask::tidy::{self, Exception, Rule};
 /// Where a rule does not fit, and why. Whatever is no longer needed here fails the test as well.
 const EXCEPTIONS: &[Exception] = &[
     Exception {
+        rule: "unsafe_is_forbidden",
+        path: "fuzz/src/main.rs",
+        what: "forbid unsafe_code",
+        reason: "the fuzzer's entry point is a macro that exports a function to C",
+    },
+    Exception {
         rule: "public_types_have_no_type_parameters",
         path: "crates/carrick/src/request.rs",
         what: "is public and generic",
@@ -274,6 +280,29 @@ fn lints_are_inherited() {
     assert_eq!(
         found(tidy::lints_are_inherited, &files),
         ["crates/x/Cargo.toml:1"]
+    );
+}
+
+#[test]
+fn unsafe_is_forbidden() {
+    holds("unsafe_is_forbidden", tidy::unsafe_is_forbidden);
+    let files = [
+        ("x/Cargo.toml", "[package]\n"),
+        ("x/src/lib.rs", "//! x\n"),
+        ("x/src/main.rs", "#![forbid(unsafe_code)]\n"),
+        ("y/Cargo.toml", "[package]\n[lints]\nworkspace = true\n"),
+        ("y/src/lib.rs", ""),
+        (
+            "z/Cargo.toml",
+            "[package]\n[lints.rust]\nunsafe_code = \"forbid\"\n",
+        ),
+        ("z/src/main.rs", ""),
+        ("src/lib.rs", ""),
+        ("Cargo.toml", "[workspace.lints.rust]\n"),
+    ];
+    assert_eq!(
+        found(tidy::unsafe_is_forbidden, &files),
+        ["x/src/lib.rs:1", "src/lib.rs:1"]
     );
 }
 

@@ -1,7 +1,16 @@
 //! Values and bytes: one file per spec of libp2p. Pure functions, no clock, no I/O, no chance.
 //! Invariants: no input panics; every size and count is checked before anything is allocated for it.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
 
 mod der;
 mod error;

@@ -18,6 +18,33 @@ pub fn lints_are_inherited(files: &[File]) -> Vec<Finding> {
 
 const MEMBERS: [&str; 3] = ["interop/carrick", "interop/suites", "xtask"];
 
+/// No package of any workspace of ours may have `unsafe`: its lints say so, or its crates' first lines.
+pub fn unsafe_is_forbidden(files: &[File]) -> Vec<Finding> {
+    let says = |file: &File| file.text.contains("unsafe_code = \"forbid\"");
+    let manifests = files
+        .iter()
+        .filter(|file| file.path.ends_with("Cargo.toml"));
+    manifests
+        .flat_map(|manifest| {
+            let has = |what| manifest.text.contains(what);
+            if says(manifest) || !has("[package]") && !has("[workspace.lints") {
+                return Vec::new();
+            }
+            if has("[lints]\nworkspace = true") {
+                return Vec::new();
+            }
+            let folder = manifest.path.trim_end_matches("Cargo.toml");
+            let roots = files.iter().filter(|file| {
+                let root = file.path.strip_prefix(folder);
+                root.is_some_and(|root| ["src/lib.rs", "src/main.rs"].contains(&root))
+                    && !file.text.contains("#![forbid(unsafe_code)]")
+            });
+            let what = "forbid unsafe_code: here, or in the `[lints.rust]` of the manifest";
+            roots.map(|root| Finding::new(root, 1, what)).collect()
+        })
+        .collect()
+}
+
 /// Each sans-IO crate has a clippy.toml that bans clocks and random order and repeats the root's settings.
 pub fn fences_stand(files: &[File]) -> Vec<Finding> {
     let find = |path: &str| files.iter().find(|file| file.path == path);

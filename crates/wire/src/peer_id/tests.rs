@@ -96,6 +96,7 @@ fn inlined_key_above_42_bytes_is_rejected() {
     decode(&[&[0, 43][..], &[7; 43]].concat()).unwrap_err();
 }
 
+#[cfg(feature = "aws-lc")]
 #[test]
 fn hash_of_a_short_key_is_not_that_keys_id() {
     let key = keypairs()[0].public();
