@@ -383,3 +383,14 @@ proptest! {
         let _ = (UnaryRequest::decode(&data), UnaryResponse::decode(&data), Endpoint::decode(&data));
     }
 }
+
+#[test]
+fn a_timeout_of_zero_is_none() {
+    let request = |timeout| Request::Connect {
+        peer: some_peer(),
+        addresses: vec![at("/ip4/127.0.0.1/tcp/4001")],
+        timeout,
+    };
+    let framed = request(Some(Duration::ZERO)).encode();
+    assert_eq!(Request::decode(body(&framed)), Ok(request(None)));
+}

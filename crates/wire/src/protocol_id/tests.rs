@@ -77,3 +77,16 @@ fn ids_come_from_text_in_every_usual_way() {
     );
     assert!("na".parse::<ProtocolId>().is_err() && ProtocolId::try_from("").is_err());
 }
+
+#[test]
+fn ids_hash_and_compare_as_their_text_does() {
+    let hash = |id: &ProtocolId| {
+        let mut hasher = std::hash::DefaultHasher::new();
+        id.hash(&mut hasher);
+        hasher.finish()
+    };
+    let (a, b) = (ProtocolId::from_static("/a"), ProtocolId::from_static("/b"));
+    assert_eq!(hash(&a), hash(&ProtocolId::new("/a").unwrap()));
+    assert_ne!(hash(&a), hash(&b));
+    assert_eq!(a.partial_cmp(&b), Some(Ordering::Less));
+}

@@ -138,3 +138,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_flag_that_is_set_twice_is_set() {
+    let both = Flags::SYN | Flags::ACK;
+    assert_eq!(both | Flags::SYN, both);
+    assert!(both.contains(Flags::SYN) && !both.contains(Flags::FIN));
+}
