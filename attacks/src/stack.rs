@@ -13,8 +13,6 @@ pub(crate) enum Stack {
     Rust,
     /// js-libp2p: `interop/js`
     Js,
-    /// go-libp2p: `interop/go`
-    Go,
 }
 
 impl Stack {
@@ -24,7 +22,6 @@ impl Stack {
             Self::Carrick => "carrick",
             Self::Rust => "rust-libp2p",
             Self::Js => "js-libp2p",
-            Self::Go => "go-libp2p",
         }
     }
 
@@ -46,7 +43,6 @@ impl Stack {
                 &built.join("js/node_modules/.bin/node"),
                 &[&script, "serve"],
             ),
-            Self::Go => words(&built.join("go-peer"), &["serve"]),
         }
     }
 
