@@ -4,6 +4,7 @@ pub(crate) mod certificate;
 pub(crate) mod channel;
 pub(crate) mod connection;
 mod der;
+mod guest;
 pub(crate) mod mplex;
 pub(crate) mod multistream;
 pub(crate) mod noise;

@@ -256,6 +256,7 @@ fn parse(bytes: &[u8]) -> Step<Said> {
 async fn ask(connection: &mut Connection) -> Step<Said> {
     let id = connection.open().await?;
     multistream::agree(&mut connection.stream(id), ID).await?;
+    connection.finish(id).await?;
     let (bytes, clean) = connection.read_to_end(id).await?;
     ensure(clean, || "the stream was reset".to_owned())?;
     parse(&bytes)

@@ -6,6 +6,7 @@ use bytes::{Buf, BytesMut};
 
 use super::{
     channel::{Channel, Talk},
+    guest::{GUESTS_MAX, Guest},
     pb,
 };
 use crate::case::{Step, fail};
@@ -36,6 +37,7 @@ pub(crate) struct Mplex {
     pub(crate) channel: Channel,
     next: u32,
     pub(crate) streams: BTreeMap<u32, Inbox>,
+    guests: BTreeMap<u64, Guest>,
 }
 
 impl Mplex {
@@ -44,6 +46,7 @@ impl Mplex {
             channel,
             next: 0,
             streams: BTreeMap::new(),
+            guests: BTreeMap::new(),
         }
     }
 
@@ -98,9 +101,24 @@ impl Mplex {
             .ok()
             .and_then(|id| self.streams.get_mut(&id));
         match (flag, ours) {
+            (NEW, _) if self.guests.len() < GUESTS_MAX => {
+                self.guests.insert(id, Guest::default());
+            }
             (NEW, _) => {
                 // A peer that has closed need not be answered.
                 let _ = self.send_message(id, RESET_RECEIVER, &[]).await;
+            }
+            (MESSAGE_INITIATOR, _) => {
+                let answer = self.guests.get_mut(&id).map(|guest| guest.recv(&body));
+                if let Some(answer) = answer.filter(|answer| !answer.is_empty()) {
+                    let _ = self.send_message(id, MESSAGE_RECEIVER, &answer).await;
+                }
+            }
+            (CLOSE_INITIATOR, _) if self.guests.remove(&id).is_some() => {
+                let _ = self.send_message(id, CLOSE_RECEIVER, &[]).await;
+            }
+            (RESET_INITIATOR, _) => {
+                self.guests.remove(&id);
             }
             (MESSAGE_RECEIVER, Some(inbox)) => inbox.input.extend_from_slice(&body),
             (CLOSE_RECEIVER, Some(inbox)) => inbox.ended = true,

@@ -13,7 +13,10 @@ use quinn::{
     crypto::rustls::QuicClientConfig,
 };
 
-use super::tls::{self, Hello, Learned};
+use super::{
+    guest::Guest,
+    tls::{self, Hello, Learned},
+};
 use crate::case::{Step, fail};
 
 /// A connection.
@@ -48,15 +51,33 @@ pub(crate) async fn dial(address: SocketAddr, hello: Hello) -> Step<Result<Quic,
         Err(error) => return fail(error.to_string()),
     };
     Ok(match connecting.await {
-        Ok(connection) => Ok(Quic {
-            _endpoint: endpoint,
-            connection,
-            learned,
-            next: 0,
-            streams: BTreeMap::new(),
+        Ok(connection) => Ok({
+            tokio::spawn(serve(connection.clone()));
+            Quic {
+                _endpoint: endpoint,
+                connection,
+                learned,
+                next: 0,
+                streams: BTreeMap::new(),
+            }
         }),
         Err(error) => Err(error.to_string()),
     })
+}
+
+/// The peer's own streams; quinn bounds their number.
+async fn serve(connection: Connection) {
+    while let Ok((mut sending, mut receiving)) = connection.accept_bi().await {
+        tokio::spawn(async move {
+            let mut guest = Guest::default();
+            while let Ok(Some(chunk)) = receiving.read_chunk(4096, true).await {
+                if sending.write_all(&guest.recv(&chunk.bytes)).await.is_err() {
+                    return;
+                }
+            }
+            let _ = sending.finish();
+        });
+    }
 }
 
 impl Quic {
@@ -126,6 +147,12 @@ impl Quic {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+impl Drop for Quic {
+    fn drop(&mut self) {
+        self.connection.close(VarInt::from_u32(0), b"");
     }
 }
 

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, io};
 
 use bytes::{Buf, BytesMut};
 
-use super::channel::{Channel, Talk};
+use super::{
+    channel::{Channel, Talk},
+    guest::{GUESTS_MAX, Guest},
+};
 use crate::case::{Step, ensure, fail};
 
 pub(crate) const DATA: u8 = 0;
@@ -90,8 +93,9 @@ pub(crate) struct Yamux {
     pub(crate) streams: BTreeMap<u32, Inbox>,
     /// The code of the go-away that has come.
     pub(crate) gone: Option<u32>,
-    /// Streams that the other side opened; all are reset.
+    /// Streams that the other side opened.
     pub(crate) incoming: Vec<u32>,
+    guests: BTreeMap<u32, Guest>,
 }
 
 impl Yamux {
@@ -102,6 +106,7 @@ impl Yamux {
             streams: BTreeMap::new(),
             gone: None,
             incoming: Vec::new(),
+            guests: BTreeMap::new(),
         }
     }
 
@@ -208,13 +213,42 @@ impl Yamux {
             }
             PING => {}
             GO_AWAY => self.gone = Some(frame.length),
-            _ if frame.has(SYN) && !self.streams.contains_key(&frame.stream) => {
-                if self.incoming.len() < INCOMING_MAX {
-                    self.incoming.push(frame.stream);
-                }
-                let _ = self.send_frame(&head(WINDOW, RST, frame.stream, 0)).await;
+            _ if self.streams.contains_key(&frame.stream) => self.note_stream(frame).await?,
+            _ => {
+                // A peer that has closed need not be answered.
+                let _ = self.serve(frame).await;
             }
-            _ => self.note_stream(frame).await?,
+        }
+        Ok(())
+    }
+
+    /// A frame of a stream that is not ours.
+    async fn serve(&mut self, frame: &Frame) -> io::Result<()> {
+        let id = frame.stream;
+        if frame.has(SYN) {
+            if self.incoming.len() >= GUESTS_MAX {
+                return self.send_frame(&head(WINDOW, RST, id, 0)).await;
+            }
+            self.incoming.push(id);
+            self.guests.insert(id, Guest::default());
+            self.send_frame(&head(WINDOW, ACK, id, 0)).await?;
+        }
+        let Some(guest) = self.guests.get_mut(&id) else {
+            return Ok(());
+        };
+        let answer = guest.recv(&frame.body);
+        if frame.has(FIN) || frame.has(RST) {
+            self.guests.remove(&id);
+        }
+        if frame.has(RST) {
+            return Ok(());
+        }
+        if !frame.body.is_empty() {
+            self.send_frame(&head(WINDOW, 0, id, frame.length)).await?;
+        }
+        let end = if frame.has(FIN) { FIN } else { 0 };
+        if !answer.is_empty() || end != 0 {
+            self.send_frame(&data(end, id, &answer)).await?;
         }
         Ok(())
     }
@@ -300,7 +334,6 @@ fn told(error: &io::Error, gone: Option<u32>) -> String {
 }
 
 const BODY_MAX: u32 = 16 * 1024 * 1024;
-const INCOMING_MAX: usize = 1024;
 const READ_MAX: usize = 4 * 1024 * 1024;
 
 /// See `Yamux::stream`.
