@@ -45,7 +45,7 @@ fn run(muxer: &ProtocolId, data: &[u8]) {
     // Not so long that somebody loses patience: keep-alive pings, and mplex with slow readers.
     let mut time = Duration::from_secs(if *muxer == YAMUX { 25 } else { 4 });
     // Small pieces cost more.
-    let mut work: usize = if chunk < 1000 { 20_000 } else { 2_000_000 };
+    let mut work: usize = if chunk < 1000 { 4_000 } else { 300_000 };
     for _ in 0..OPS_MAX {
         if source.is_empty() || work == 0 {
             break;
