@@ -77,6 +77,8 @@ pub(crate) struct Entry {
     window: u32,
     /// What `window` is refilled to.
     window_max: u32,
+    /// What it holds unread, as far as its first window reaches.
+    held: u32,
     refilled: Option<Instant>,
 }
 
@@ -209,6 +211,7 @@ impl Yamux {
     pub(crate) fn read(&mut self, now: Instant, key: Key) -> Result<Read, StreamError> {
         let read = self.streams[key.0].stream.read()?;
         if matches!(read, Read::Data(_)) {
+            self.hold(key);
             self.refill(now, key);
         }
         Ok(read)
@@ -239,6 +242,7 @@ impl Yamux {
         if std::mem::take(&mut stream.wants_read) {
             self.outbox.event(Event::Readable(key));
         }
+        self.hold(key);
         self.refill(now, key);
     }
 
@@ -256,6 +260,7 @@ impl Yamux {
             stream.lingers = Some(until);
             self.lingering.insert((until, key));
         }
+        self.hold(key);
         self.settle(key);
     }
 
@@ -530,6 +535,11 @@ impl Yamux {
             if std::mem::take(&mut entry.stream.wants_read) {
                 self.outbox.event(Event::Readable(key));
             }
+            if !self.hold(key) {
+                // Others would have to do without memory for what nobody reads here.
+                self.reset(key, Code::LIMIT);
+                return;
+            }
         } else if entry.stream.released {
             self.reset(key, Code::NONE);
             return;
@@ -582,6 +592,15 @@ impl Yamux {
         if waits || self.streams[key.0].parked {
             self.outbox.event(Event::Writable(key));
         }
+        self.hold(key);
+    }
+
+    /// Counts what a stream holds unread; `false`: there is no memory for it.
+    fn hold(&mut self, key: Key) -> bool {
+        let entry = &mut self.streams[key.0];
+        let now = entry.stream.queue.len().min(INITIAL_WINDOW as usize) as u32;
+        self.windows
+            .hold(std::mem::replace(&mut entry.held, now), now)
     }
 
     /// Gives the peer new credit for what was read, and a larger window if the last refill did not last a round trip.
@@ -634,6 +653,7 @@ impl Yamux {
             body.key = None;
         }
         self.windows.give_back(entry.window_max, entry.refilled);
+        self.windows.hold(entry.held, 0);
         if entry.ours {
             self.counts.outbound -= 1;
             if entry.parked {
@@ -678,6 +698,7 @@ impl Entry {
             credit: INITIAL_WINDOW,
             window: INITIAL_WINDOW,
             window_max: INITIAL_WINDOW,
+            held: 0,
             refilled: None,
         }
     }

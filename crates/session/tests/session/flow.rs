@@ -172,6 +172,35 @@ fn windows_grow_only_as_far_as_the_pool_lends_which_gets_it_back() {
     assert_eq!(pool.0.load(Relaxed), 0, "with the connection goes the rest");
 }
 
+#[test]
+fn what_nobody_reads_is_borrowed_too_and_a_stream_without_memory_is_reset_while_the_others_stay() {
+    let pool = Arc::new(OneMebibyte::default());
+    let (mut pair, keys) = acked(&roomy(), 12);
+    pair.listener().mux.set_window_pool(pool.clone());
+    let data = vec![7; WINDOW - 1];
+    for (ours, _) in &keys {
+        assert_eq!(pair.dialer().write_some(*ours, &data), Ok(data.len()));
+        pair.pump();
+    }
+    // A mebibyte is free and one is lent: eight streams, since each has had a byte of its window already.
+    let now = pair.now;
+    let (kept, reset): (Vec<_>, Vec<_>) = keys
+        .iter()
+        .map(|(_, theirs)| pair.listener().read_all(now, *theirs))
+        .partition(|(_, read)| read.is_ok());
+    assert_eq!((kept.len(), reset.len()), (8, 4));
+    assert!(kept.iter().all(|(bytes, _)| *bytes == data));
+    for (_, read) in reset {
+        assert_eq!(
+            read.err(),
+            Some(StreamError::ResetLocally(Code::LIMIT)),
+            "it is told why"
+        );
+    }
+    assert_eq!(pair.violation, None);
+    assert_eq!(pool.0.load(Relaxed), 0, "all has been read");
+}
+
 /// Every stream is written to and read at full speed for a time; then what is under way is read.
 fn transfer_all(pair: &mut Pair, keys: &[(Key, Key)], data: &[u8], time: Duration) {
     pair.pass(time, |pair| {
