@@ -142,6 +142,14 @@ impl Mux {
         }
     }
 
+    /// How many frames have come since this was asked last; mplex does not count them.
+    pub fn take_frames(&mut self) -> u64 {
+        match &mut self.kind {
+            Kind::Yamux(yamux) => std::mem::take(&mut yamux.frames),
+            Kind::Mplex(_) => 0,
+        }
+    }
+
     /// Takes the next bytes that were received.
     ///
     /// # Errors

@@ -52,7 +52,12 @@ pub(crate) struct Yamux {
     pinger: Pinger,
     counts: Counts,
     resets: Budget,
+    /// Streams of the peer's that we have reset without a word, not yet taken out of that budget.
+    wasted: u32,
+    pings: Budget,
     empty_frames: Budget,
+    /// Frames received since somebody asked.
+    pub(crate) frames: u64,
     lingering: BTreeSet<(Instant, Key)>,
     linger: Duration,
     /// Streams whose first frame waits for the ack backlog, in the order in which they came; all of them live.
@@ -125,7 +130,10 @@ impl Yamux {
                 ..Counts::default()
             },
             resets: Budget::new(limits::RESETS, now),
+            wasted: 0,
+            pings: Budget::new(limits::PINGS, now),
             empty_frames: Budget::new(limits::EMPTY_FRAMES, now),
+            frames: 0,
             lingering: BTreeSet::new(),
             linger: config.linger,
             parked: VecDeque::new(),
@@ -141,6 +149,7 @@ impl Yamux {
                 let piece = bytes.split_to(body.left.min(bytes.len()));
                 self.recv_body(now, body, piece);
             } else if let Some(header) = self.decoder.header(&mut bytes) {
+                self.frames += 1;
                 let result =
                     Header::decode(&header).map_err(|_| Violation("malformed frame header"));
                 if let Err(violation) = result.and_then(|header| self.recv_header(now, header)) {
@@ -226,10 +235,12 @@ impl Yamux {
     }
 
     pub(crate) fn reset(&mut self, key: Key, code: Code) {
-        let Entry { id, stream, .. } = &self.streams[key.0];
-        if !stream.is_closed() {
-            if *id != 0 {
-                self.send(Kind::WindowUpdate, Flags::RST, *id, code.stream_code());
+        let entry = &self.streams[key.0];
+        if !entry.stream.is_closed() {
+            self.wasted += u32::from(!entry.ours && !entry.acked);
+            if entry.id != 0 {
+                let (id, code) = (entry.id, code.stream_code());
+                self.send(Kind::WindowUpdate, Flags::RST, id, code);
             }
             self.fail(key, StreamError::ResetLocally(code));
         }
@@ -397,9 +408,15 @@ impl Yamux {
     }
 
     fn recv_header(&mut self, now: Instant, header: Header) -> Result<(), Violation> {
+        for _ in 0..std::mem::take(&mut self.wasted) {
+            self.resets
+                .take(now)
+                .ok_or(Violation("too many streams that come to nothing"))?;
+        }
         match header.kind {
             Kind::Data | Kind::WindowUpdate => self.recv_stream_header(now, header),
             Kind::Ping if header.flags.contains(Flags::SYN) => {
+                self.pings.take(now).ok_or(Violation("too many pings"))?;
                 self.send(Kind::Ping, Flags::ACK, 0, header.length);
                 Ok(())
             }

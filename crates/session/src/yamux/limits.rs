@@ -9,8 +9,13 @@ pub(crate) struct Rate {
     per_second: u32,
 }
 
-/// Streams that the peer resets: enough to cancel every stream of a connection at once, and some each second.
+/// Streams that come to nothing, because the peer resets them or we must: enough to cancel every stream of a connection at once, and some each second.
 pub(crate) const RESETS: Rate = Rate {
+    burst: 4096,
+    per_second: 200,
+};
+/// Pings that we are to answer: a peer that measures needs one now and then.
+pub(crate) const PINGS: Rate = Rate {
     burst: 4096,
     per_second: 200,
 };

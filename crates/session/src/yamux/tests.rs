@@ -515,6 +515,46 @@ fn an_answer_to_no_ping_is_ignored() {
 }
 
 #[test]
+fn pings_without_end_are_too_many_and_a_patient_peers_are_not() {
+    let mut machine = Machine::new();
+    let ping = frame(Kind::Ping, Flags::SYN, 0, 1);
+    for _ in 0..100 {
+        machine.recv(&ping.repeat(200)).unwrap();
+        assert_eq!(machine.sent().len(), 200);
+        machine.now += Duration::from_secs(1);
+    }
+    machine.recv(&ping.repeat(4096)).unwrap();
+    machine.refuses(&ping, "pings");
+}
+
+#[test]
+fn streams_that_we_reset_without_a_word_are_counted_as_those_that_the_peer_resets() {
+    let mut machine = Machine::new();
+    for stream in 0..4096 {
+        let key = machine.incoming(2 * stream + 1);
+        machine.yamux.reset(key, Code::NONE);
+        machine.yamux.release(machine.now, key);
+    }
+    machine.recv(&frame(Kind::Ping, Flags::SYN, 0, 1)).unwrap();
+    let key = machine.incoming(2 * 4096 + 1);
+    machine.yamux.reset(key, Code::NONE);
+    machine.refuses(&frame(Kind::Ping, Flags::SYN, 0, 1), "nothing");
+}
+
+#[test]
+fn a_stream_that_was_answered_may_be_reset_as_often_as_there_is_reason_to() {
+    let mut machine = Machine::new();
+    for stream in 0..10_000 {
+        let key = machine.incoming(2 * stream + 1);
+        machine.yamux.write(key, &[], b"x").unwrap();
+        machine.yamux.reset(key, Code::NONE);
+        machine.yamux.release(machine.now, key);
+        machine.sent();
+    }
+    machine.recv(&frame(Kind::Ping, Flags::SYN, 0, 1)).unwrap();
+}
+
+#[test]
 fn a_million_pings_unread_stop_the_reading_not_the_memory() {
     let config = Config {
         inbound_streams_max: 10,

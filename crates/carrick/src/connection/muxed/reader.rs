@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use carrick_session::{Key, Opener};
 use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
@@ -52,6 +52,7 @@ impl<F: FnMut(Channel) + Send> Reader<F> {
             // Idleness is found out a quarter of its timeout late at most, without waking the reader when it begins.
             alarm: Alarm::new(idle_tick(self.idle_timeout)),
             pause: None,
+            turn: Turn::default(),
         };
         let (mut incoming, lingers) = (self.incoming, self.lingers);
         let mut parting = None;
@@ -87,7 +88,22 @@ struct Input {
     alarm: Alarm,
     /// While it lets those go first who have something to read.
     pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    turn: Turn,
 }
+
+/// What was read since others had theirs.
+#[derive(Default)]
+struct Turn {
+    bytes: usize,
+    /// The last read was full of small frames, which cost more than their bytes.
+    is_dense: bool,
+}
+
+/// Bytes after which others come first: they wait for all connections that have much to say.
+const TURN: usize = 512 << 10;
+/// From so many frames in a read on the next one is short, and others come before it.
+const DENSE_FRAMES: u64 = 1024;
+const DENSE_READ: usize = 16 << 10;
 
 /// Why the reader woke.
 enum Next {
@@ -110,8 +126,10 @@ impl Input {
             if let Err(error) = received {
                 return Poll::Ready(error);
             }
-            if self.pause.is_none() && self.blocks.runs_ahead() {
+            let is_over = self.turn.is_dense || self.turn.bytes >= TURN;
+            if self.pause.is_none() && (is_over || self.blocks.runs_ahead()) {
                 // Who was woken is next in line on this thread, and what it was woken for still in its core's cache.
+                self.turn.bytes = 0;
                 self.pause = Some(Box::pin(yield_now()));
             }
             if let Some(pause) = &mut self.pause {
@@ -158,12 +176,13 @@ impl Input {
         let recv = |state: &mut State| {
             let mut plain = plain.drain(..);
             let received = plain.try_for_each(|bytes| state.mux.recv(now, bytes));
-            (received, state.mux.take_refused())
+            (received, state.mux.take_refused(), state.mux.take_frames())
         };
-        let (received, refused) = self.shared.muxed().with_incoming(incoming, recv);
+        let (received, refused, frames) = self.shared.muxed().with_incoming(incoming, recv);
         for _ in 0..refused {
             self.shared.refuse_stream();
         }
+        self.turn.is_dense = frames > DENSE_FRAMES;
         received?;
         ended
     }
@@ -190,6 +209,7 @@ impl Input {
             Poll::Ready(Ok(_)) => Poll::Ready(Next::Bytes),
             Poll::Ready(Err(error)) => Poll::Ready(Next::Over(error.into())),
             Poll::Pending => {
+                self.turn = Turn::default();
                 self.blocks.rest();
                 Poll::Pending
             }
@@ -214,12 +234,18 @@ impl Input {
     fn poll_pipe(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         ready!(self.pipe.poll_readable(cx))?;
         self.blocks.make_room();
+        let room = if self.turn.is_dense {
+            DENSE_READ
+        } else {
+            usize::MAX
+        };
         let read = ready!(poll_read_buf(
             Pin::new(&mut *self.pipe),
             cx,
-            self.blocks.current()
+            &mut self.blocks.current().limit(room)
         ))?;
         self.is_fed = true;
+        self.turn.bytes += read;
         self.shared.tally.traffic().received(read);
         Poll::Ready(Ok(read))
     }
