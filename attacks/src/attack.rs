@@ -16,8 +16,10 @@ mod frame_fuzz;
 mod half_open;
 mod handshake_burn;
 mod held;
+mod hoarding;
 mod identified;
 mod identify_bomb;
+mod idle_crowd;
 mod impostor;
 mod induced_reset;
 mod last_ids;
@@ -31,8 +33,10 @@ mod quic_amplification;
 mod quic_flood;
 mod quic_rubbish;
 mod rapid_reset;
+mod request_floods;
 mod scripted;
 mod slow_reader;
+mod stalled_crowd;
 mod stream_flood;
 mod sybil;
 mod tcp_flood;
@@ -68,6 +72,8 @@ pub(crate) struct Attack {
     pub(crate) files: u64,
     /// Files that it can open at all.
     pub(crate) files_max: u64,
+    /// Memory that it has at all, MiB; the kernel kills it when it takes more.
+    pub(crate) memory_mib: Option<u64>,
     /// Honest peers that may lose their connection.
     pub(crate) lost_max: u64,
     /// By how much honest peers may be slowed, when that is more than twice.
@@ -94,6 +100,7 @@ pub(crate) const PLAIN: Attack = Attack {
     rss_mib: 64,
     files: 200,
     files_max: FILES_MAX,
+    memory_mib: None,
     lost_max: 0,
     slower_max: Duration::from_millis(20),
     clocks: false,
@@ -144,6 +151,10 @@ pub(crate) const ALL: &[Attack] = &[
     disks::ATTACK,
     bad_keys::ATTACK,
     bad_certificates::ATTACK,
+    hoarding::ATTACK,
+    request_floods::ATTACK,
+    stalled_crowd::ATTACK,
+    idle_crowd::ATTACK,
 ];
 
 /// What an attacker knows.

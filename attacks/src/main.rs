@@ -2,6 +2,7 @@
 //! the honest peers and the attacker, in a network namespace of their own, and the victim with a limit taken away.
 
 mod attack;
+mod cage;
 mod clocks;
 mod dialer;
 mod forge;

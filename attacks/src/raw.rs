@@ -29,7 +29,8 @@ pub(crate) struct Raw {
 
 /// What the other side says, frame by frame.
 pub(crate) struct RawReader {
-    socket: OwnedReadHalf,
+    /// `None`: it is discarded elsewhere.
+    socket: Option<OwnedReadHalf>,
     opener: Opener,
     input: BytesMut,
     plain: BytesMut,
@@ -82,7 +83,7 @@ impl Raw {
         let (reader, writer) = socket.into_split();
         Ok(Self {
             reader: RawReader {
-                socket: reader,
+                socket: Some(reader),
                 opener: upgraded.opener,
                 input: upgraded.leftover,
                 plain: BytesMut::new(),
@@ -109,6 +110,17 @@ impl Raw {
     ) -> io::Result<()> {
         let body = [&proposal(protocol)[..], words].concat();
         self.writer.send(&data(stream, Flags::SYN, &body)).await
+    }
+
+    /// From here on what comes is thrown away unread, until the connection ends; nothing can be read any more.
+    pub(crate) fn discard(&mut self) {
+        let Some(mut socket) = self.reader.socket.take() else {
+            return;
+        };
+        tokio::spawn(async move {
+            let mut part = vec![0; 16 << 10];
+            while matches!(socket.read(&mut part).await, Ok(n) if n > 0) {}
+        });
     }
 
     /// Reads until a frame fits, at most for `time`; `None`: none came, or the other side has closed.
@@ -139,7 +151,7 @@ impl Raw {
 }
 
 impl RawReader {
-    /// The next frame; `None`: the other side has closed. Not cancel-safe only where the connection is given up anyway.
+    /// The next frame; `None`: the other side has closed. Cancel-safe.
     ///
     /// # Errors
     /// The connection was reset, or what came is no frame.
@@ -148,7 +160,8 @@ impl RawReader {
             if let Some(frame) = self.frame()? {
                 return Ok(Some(frame));
             }
-            if self.socket.read_buf(&mut self.input).await? == 0 {
+            let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+            if socket.read_buf(&mut self.input).await? == 0 {
                 return Ok(None);
             }
             while let Some(bytes) = self.opener.open(&mut self.input).map_err(other)? {

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     attack::{self, Attack, Outcome},
+    cage::Cage,
     clocks::Clocks,
     ground::{FILES_MAX, Ground, Side},
     honest::Honest,
@@ -152,7 +153,17 @@ impl Stage {
     async fn play(&self, attack: &'static Attack, stack: Stack) -> Result<Row, String> {
         let since = Instant::now();
         let clocks = attack.clocks.then(Clocks::new).transpose()?;
-        let mut victim = self.victim(attack, stack, clocks.as_ref()).await?;
+        let cage = attack.memory_mib.map(Cage::new).transpose();
+        let cage = cage.unwrap_or_else(|why| {
+            eprintln!(
+                "attacks: {}: {why}; the victim may take what there is",
+                attack.id
+            );
+            None
+        });
+        let mut wrap = cage.as_ref().map(Cage::wrap).unwrap_or_default();
+        wrap.extend(clocks.as_ref().map(Clocks::wrap).unwrap_or_default());
+        let mut victim = self.victim(attack, stack, wrap).await?;
         let mut honest = Honest::start(&self.ground, stack != Stack::Carrick).await?;
         let look =
             || Sample::of(victim.pid).map_err(|error| format!("the victim is gone: {error}"));
@@ -209,15 +220,15 @@ impl Stage {
         })
     }
 
+    /// Starts the victim, with `line` before its program.
     async fn victim(
         &self,
         attack: &Attack,
         stack: Stack,
-        clocks: Option<&Clocks>,
+        mut line: Vec<String>,
     ) -> Result<Victim, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let name = |path: &Path| path.display().to_string();
-        let mut line = clocks.map(Clocks::wrap).unwrap_or_default();
         if self.weak {
             line.extend([name(&own), "weak".to_owned(), attack.id.to_owned()]);
         } else {

@@ -1,6 +1,6 @@
 //! A victim without the limit that answers an attack, to see that the verdict can be red. All else is as in `carrick listen`.
 
-use carrick::{Config, Multiaddr, Node, Stream};
+use carrick::{Config, Multiaddr, Node, Stream, perf};
 
 use crate::attack;
 
@@ -21,6 +21,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), String> {
     weaken(&mut config);
     let echo = |mut stream: Stream| async move { stream.echo().await };
     let builder = Node::builder().config(config).handle("/echo/1.0.0", echo);
+    let builder = builder.handle(perf::PROTOCOL, perf::serve);
     let node = builder.spawn().await.map_err(|error| error.to_string())?;
     for address in &args.addresses {
         let listening = node.listen(address.clone()).await;

@@ -1,12 +1,13 @@
 //! M-03: streams whose first words are nonsense, so that it is the victim who resets them, one after the other; the resets are
-//! not read, then they are. Answered by reading no more from whoever does not read, and by the 64 negotiations of a connection.
+//! not read, then they are. Answered by the 64 negotiations of a connection, and by the budget for streams that come to nothing,
+//! whoever resets them: 4,096 at once and 200 a second.
 
 use std::{io, sync::Arc, time::Duration};
 
 use carrick_wire::yamux::Flags;
 
 use super::{Attack, Check, Outcome, PLAIN, Scene, flood::Flood};
-use crate::raw::data;
+use crate::{raw::data, stack::Stack};
 
 pub(super) const ATTACK: Attack = Attack {
     id: "M-03",
@@ -28,9 +29,14 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
             returns: true,
         };
         let flooded = flood.run(&scene, nonsense).await;
-        outcome.tried += flooded.frames;
-        outcome.refused += flooded.resets;
-        let what = if reads { "read" } else { "unread" };
+        let what = if reads {
+            "nonsense, resets read"
+        } else {
+            "nonsense, resets unread"
+        };
+        if scene.stack == Stack::Carrick {
+            flooded.must_be_cut(what, &mut outcome);
+        }
         outcome.checks.push(Check::new(
             flooded.connected > 0,
             format!(

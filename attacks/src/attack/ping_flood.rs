@@ -1,12 +1,12 @@
-//! M-07: yamux pings without end, first unread, then with every answer read. Answered by reading no more from whoever does not
-//! read what it asked for, once 114 KiB of answers wait, and by the turns that connections take.
+//! M-07: yamux pings without end, first unread, then with every answer read. Answered by a budget, 4,096 at once and 200 a second,
+//! by reading no more from whoever does not read its answers, and by the turns that connections take.
 
 use std::{io, sync::Arc, time::Duration};
 
 use carrick_wire::yamux::{Flags, Kind};
 
 use super::{Attack, Check, Outcome, PLAIN, Scene, flood::Flood};
-use crate::{raw::frame, sample::Sample};
+use crate::{raw::frame, sample::Sample, stack::Stack};
 
 pub(super) const ATTACK: Attack = Attack {
     id: "M-07",
@@ -29,14 +29,19 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
             returns: true,
         };
         let flooded = flood.run(&scene, pings).await;
-        outcome.tried += flooded.frames;
-        outcome.refused += flooded.frames - flooded.pongs.min(flooded.frames);
-        let what = if reads { "read" } else { "unread" };
+        let what = if reads {
+            "pings, answers read"
+        } else {
+            "pings, answers unread"
+        };
+        if scene.stack == Stack::Carrick {
+            flooded.must_be_cut(what, &mut outcome);
+        }
         outcome.checks.push(Check::new(
             flooded.connected >= connections.into(),
             format!(
-                "{what}: {} connections, {} pings",
-                flooded.connected, flooded.frames
+                "{what}: {} connections, {} pings, {} answers heard",
+                flooded.connected, flooded.frames, flooded.pongs
             ),
         ));
         if !reads {

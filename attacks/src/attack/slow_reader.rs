@@ -19,6 +19,7 @@ pub(super) const ATTACK: Attack = Attack {
     args: &["--perf"],
     only_carrick: Some("it must serve /perf/1.0.0"),
     run: |scene| Box::pin(run(scene)),
+    weaken: Some(|config| config.session.send_buffer_max = 1 << 30),
     ..PLAIN
 };
 
