@@ -20,7 +20,8 @@ pub struct Config {
     /// needed. An eighth of the machine's memory, or of what the process may have of it, between 16 MiB and 4 GiB. Windows
     /// grow into 60 % of it at most, and newcomers are refused when 80 % are used.
     pub memory_max: u64,
-    /// Bytes that the receive windows of one peer's connections grow by. No peer gets more than a quarter of what is left.
+    /// Bytes that the receive windows of one peer's connections grow by, and that are unread in those that have not grown,
+    /// beyond 1 MiB of a connection. No peer gets more than a quarter of what is left.
     pub memory_per_peer_max: u64,
     /// Sockets of connections, dials and listeners. Half of what the process may open; accepting pauses at nine tenths.
     pub file_descriptors_max: usize,

@@ -8,8 +8,8 @@ use std::{
 };
 
 use carrick_swarm::{
-    AttemptId, CloseReason, ConnectionId, DialError, DialOptions, Event, LookupId, Origin, Swarm,
-    WaiterId,
+    AttemptId, CloseReason, ConnectionId, DialError, DialOptions, Event, LookupId, Origin,
+    PendingId, Swarm, WaiterId,
 };
 use carrick_wire::PeerId;
 use futures::FutureExt;
@@ -57,6 +57,8 @@ pub(crate) struct Control {
     next_connection: u64,
     waiters: BTreeMap<WaiterId, oneshot::Sender<Result<Connection, DialError>>>,
     dials: BTreeMap<AttemptId, AbortHandle>,
+    /// Upgrades of those who came in, oldest first, and when they began.
+    upgrades: BTreeMap<PendingId, (Instant, AbortHandle)>,
     lookups: BTreeMap<LookupId, AbortHandle>,
     /// Everything spawned but connections and handlers; ends with the control task.
     tasks: JoinSet<()>,
@@ -95,6 +97,7 @@ impl Control {
             next_connection: 0,
             waiters: BTreeMap::new(),
             dials: BTreeMap::new(),
+            upgrades: BTreeMap::new(),
             lookups: BTreeMap::new(),
             tasks: JoinSet::new(),
             duplicates: BTreeMap::new(),
@@ -190,13 +193,15 @@ impl Control {
                 pending,
                 remote,
                 result,
-            } => match result {
+            } if self.upgrades.remove(&pending).is_some() => match result {
                 Ok(session) => self.establish(*session, remote, Origin::Pending(pending)),
                 Err(error) => {
                     debug!(%remote, %error, "an inbound connection was not upgraded");
                     self.event(Event::PendingFailed { pending });
                 }
             },
+            // It has had to make room just now.
+            Message::Upgraded { .. } => {}
             Message::Ended { connection } => self.ended(connection),
             Message::Identified { connection, info } => {
                 let info = *info;

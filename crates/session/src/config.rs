@@ -9,7 +9,8 @@ pub struct Config {
     /// One deadline over negotiation, handshake and muxer negotiation together.
     pub upgrade_timeout: Duration,
     /// Streams that the peer may hold open at once; one more is reset. The peer may make us buffer
-    /// 256 KiB on each of them, as much as yamux lets it send unasked (mplex: `mplex_buffer_max`).
+    /// 256 KiB on each of them, as much as yamux lets it send unasked (mplex: `mplex_buffer_max`); with a
+    /// [`WindowPool`](crate::WindowPool) no more than that lends beyond a mebibyte, and then streams are reset.
     /// Over QUIC the peer knows the limit and waits.
     pub inbound_streams_max: usize,
     /// Streams that we hold open at once; further opens wait.

@@ -1,6 +1,10 @@
 //! From an accepted socket or a finished upgrade to a connection with its tasks, and which connections are superfluous.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use carrick_swarm::{ConnectionId, Direction, Event, Origin};
 use carrick_wire::{Multiaddr, PeerId};
@@ -32,6 +36,7 @@ impl Control {
             remote,
             permit,
         } = newcomer;
+        self.make_room(&remote);
         let validated = arrival.is_validated();
         let pending = match self.swarm.admit(Instant::now(), &remote, validated) {
             Ok(pending) => pending,
@@ -43,7 +48,7 @@ impl Control {
         };
         let (node, begun) = (self.node.clone(), Instant::now());
         let mut arrival = dial::protect(&node, arrival);
-        self.tasks.spawn(async move {
+        let task = self.tasks.spawn(async move {
             let first = caught(FirstWords::hear(&node, &mut arrival, begun)).await;
             // What follows has a place of its own: who says nothing does not hold it.
             let upgrade = async move {
@@ -67,6 +72,25 @@ impl Control {
             };
             Box::pin(upgrade).await;
         });
+        self.upgrades.insert(pending, (begun, task));
+    }
+
+    /// When all places for handshakes are taken, the oldest one that has had its time makes room for a newcomer: else a few
+    /// who say nothing would keep everybody out.
+    fn make_room(&mut self, newcomer: &Multiaddr) {
+        if self.upgrades.len() < self.node.config.swarm.pending_inbound_max {
+            return;
+        }
+        let Some(oldest) = self.upgrades.first_entry() else {
+            return;
+        };
+        if oldest.get().0.elapsed() < FAIR_TIME {
+            return;
+        }
+        let (pending, (_, upgrade)) = oldest.remove_entry();
+        upgrade.abort();
+        debug!(%newcomer, "the oldest handshake makes room");
+        self.event(Event::PendingFailed { pending });
     }
 
     pub(super) fn establish(&mut self, session: Session, address: Multiaddr, origin: Origin) {
@@ -246,3 +270,6 @@ fn caught_or_lost(shared: Arc<Shared>, run: impl Future<Output = ()>) -> impl Fu
         }
     })
 }
+
+/// What a handshake takes on a long way: some round trips.
+const FAIR_TIME: Duration = Duration::from_secs(1);

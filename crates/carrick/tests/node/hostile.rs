@@ -309,6 +309,33 @@ fn half_open_connections_beyond_the_limit_are_closed_unread() {
 }
 
 #[test]
+fn half_open_connections_keep_nobody_out() {
+    run(async {
+        let mut config = Config::default();
+        config.swarm.pending_inbound_max = 4;
+        // Nobody is let in because they are given up.
+        config.session.upgrade_timeout = Duration::from_secs(3600);
+        let spy = Spy::default();
+        let builder = Node::builder().config(config).transport(spy.clone());
+        let server = builder.listen(TCP).unwrap().spawn().await.unwrap();
+        let mut sockets = Vec::new();
+        for _ in 0..4 {
+            sockets.push(socket(&server.address()).await);
+        }
+        eventually("they have all places", || spy.live() == 2 * 4).await;
+        let client = client().await;
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let served = async {
+            while client.ping(server.address()).await.is_err() {
+                ticks.tick().await;
+            }
+        };
+        soon(served).await;
+        drop(sockets);
+    });
+}
+
+#[test]
 fn a_connection_beyond_the_limit_of_its_peer_is_gone_at_once() {
     run(async {
         let mut config = Config::default();
