@@ -21,7 +21,7 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
     for reads in [false, true] {
         let flood = Flood {
             connections: scene.scale(100, 4),
-            time: Duration::from_secs(scene.scale(12, 2).into()),
+            time: Duration::from_secs(scene.scale(12, 1).into()),
             reads,
             returns: true,
         };
