@@ -3,10 +3,10 @@
 use std::{io, sync::Arc, time::Duration};
 
 use carrick_wire::yamux::Kind;
-use futures::{StreamExt, stream};
+use futures::future::join_all;
 use tokio::time::sleep;
 
-use super::{Attack, Check, Figure, Outcome, PLAIN, Scene};
+use super::{Attack, Check, Figure, Outcome, PLAIN, Scene, crowd::Crowd};
 use crate::{ground, raw::Raw, sample::Sample};
 
 pub(super) const ATTACK: Attack = Attack {
@@ -26,32 +26,29 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
     let rss = || Sample::of(scene.pid).map(|sample| sample.rss_kib);
     let (connections, streams) = (scene.scale(2_000, 200), scene.scale(500, 100));
     let before = rss()?;
-    let joined = stream::iter(0..connections).map(|n| {
-        let scene = scene.clone();
-        async move {
-            let mut raw = Raw::connect(ground::attacker_apart(n), scene.tcp()).await?;
-            // Its question is left unanswered; that it came means that all is set up.
-            let asked = |frame: &crate::raw::Frame| frame.header.kind == Kind::Data;
-            raw.until(Duration::from_secs(2), asked).await;
-            Ok::<_, io::Error>(raw)
-        }
-    });
-    let joined: Vec<_> = joined.buffer_unordered(32).collect().await;
-    let mut joined: Vec<_> = joined.into_iter().flatten().collect();
+    let from = |n| (ground::attacker_apart(n), scene.tcp());
+    let crowd = Crowd::join(connections, from).await;
+    let joined = crowd.settled().await;
     // Identify has given up by then.
     sleep(Duration::from_secs(scene.scale(12, 1).into())).await;
     let with_connections = rss()?;
-    let (mut opened, most) = (0, scene.scale(40, 5));
-    for raw in joined.iter_mut().take(most as usize) {
-        opened += open(raw, streams).await?;
-    }
-    sleep(Duration::from_secs(1)).await;
+    let most = scene.scale(40, 5);
+    let opened = (0..most).map(|n| {
+        let (scene, source) = (scene.clone(), ground::attacker_apart(connections + n));
+        async move {
+            let mut raw = Raw::connect(source, scene.tcp()).await?;
+            let opened = open(&mut raw, streams).await?;
+            Ok::<_, io::Error>((raw, opened))
+        }
+    });
+    let held: Vec<_> = join_all(opened).await.into_iter().flatten().collect();
+    let opened: u64 = held.iter().map(|(_, opened)| opened).sum();
     let with_streams = rss()?;
     let each =
         |less: u64, more: u64, count: u64| more.saturating_sub(less) as f64 / count.max(1) as f64;
-    let connection = each(before, with_connections, joined.len() as u64);
+    let connection = each(before, with_connections, joined);
     let of_stream = each(with_connections, with_streams, opened);
-    let missing = u64::from(connections) - joined.len() as u64;
+    let missing = u64::from(connections) - joined;
     Ok(Outcome {
         tried: u64::from(connections) + u64::from(most * streams),
         refused: missing + u64::from(most * streams) - opened,
