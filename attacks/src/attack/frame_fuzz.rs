@@ -20,7 +20,7 @@ pub(super) const ATTACK: Attack = Attack {
 };
 
 async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
-    let count = scene.scale(4_000, 300);
+    let count = scene.scale(3_000, 300);
     let played = stream::iter(0..count).map(|n| {
         let scene = scene.clone();
         async move {
@@ -120,6 +120,10 @@ impl Model {
                 credit: INITIAL_WINDOW,
             };
             self.streams.insert(stream, known);
+        }
+        if stream % 2 == 0 {
+            // It may be one of the victim's own, which wants to know who we are.
+            return End::Either;
         }
         let Some(known) = self.streams.get_mut(&stream) else {
             return End::Lives;

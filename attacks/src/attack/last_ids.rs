@@ -43,10 +43,14 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
         outcome.tried += 1;
         // As many ping streams as a peer may have.
         if id == u32::MAX {
-            raw.writer
-                .send(&data(u32::MAX - 2, Flags::FIN, &[]))
-                .await?;
-            raw.writer.send(&data(u32::MAX, Flags::FIN, &[])).await?;
+            let ends = [u32::MAX - 2, u32::MAX].map(|id| data(id, Flags::FIN, &[]));
+            raw.writer.send(&ends.concat()).await?;
+            let mut ended = 0;
+            raw.until(PATIENCE, |frame| {
+                ended += u32::from(frame.header.flags.contains(Flags::FIN));
+                ended == 2
+            })
+            .await;
         }
     }
     let lives = raw.answers(PATIENCE).await;
