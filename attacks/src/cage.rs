@@ -1,6 +1,6 @@
 //! A victim that has no more memory than is said: a memory control group of its own, where there are such (version 1).
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 /// The group; gone when dropped, which is after its process.
 pub(crate) struct Cage {
@@ -35,6 +35,12 @@ impl Cage {
 
 impl Drop for Cage {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.folder);
+        // Whoever is killed is there a moment longer.
+        for _ in 0..50 {
+            if fs::remove_dir(&self.folder).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
