@@ -16,6 +16,8 @@ mod demo;
 mod forward;
 mod help;
 mod keys;
+#[cfg(all(unix, feature = "fault-points"))]
+mod kills;
 mod limits;
 mod metrics;
 mod open;
