@@ -34,7 +34,8 @@ fn any_number_of_cycles_ends_where_it_began() {
     let runtime = runtime();
     let ground = runtime.block_on(Ground::new());
     let fresh = runtime.block_on(ground.gauges(&runtime));
-    // What grows to the size that so many at once need, and stays.
+    // What grows to the size that so many at once need, and stays: pools of buffers, and tables.
+    runtime.block_on(fill(&ground));
     runtime.block_on(turn(&ground, 0..2_000));
     let heap = runtime.block_on(rest(&ground, &runtime, &fresh, usize::MAX));
     let begun = Instant::now();
@@ -83,6 +84,25 @@ async fn rest(ground: &Ground, runtime: &Runtime, fresh: &Gauges, heap_max: usiz
         panic!("{gauges:?} with {heap} bytes; at first {fresh:?}, and at most {heap_max}");
     }
     least
+}
+
+/// As many connections at once as there ever are, each with as much on its way as fills buffers.
+async fn fill(ground: &Ground) {
+    for _ in 0..4 {
+        let one = async || {
+            let anew = DialOptions {
+                force_new: true,
+                ..DialOptions::default()
+            };
+            let dialed = ground.client.dial_with(ground.server.address(), anew).await;
+            // Some are one too many.
+            let Ok(connection) = dialed else { return };
+            if let Ok(stream) = connection.open_stream(ECHO).await {
+                let _ = soon(echo_on(stream, &[7; 200_000])).await;
+            }
+        };
+        futures::future::join_all((0..AT_ONCE).map(|_| one())).await;
+    }
 }
 
 /// So many cycles, some of them at once.
