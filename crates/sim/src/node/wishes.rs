@@ -98,6 +98,8 @@ impl Connection {
             self.tell(&mut strand, ground, place, |conversation, talk| {
                 conversation.handle_error(talk, failure);
             });
+            // Who reads slowly has not noticed yet that there is nothing more to read.
+            self.mux.release(ground.now(), strand.key);
         }
     }
 }
