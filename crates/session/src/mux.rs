@@ -90,7 +90,7 @@ impl Mux {
     /// Bytes have come that are no whole record yet: they are a sign of life, too. [`recv`](Self::recv) says it by itself.
     pub fn heard(&mut self, now: Instant) {
         match &mut self.kind {
-            Kind::Yamux(yamux) => yamux.heard(now),
+            Kind::Yamux(yamux) => yamux.pinger.heard(now),
             Kind::Mplex(_) => {}
         }
     }

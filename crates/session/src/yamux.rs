@@ -49,7 +49,7 @@ pub(crate) struct Yamux {
     pub(crate) windows: Windows,
     /// Streams of the peer's that were one too many, since somebody asked.
     pub(crate) refused: u64,
-    pinger: Pinger,
+    pub(crate) pinger: Pinger,
     counts: Counts,
     resets: Budget,
     /// Streams of the peer's that we have reset without a word, not yet taken out of that budget.
@@ -159,10 +159,6 @@ impl Yamux {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn heard(&mut self, now: Instant) {
-        self.pinger.heard(now);
     }
 
     pub(crate) fn open_beyond(&mut self, beyond: usize) -> Result<Key, OpenError> {

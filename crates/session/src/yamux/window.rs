@@ -145,7 +145,7 @@ impl Drop for Windows {
 
 /// Pings: one when windows begin to matter, then now and then; and one when the peer has been silent for long.
 #[derive(Debug)]
-pub(super) struct Pinger {
+pub(crate) struct Pinger {
     interval: Duration,
     timeout: Duration,
     heard: Instant,
@@ -169,7 +169,7 @@ impl Pinger {
         }
     }
 
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;
     }
 
