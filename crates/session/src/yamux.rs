@@ -17,18 +17,20 @@ use self::{
     frames::{Body, Decoder, LastFrame, PROTOCOL_ERROR, accusation},
     ids::Ids,
     limits::Budget,
+    table::{Counts, Entry},
     window::{Pinger, Windows},
 };
 use crate::{
     Code, Config, Event, Key, Layout, OpenError, Records, Role, StreamError, Violation,
     event::Read,
     outbox::Outbox,
-    stream::{SendHalf, Stream, slim},
+    stream::{SendHalf, slim},
 };
 
 mod frames;
 mod ids;
 pub(crate) mod limits;
+mod table;
 pub(crate) mod window;
 
 /// specs/yamux#ack-backlog: streams that we may have open without an answer.
@@ -65,39 +67,6 @@ pub(crate) struct Yamux {
     going: Going,
     /// Why the peer went away, once it has said so.
     reason: Code,
-}
-
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// 0 until the first frame is sent: ids are given in the order in which streams reach the wire.
-    id: u32,
-    ours: bool,
-    acked: bool,
-    /// Its first frame waits for the ack backlog.
-    parked: bool,
-    pub(crate) stream: Stream,
-    /// How much the peer lets us send.
-    credit: u32,
-    /// How much the peer may still send.
-    window: u32,
-    /// What `window` is refilled to.
-    window_max: u32,
-    /// What it holds unread, as far as its first window reaches.
-    held: u32,
-    refilled: Option<Instant>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    inbound: usize,
-    inbound_max: usize,
-    outbound: usize,
-    outbound_max: usize,
-    /// Streams of ours that the peer has been sent and has not answered.
-    unacked: usize,
-    /// Streams of ours that have no id yet.
-    unsent: u64,
-    open_wanted: bool,
 }
 
 /// Whether new streams are still possible.
@@ -696,23 +665,6 @@ impl Yamux {
     fn openable(&mut self) {
         if std::mem::take(&mut self.counts.open_wanted) {
             self.outbox.event(Event::Openable);
-        }
-    }
-}
-
-impl Entry {
-    fn new(id: u32, ours: bool) -> Self {
-        Self {
-            id,
-            ours,
-            acked: false,
-            parked: false,
-            stream: Stream::new(),
-            credit: INITIAL_WINDOW,
-            window: INITIAL_WINDOW,
-            window_max: INITIAL_WINDOW,
-            held: 0,
-            refilled: None,
         }
     }
 }
