@@ -14,7 +14,7 @@ use carrick_swarm::Limit;
 use carrick_wire::{PeerId, ProtocolId};
 use shuttle::{
     future::block_on,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     thread,
 };
 
@@ -79,64 +79,72 @@ fn requests_take_turns_and_leave_nothing_behind() {
 #[test]
 fn requests_that_are_let_in_count_until_they_are_over() {
     let peer = PeerId::random();
-    many_orders("requests: three come where two are let in", move || {
-        let rule = Rule {
-            in_flight: 2,
-            bytes: 10,
-            rate: None,
-        };
-        let gate = Gate::new(rule, quotas(|_| {}));
-        let now = Instant::now();
-        let requests: Vec<_> = (0..3)
-            .map(|_| {
-                let gate = gate.clone();
-                thread::spawn(move || {
-                    let Ok(mut entered) = gate.enter(now, peer) else {
-                        return;
-                    };
-                    for _ in 0..2 {
-                        let _ = entered.grow(4);
-                        assert!(gate.most(Limit::RequestBytesPerPeer) <= 10);
-                        assert!(gate.most(Limit::RequestsInboundPerPeer) <= 2);
-                    }
+    many_orders(
+        "requests: three come where there is room for two",
+        move || {
+            let rule = Rule {
+                in_flight: 3,
+                bytes: 10,
+                rate: None,
+            };
+            let gate = Gate::new(rule, quotas(|_| {}));
+            let now = Instant::now();
+            let first = gate.enter(now, peer).expect("there is room");
+            let requests: Vec<_> = (0..3)
+                .map(|_| {
+                    let gate = gate.clone();
+                    thread::spawn(move || {
+                        let Ok(mut entered) = gate.enter(now, peer) else {
+                            return;
+                        };
+                        for _ in 0..2 {
+                            let _ = entered.grow(4);
+                            assert!(gate.most(Limit::RequestBytesPerPeer) <= 10);
+                            assert!(gate.most(Limit::RequestsInboundPerPeer) <= 3);
+                        }
+                    })
                 })
-            })
-            .collect();
-        requests
-            .into_iter()
-            .for_each(|request| request.join().expect("nothing panics"));
-        assert_eq!(gate.most(Limit::RequestBytesPerPeer), 0);
-        assert_eq!(gate.most(Limit::RequestsInboundPerPeer), 0);
-    });
+                .collect();
+            requests
+                .into_iter()
+                .for_each(|request| request.join().expect("nothing panics"));
+            assert_eq!(gate.most(Limit::RequestBytesPerPeer), 0);
+            assert_eq!(gate.most(Limit::RequestsInboundPerPeer), 1);
+            drop(first);
+            assert_eq!(gate.most(Limit::RequestsInboundPerPeer), 0);
+        },
+    );
 }
 
 #[test]
-fn windows_of_two_peers_never_grow_beyond_the_node_s_memory() {
-    many_orders("quotas: windows of two peers grow and go", || {
+fn windows_of_many_peers_never_grow_beyond_the_node_s_memory() {
+    many_orders("quotas: windows of five peers grow and go", || {
         let quotas = quotas(|config| {
             config.memory_max = 1000;
             config.memory_per_peer_max = 500;
         });
-        let peers = [Share::new(quotas.clone()), Share::new(quotas.clone())];
-        let windows: Vec<_> = [0, 0, 1, 1]
-            .map(|at: usize| {
-                let (peer, quotas) = (peers[at].clone(), quotas.clone());
+        // Windows may have 600 in all; there is room for four of 50, and each of the five may find it.
+        quotas.force(Limit::Memory, 400);
+        let peers: Vec<_> = (0..5).map(|_| Share::new(quotas.clone())).collect();
+        let windows: Vec<_> = peers
+            .iter()
+            .map(|peer| {
+                let (peer, quotas) = (peer.clone(), quotas.clone());
                 thread::spawn(move || {
-                    for bytes in [80, 40] {
-                        if peer.take(bytes) {
-                            assert!(quotas.used(Limit::Memory) <= 600);
-                            assert!(peer.memory() <= 500);
-                            peer.give_back(bytes);
-                        }
+                    let taken = peer.take(50);
+                    assert!(quotas.used(Limit::Memory) <= 600);
+                    assert!(!taken || peer.memory() == 50);
+                    if taken {
+                        peer.give_back(50);
                     }
+                    assert_eq!(peer.memory(), 0);
                 })
             })
-            .into();
+            .collect();
         windows
             .into_iter()
             .for_each(|window| window.join().expect("nothing panics"));
-        assert_eq!(quotas.used(Limit::Memory), 0);
-        assert!(peers.iter().all(|peer| peer.memory() == 0));
+        assert_eq!(quotas.used(Limit::Memory), 400);
     });
 }
 
@@ -151,7 +159,7 @@ fn streams_of_two_peers_keep_to_every_limit_and_give_all_back() {
                 config.streams_inbound_per_protocol_max = 2;
             });
             let peers = [Share::new(quotas.clone()), Share::new(quotas.clone())];
-            let protocol = Arc::default();
+            let protocol = Arc::<AtomicU64>::default();
             let streams: Vec<_> = [0, 0, 1, 1]
                 .map(|at: usize| {
                     let (peer, quotas, protocol) =

@@ -93,6 +93,23 @@ fn a_connection_that_is_lost_wakes_whoever_waits() {
 }
 
 #[test]
+fn a_reader_of_a_silent_peer_hears_that_the_connection_is_lost() {
+    many_orders(
+        "muxer: the peer says nothing, and the connection is lost",
+        || {
+            let pipe = Pipe::default();
+            let near = end(Role::Dialer, 1, [&pipe, &Pipe::default()]);
+            // The writer may have a task of its own by then: nobody wakes the reader by waking that.
+            near.muxed.set_busy();
+            let losing = near.clone();
+            let losing = thread::spawn(move || losing.muxed.lose(ConnectionError::TimedOut));
+            near.ended();
+            join([losing]);
+        },
+    );
+}
+
+#[test]
 fn opens_that_wait_for_room_go_on_when_a_stream_is_gone() {
     many_orders("muxer: three opens, room for one", || {
         let [near, far] = pair(1);
@@ -180,34 +197,32 @@ struct End {
 
 /// Two ends, either of which may have so many streams open at once.
 fn pair(outbound_max: usize) -> [End; 2] {
-    let pipes = [Pipe::default(), Pipe::default()];
-    [Role::Dialer, Role::Listener].map(|role| {
-        let config = Config {
-            outbound_streams_max: outbound_max,
-            send_buffer_max: 128,
-            ..Config::default()
-        };
-        let yamux = ProtocolId::from_static("/yamux/1.0.0");
-        let mux =
-            Mux::new(&yamux, role, &config, PLAIN, Instant::now(), None).expect("it is known");
-        let end = End {
-            muxed: Arc::new(Muxed::new(mux, None)),
-            incoming: Arc::new(Mutex::new((Some(VecDeque::new()), None))),
-            running: Arc::default(),
-        };
-        let [there, back] = pipes.clone();
-        let (input, output) = if role == Role::Dialer {
-            (back, there)
-        } else {
-            (there, back)
-        };
-        let reader = Box::pin(end.clone().read_pipe(input));
-        let writer = Box::pin(write_pipe(end.muxed.clone(), PipeWrite(output)));
-        let muxed = end.muxed.clone();
-        let run = duo::run(move || muxed.is_busy(), reader, writer);
-        *end.running.lock().expect("nothing panics") = Some(spawn(run));
-        end
-    })
+    let [there, back] = [Pipe::default(), Pipe::default()];
+    [
+        end(Role::Dialer, outbound_max, [&back, &there]),
+        end(Role::Listener, outbound_max, [&there, &back]),
+    ]
+}
+
+fn end(role: Role, outbound_max: usize, [input, output]: [&Pipe; 2]) -> End {
+    let config = Config {
+        outbound_streams_max: outbound_max,
+        send_buffer_max: 128,
+        ..Config::default()
+    };
+    let yamux = ProtocolId::from_static("/yamux/1.0.0");
+    let mux = Mux::new(&yamux, role, &config, PLAIN, Instant::now(), None);
+    let end = End {
+        muxed: Arc::new(Muxed::new(mux.expect("it is known"), None)),
+        incoming: Arc::new(Mutex::new((Some(VecDeque::new()), None))),
+        running: Arc::default(),
+    };
+    let reader = Box::pin(end.clone().read_pipe(input.clone()));
+    let writer = Box::pin(write_pipe(end.muxed.clone(), PipeWrite(output.clone())));
+    let muxed = end.muxed.clone();
+    let run = duo::run(move || muxed.is_busy(), reader, writer);
+    *end.running.lock().expect("nothing panics") = Some(spawn(run));
+    end
 }
 
 impl End {
