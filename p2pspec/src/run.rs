@@ -117,6 +117,11 @@ pub async fn run(
             }
             continue;
         }
+        // A second try that found nobody says nothing: what was seen first counts.
+        let finished = match done[at].take() {
+            Some(first) if lost => first,
+            _ => finished,
+        };
         tell(&finished);
         done[at] = Some(finished);
     }

@@ -113,6 +113,7 @@ pub(super) fn test(stack: &Stack) -> Result<Results, String> {
         let again = round(stack, &lost, 1)?;
         results.take_over(again);
     }
+    results.give_up();
     Ok(results)
 }
 

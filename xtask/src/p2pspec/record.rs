@@ -93,6 +93,16 @@ impl Results {
         lost.cloned().collect()
     }
 
+    /// What nobody was there for in the end was not asked.
+    pub(super) fn give_up(&mut self) {
+        for id in self.lost() {
+            if let Some(verdict) = self.cases.get_mut(&id) {
+                "skip".clone_into(&mut verdict.outcome);
+                "its listener had died of another case".clone_into(&mut verdict.seen);
+            }
+        }
+    }
+
     pub(super) fn take_over(&mut self, other: Self) {
         self.cases.extend(other.cases);
     }
