@@ -2,8 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    io,
-    sync::{LazyLock, Mutex, PoisonError},
+    io, iter,
+    sync::{
+        LazyLock, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use futures::future::BoxFuture;
@@ -19,6 +22,8 @@ pub struct MemoryTransport;
 /// Who listens on which number.
 static LISTENERS: LazyLock<Mutex<BTreeMap<u64, mpsc::Sender<DuplexStream>>>> =
     LazyLock::new(Mutex::default);
+/// What the next listener without a wish gets.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 /// Pipes that wait to be accepted.
 const BACKLOG: usize = 128;
 /// Bytes in flight in each direction.
@@ -51,8 +56,9 @@ impl Transport for MemoryTransport {
             let (sender, pipes) = mpsc::channel(BACKLOG);
             let mut listeners = listeners();
             let number = match wanted {
-                0 => (1..)
-                    .find(|number| !listeners.contains_key(number))
+                // Never one that was given before: whoever still knows its address would find somebody else there.
+                0 => iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed))
+                    .find(|number| *number != 0 && !listeners.contains_key(number))
                     .ok_or(io::ErrorKind::AddrInUse)?,
                 taken if listeners.contains_key(&taken) => {
                     return Err(io::ErrorKind::AddrInUse.into());

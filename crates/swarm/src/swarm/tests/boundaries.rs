@@ -35,7 +35,7 @@ fn stored(edge: u64, field: usize) -> StoredPeer {
         |this, usual| u32::try_from(at(this, usual) & u64::from(u32::MAX)).expect("it was cut");
     StoredPeer {
         saved_ms: at(0, unix),
-        connected: edge % 2 == 0,
+        connected: edge.is_multiple_of(2),
         seen_ms: Some(at(1, unix)),
         until_ms: at(2, unix + 1_000_000),
         addresses: vec![StoredAddress {
