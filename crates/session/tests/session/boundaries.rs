@@ -48,7 +48,8 @@ fn survives(muxer: &ProtocolId, frame: Vec<u8>) {
         };
         pair.now = next.max(pair.now + MONTH / 200);
         let now = pair.now;
-        taken = taken.and(pair.listener().mux.handle_timeout(now));
+        let rung = pair.listener().mux.handle_timeout(now);
+        taken = taken.and(rung);
     }
     let now = pair.now + MONTH;
     let listener = pair.listener();
