@@ -30,7 +30,7 @@ pub(crate) fn config() -> Config {
 /// After this long nothing is left of a peer that says no more.
 pub(crate) const IDLE: Duration = Duration::from_secs(2);
 
-/// A node and the messages that it sends; it answers what [`run`] asks.
+/// A node and the messages that it sends; it answers what `run` asks.
 pub(crate) struct Party {
     pub(crate) node: Node,
     messages: Messages,

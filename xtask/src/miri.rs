@@ -25,11 +25,14 @@ struct Part {
     skipped: &'static [&'static str],
 }
 
+/// Tests share fixtures with keys of every kind.
+const WIRE: &str = "carrick-wire/ecdsa,carrick-wire/rsa,carrick-wire/secp256k1,carrick-wire/pnet";
+
 /// A signature is checked by C or takes minutes here; TLS is C throughout.
 const PARTS: [Part; 4] = [
     Part {
         package: "carrick-wire",
-        features: "pnet",
+        features: "ecdsa,rsa,secp256k1,pnet",
         skipped: &[
             "key::",
             "certificate::",
@@ -40,17 +43,17 @@ const PARTS: [Part; 4] = [
     },
     Part {
         package: "carrick-protocols",
-        features: "",
+        features: WIRE,
         skipped: &[],
     },
     Part {
         package: "carrick-session",
-        features: "",
+        features: WIRE,
         skipped: &["noise::", "upgrade", "proofs", "tls::"],
     },
     Part {
         package: "carrick-swarm",
-        features: "",
+        features: WIRE,
         skipped: &["random", "thousand", "peer_store::"],
     },
 ];

@@ -12,7 +12,7 @@ pub(crate) struct Args {
     /// Only the k-th of n parts, such as `0/20`: each has mutants of every file.
     #[arg(long)]
     shard: Option<String>,
-    /// Only files that match this, such as `crates/wire/src/varint.rs`.
+    /// Only files whose path has this regular expression in it, such as `wire/src/varint`.
     #[arg(long)]
     file: Vec<String>,
     /// Nothing is run: the score of what was run last.
@@ -84,23 +84,16 @@ fn mutate(args: &Args, base: &Path, output: &PathBuf) -> Result<(), String> {
         "120",
     ]);
     command
-        .args([
-            "--no-shuffle",
-            "--sharding",
-            "round-robin",
-            "--colors",
-            "never",
-            "--output",
-        ])
+        .args(["--no-shuffle", "--colors", "never", "--output"])
         .arg(output)
         .env("CARGO_TARGET_DIR", base)
         .env("CARGO_PROFILE_DEV_DEBUG", "none")
         .env("PROPTEST_RNG_SEED", "42");
     for file in &args.file {
-        command.args(["--file", file]);
+        command.args(["--re", file]);
     }
     if let Some(shard) = &args.shard {
-        command.args(["--shard", shard]);
+        command.args(["--shard", shard, "--sharding", "round-robin"]);
     }
     std::fs::create_dir_all(output).map_err(|error| format!("{}: {error}", output.display()))?;
     let status = command

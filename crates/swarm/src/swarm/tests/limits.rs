@@ -3,7 +3,7 @@
 
 use super::*;
 
-use crate::limits::{Limit, LimitReached, Limits};
+use crate::limits::{Limit, LimitReached, Limits, Usage};
 
 const fn refused(limit: Limit, max: u64) -> Refused {
     Refused::LimitReached(LimitReached { limit, max })
@@ -142,6 +142,26 @@ fn a_limit_is_told_once_a_second() {
         node.pass(millis(25));
     }
     assert_eq!(told, 3);
+}
+
+#[test]
+fn what_limits_have_seen_is_found_by_name_and_in_order() {
+    let usage = |limit, used| Usage {
+        limit,
+        max: 2,
+        used,
+        peak: 2,
+        refused: 0,
+    };
+    let below = usage(Limit::Peers, Some(1));
+    let full = usage(Limit::Dials, Some(2));
+    let limits = Limits::new(vec![below, full]);
+    assert_eq!(limits.get(Limit::Peers), Some(&below));
+    assert_eq!(limits.get(Limit::Dials), Some(&full));
+    assert_eq!(limits.get(Limit::Memory), None);
+    assert_eq!(limits.iter().collect::<Vec<_>>(), [&full, &below]);
+    assert!(full.is_at_limit() && !below.is_at_limit());
+    assert!(!usage(Limit::Events, None).is_at_limit());
 }
 
 #[test]
