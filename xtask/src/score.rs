@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Put the JSON rows of a run that was made by hand on record; `-` is stdin.
     #[arg(long, value_name = "FILE")]
     from: Option<String>,
+    /// The commit that was measured there, where it is not the present one.
+    #[arg(long, value_name = "COMMIT", requires = "from")]
+    at: Option<String>,
     /// One JSON object per figure instead of the table.
     #[arg(long)]
     json: bool,
@@ -37,12 +40,12 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         if found.is_empty() {
             return Err(format!("{file} holds no row of the scorecard"));
         }
-        history.add(found, "by hand")?;
+        history.add(found, args.at.as_deref(), "by hand")?;
     }
     let mut failed = Vec::new();
     for row in ROWS.iter().filter(|row| is_wanted(row, &args.run)) {
         match measure(row, args.full) {
-            Ok(found) => history.add(found, if args.full { "full" } else { "quick" })?,
+            Ok(found) => history.add(found, None, if args.full { "full" } else { "quick" })?,
             Err(why) => failed.push(format!("row {}: {why}", row.number)),
         }
     }

@@ -3,7 +3,6 @@
 use super::outcome::{self, Outcome};
 use super::rows::ROWS;
 use crate::source;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -31,13 +30,15 @@ impl History {
         Ok(Self { file, all })
     }
 
-    /// Puts figures on record, with the commit and the day.
-    pub(super) fn add(&mut self, found: Vec<Outcome>, form: &str) -> Result<(), String> {
-        let when = format!(
-            "{} {} {form}",
-            said("git", &["rev-parse", "--short", "HEAD"])?,
-            said("date", &["-u", "+%F"])?
-        );
+    /// Puts figures on record, with the commit and the day; the present commit, unless it is said `at` which they were taken.
+    pub(super) fn add(
+        &mut self,
+        found: Vec<Outcome>,
+        at: Option<&str>,
+        form: &str,
+    ) -> Result<(), String> {
+        let commit = said("git", &["rev-parse", "--short", at.unwrap_or("HEAD")])?;
+        let when = format!("{commit} {} {form}", said("date", &["-u", "+%F"])?);
         let new = found.into_iter().map(|outcome| Outcome {
             when: when.clone(),
             ..outcome
@@ -74,10 +75,7 @@ pub(super) fn table(card: &BTreeMap<u8, Vec<Outcome>>) -> String {
         };
         for outcome in outcomes {
             let verdict = if outcome.pass { "ok  " } else { "FAIL" };
-            let value = match &outcome.value {
-                Value::String(value) => value.clone(),
-                other => other.to_string(),
-            };
+            let value = outcome::shown(&outcome.value);
             let _ = writeln!(
                 text,
                 "      {verdict}  {:<12} {}: {value} {}  {}  ({})",

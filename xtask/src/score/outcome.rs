@@ -87,7 +87,18 @@ fn spread(value: &Value) -> Option<String> {
     let runs = value
         .get("runs")
         .map_or(String::new(), |runs| format!(" in {runs} runs"));
-    Some(format!("{min}–{max}{runs}"))
+    Some(format!("{}–{}{runs}", shown(min), shown(max)))
+}
+
+/// A number with a digit behind its point if it has any, or a text as it is.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        number => match number.as_f64() {
+            Some(float) if float.fract() != 0.0 => format!("{float:.1}"),
+            _ => number.to_string(),
+        },
+    }
 }
 
 #[cfg(test)]
