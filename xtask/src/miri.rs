@@ -39,6 +39,7 @@ const PARTS: [Part; 4] = [
             "envelope::",
             "peer_record::",
             "pnet::",
+            "short_keys_can_be_read_from_their_ids",
         ],
     },
     Part {
