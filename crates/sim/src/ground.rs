@@ -29,6 +29,8 @@ const MICRO: u64 = 1000;
 /// Events of one moment.
 const AT_ONCE_MAX: u32 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000_000_000;
+/// After a suspension, timers wait so long while what has come is read.
+pub(crate) const GRACE: u64 = SECOND;
 
 /// What is between two hosts.
 #[derive(Debug, Clone, Copy)]

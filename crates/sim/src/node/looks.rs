@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     conversation::Failure,
-    ground::{Ground, SECOND},
+    ground::{GRACE, Ground, SECOND},
     laws::Law,
 };
 
@@ -114,11 +114,13 @@ impl Connection {
             Phase::Closing { by } => by,
             Phase::Open | Phase::Lost(_) => now,
         };
-        ground.hold(Law::CloseInTime, by >= now, || here.to_owned());
+        // Whoever was suspended does what was due a moment after it goes on.
+        let is_late = ground.disturbed_of(place.host) + GRACE >= now;
+        ground.hold(Law::CloseInTime, by >= now || is_late, || here.to_owned());
         let idle = ground.config.idle_timeout.filter(|_| !self.kept);
         let idle_by = self.idle_since.zip(idle).map(|(since, idle)| since + idle);
         let goes = !self.is_open() || idle_by.is_none_or(|by| by >= ground.now());
-        ground.hold(Law::IdleGoes, goes, || here.to_owned());
+        ground.hold(Law::IdleGoes, goes || is_late, || here.to_owned());
         let reached = ground
             .pipes
             .get(&self.pipe)

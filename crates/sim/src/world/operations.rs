@@ -8,12 +8,9 @@ use carrick_wire::Protocol;
 use super::{Disk, Host, World};
 use crate::{
     agenda::{Due, Over},
-    ground::{SECOND, address_of},
+    ground::{GRACE, SECOND, address_of},
     scenario::What,
 };
-
-/// After a suspension, timers wait so long while what has come is read.
-const GRACE: u64 = SECOND;
 
 impl World {
     pub(crate) fn operate(&mut self, at: usize) {
