@@ -3,21 +3,18 @@
 
 use std::{
     collections::BTreeMap,
-    sync::LazyLock,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use carrick_session::{Code, Config, Event, Key, Layout, Mux, Read, Records, Role, StreamError};
-use carrick_wire::{
-    ProtocolId,
-    yamux::{DATA_MAX, Flags, HEADER_LEN, Header, INITIAL_WINDOW, Kind},
+use carrick_session::{Code, Config, Event, Key, Mux, Read, Records, Role, StreamError};
+use carrick_wire::yamux::{DATA_MAX, Flags, HEADER_LEN, Header, INITIAL_WINDOW, Kind};
+
+use crate::{
+    pair::{PLAIN, YAMUX},
+    source::Source,
+    target::{EPOCH, Target},
 };
-
-use crate::source::Source;
-
-/// The name of a corpus, and what its inputs are fed to.
-pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
 pub const TARGETS: [Target; 1] = [("yamux_model", run)];
@@ -412,15 +409,3 @@ impl Seen {
 
 /// Frames without a purpose that a receiver bears.
 const EMPTY_MAX: usize = 900;
-const YAMUX: ProtocolId = ProtocolId::from_static("/yamux/1.0.0");
-const PLAIN: Layout = Layout {
-    head: 0,
-    body_max: 65519,
-    tail: 0,
-};
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a fake clock has to start somewhere"
-)]
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -10,10 +10,8 @@ use crate::{
     model::Model,
     pair::{MPLEX, Pair, YAMUX},
     source::Source,
+    target::Target,
 };
-
-/// The name of a corpus, and what its inputs are fed to.
-pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
 pub const TARGETS: [Target; 2] = [("joined_yamux", yamux), ("joined_mplex", mplex)];

@@ -15,6 +15,7 @@ pub mod secured;
 pub mod session;
 mod source;
 pub mod swarm;
+mod target;
 pub mod versus;
 pub mod versus_streams;
 pub mod wire;

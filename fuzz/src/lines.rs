@@ -4,10 +4,8 @@
 #[allow(dead_code, reason = "the daemon uses all of it")]
 mod lines;
 
+use crate::target::Target;
 use lines::{Lines, TooLong};
-
-/// The name of a corpus, and what its inputs are fed to.
-pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
 pub const TARGETS: [Target; 1] = [("rpc_lines", rpc_lines)];

@@ -12,12 +12,11 @@ use carrick_session::{
 use carrick_wire::{Keypair, ProtocolId};
 
 use crate::{
-    session::{EPOCH, End, MPLEX, YAMUX},
+    pair::{MPLEX, YAMUX},
+    session::End,
     source::Source,
+    target::{EPOCH, Target},
 };
-
-/// The name of a corpus, and what its inputs are fed to.
-pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target of this file.
 pub const TARGETS: [Target; 3] = [

@@ -1,21 +1,20 @@
 //! Promises of the session's machines: no bytes and no order of calls panic, chunking changes nothing, counts return to
 //! zero and what waits to be sent stays bounded. The tests of `session` run these functions over the corpus as well.
 
-use std::{
-    sync::{Arc, LazyLock},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
 use carrick_session::{
-    Config, Event, Key, Layout, Mux, NoiseIdentity, Records, Role, Security, TlsIdentity, Upgrade,
+    Config, Event, Key, Mux, NoiseIdentity, Records, Role, Security, TlsIdentity, Upgrade,
     Upgraded,
     negotiate::{Dialer, Listener, Request},
 };
 use carrick_wire::{Keypair, ProtocolId};
 
-/// The name of a corpus, and what its inputs are fed to.
-pub type Target = (&'static str, fn(&[u8]));
+use crate::{
+    pair::{MPLEX, PLAIN, YAMUX},
+    target::{EPOCH, Target},
+};
 
 /// Every target of this file.
 pub const TARGETS: [Target; 7] = [
@@ -27,14 +26,6 @@ pub const TARGETS: [Target; 7] = [
     ("session_yamux", yamux),
     ("session_mplex", mplex),
 ];
-
-pub(crate) const YAMUX: ProtocolId = ProtocolId::from_static("/yamux/1.0.0");
-pub(crate) const MPLEX: ProtocolId = ProtocolId::from_static("/mplex/6.7.0");
-const PLAIN: Layout = Layout {
-    head: 0,
-    body_max: 65519,
-    tail: 0,
-};
 
 /// The dialing side of multistream-select.
 pub fn dialer(data: &[u8]) {
@@ -359,9 +350,3 @@ fn send(mux: &mut Mux) {
         "what waits to be sent is bounded"
     );
 }
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a fake clock has to start somewhere"
-)]
-pub(crate) static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);

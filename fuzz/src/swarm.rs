@@ -17,10 +17,10 @@ use carrick_swarm::{
 use libp2p_identity::{Keypair, PeerId};
 use multiaddr::Multiaddr;
 
-use crate::source::Source;
-
-/// The name of a corpus, and what its inputs are fed to.
-pub type Target = (&'static str, fn(&[u8]));
+use crate::{
+    source::Source,
+    target::{EPOCH, Target},
+};
 
 /// Every target of this file.
 pub const TARGETS: [Target; 2] = [("swarm", swarm), ("peer_store", peer_store)];
@@ -565,9 +565,3 @@ static ADDRESSES: LazyLock<Vec<Multiaddr>> = LazyLock::new(|| {
 
 const UNIX: Duration = Duration::from_secs(1_700_000_000);
 const STEPS_MAX: usize = 400;
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a fake clock has to start somewhere"
-)]
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -6,10 +6,7 @@ use libp2p_core::{PeerRecord, SignedEnvelope};
 use libp2p_identity::{PeerId, PublicKey};
 use multiaddr::Multiaddr;
 
-use crate::source::Source;
-
-/// The name of a corpus, and what its inputs are fed to.
-pub type Target = (&'static str, fn(&[u8]));
+use crate::{source::Source, target::Target};
 
 /// Every target of this file.
 pub const TARGETS: [Target; 7] = [
@@ -161,7 +158,7 @@ pub fn signature(data: &[u8]) {
         let at = source.index(signature.len());
         signature[at] = source.u8();
     }
-    // S and S + L: one of the two is refused.
+    // A byte less is no signature.
     signature.truncate(64 - usize::from(source.u8() == 1));
     let ours = key::verify(&pair.public(), &message, &signature);
     assert_eq!(ours, pair.public().verify(&message, &signature));

@@ -5,14 +5,13 @@ use std::{
     collections::BTreeMap,
     io,
     pin::Pin,
-    sync::{Arc, LazyLock, Mutex},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
-    time::Instant,
 };
 
 use bytes::Bytes;
 use carrick_session::{
-    Config, Event, Layout, Mux, Read, Records, Role, StreamError,
+    Config, Event, Mux, Read, Records, Role, StreamError,
     negotiate::{Dialer, Listener, Request},
 };
 use carrick_wire::{
@@ -21,10 +20,12 @@ use carrick_wire::{
 };
 use futures::{AsyncRead, AsyncWrite, FutureExt, task::noop_waker_ref};
 
-use crate::{frames, source::Source};
-
-/// The name of a corpus, and what its inputs are fed to.
-pub type Target = (&'static str, fn(&[u8]));
+use crate::{
+    frames,
+    pair::{PLAIN, YAMUX},
+    source::Source,
+    target::{EPOCH, Target},
+};
 
 /// Every target of this file.
 pub const TARGETS: [Target; 3] = [
@@ -441,15 +442,3 @@ impl Theirs {
 
 const NAMES: [&str; 3] = ["/a", "/b/1.0.0", "/c"];
 const FRAMES_MAX: usize = 200;
-const YAMUX: ProtocolId = ProtocolId::from_static("/yamux/1.0.0");
-const PLAIN: Layout = Layout {
-    head: 0,
-    body_max: 65519,
-    tail: 0,
-};
-
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a fake clock has to start somewhere"
-)]
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -8,8 +8,7 @@ use carrick_wire::{
     stored_peer::StoredPeer, transfer, varint, yamux,
 };
 
-/// The name of a corpus, and what its inputs are fed to.
-pub type Target = (&'static str, fn(&[u8]));
+use crate::target::Target;
 
 /// Every target of this file.
 pub const TARGETS: [Target; 18] = [
