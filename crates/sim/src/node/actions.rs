@@ -66,12 +66,12 @@ impl Node {
     ) {
         // The swarm dials for kept peers under ids of its own.
         let is_own = id.0 > u64::MAX / 2;
-        let Some(waiter) = self.waiters.remove(&id) else {
-            ground.hold(Law::AnswerIsKnown, is_own, || {
-                format!("h{}: waiter {id}", self.host)
-            });
-            return;
-        };
+        let asked = id.0 < self.next_waiter;
+        let waiter = self.waiters.remove(&id);
+        let here = || format!("h{}: waiter {id}", self.host);
+        ground.hold(Law::AnswerIsKnown, is_own || asked, here);
+        ground.hold(Law::AnswerOnce, !asked || waiter.is_some(), here);
+        let Some(waiter) = waiter else { return };
         if ground.config.plant == Some(Plant::ForgetAnswer) {
             self.waiters.insert(id, waiter);
             return;
