@@ -16,8 +16,7 @@ pub(crate) struct Translation {
     /// What comes for B goes to its loopback address.
     to_loopback: bool,
     rebindings: u16,
-    /// Protocol and A's port ⇒ the port outside. Both are used once a rebinding has taken place.
-    outside: BTreeMap<(u8, u16), u16>,
+    /// Protocol and port outside ⇒ A's port, of what A has sent since the last rebinding.
     inside: BTreeMap<(u8, u16), u16>,
 }
 
@@ -29,7 +28,6 @@ impl Translation {
             b,
             to_loopback,
             rebindings: 0,
-            outside: BTreeMap::new(),
             inside: BTreeMap::new(),
         }
     }
@@ -38,7 +36,6 @@ impl Translation {
     /// another address, too, which follows those of the two sides.
     pub(crate) fn rebind(&mut self, address: bool) {
         self.rebindings = self.rebindings.wrapping_add(1);
-        self.outside.clear();
         self.inside.clear();
         if address {
             let next = u32::from(self.a.max(self.b)) + 1 + u32::from(self.rebindings) % 100;
@@ -93,7 +90,6 @@ impl Translation {
         let step = u32::from(self.rebindings) * STEP % u32::from(u16::MAX);
         let moved = 1 + (u32::from(port.max(1)) - 1 + step) % u32::from(u16::MAX);
         let moved = moved as u16;
-        self.outside.insert((protocol, port), moved);
         self.inside.insert((protocol, moved), port);
         moved
     }

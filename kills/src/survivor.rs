@@ -33,9 +33,11 @@ pub(crate) struct Gauges {
 
 impl Survivor {
     pub(crate) async fn new(config: Config, listen: &'static str) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = { runtime }.worker_threads(2).enable_all().build();
-        let runtime = runtime.map_err(text)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(text)?;
         let key = Keypair::generate_ed25519();
         let party = runtime.spawn(Party::new(key, config, Some(listen), None));
         let party = party.await.map_err(text)??;
@@ -76,7 +78,6 @@ impl Survivor {
             }
             last
         };
-        // What must be calm before the first kill is judged at the first kill.
         let calm = timeout(PATIENCE, calm).await;
         self.baseline = calm.map_err(|_| "it never comes to rest".to_owned())?;
         Ok(())

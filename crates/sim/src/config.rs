@@ -78,7 +78,8 @@ pub struct Faults {
     pub bandwidth_min: u64,
     /// What a pipe holds, bytes; 0: 256 KiB.
     pub buffer: u64,
-    /// Weights of the operations that are faults, besides [`Self::CALLS`] for calls.
+    /// Pairs of hosts that are cut off from each other for a while. From here to `quarrels`: weights of operations, beside
+    /// [`Self::CALLS`].
     pub partitions: u64,
     /// Hosts that are killed, or lose their power.
     pub crashes: u64,

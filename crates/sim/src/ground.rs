@@ -65,7 +65,6 @@ pub(crate) struct Ground {
     pub(crate) dark: BTreeSet<usize>,
     /// The last time that something was done to it.
     pub(crate) disturbed: u64,
-    pub(crate) bytes_carried: u64,
     /// Who lives on which host.
     pub(crate) peers: Vec<PeerId>,
     /// When a host began, or went on after it had stood still.
@@ -94,7 +93,6 @@ impl Ground {
             cuts: BTreeMap::new(),
             dark: BTreeSet::new(),
             disturbed: 0,
-            bytes_carried: 0,
             peers: Vec::new(),
             disturbed_hosts: BTreeMap::new(),
             is_over: false,
@@ -223,7 +221,6 @@ impl Ground {
         let taken = room.min(bytes.len());
         lane.wants_room |= taken < bytes.len();
         lane.taken += taken as u64;
-        self.bytes_carried += taken as u64;
         let mut rest = &bytes[..taken];
         while !rest.is_empty() {
             let piece_max = self.config.faults.piece_max;
@@ -345,7 +342,8 @@ impl Ground {
         lane.drop_all();
         lane.armed = Some(at);
         self.schedule(at, Due::Arrive(id, side));
-        pipe_room(self, id, side, at);
+        // Whoever waits for room hears of it, too.
+        self.schedule(at, Due::Room(id, side));
     }
 
     /// What has come to this side.
@@ -437,11 +435,6 @@ impl Ground {
             self.pipes.remove(&id);
         }
     }
-}
-
-/// Who waits for room in a pipe hears that it is broken.
-fn pipe_room(ground: &mut Ground, id: PipeId, side: Side, at: u64) {
-    ground.schedule(at, Due::Room(id, side));
 }
 
 fn gather(lane: &mut Lane, now: u64, first: Bytes) -> Bytes {

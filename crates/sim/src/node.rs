@@ -501,8 +501,8 @@ fn muxers(muxers: Muxers) -> (Vec<ProtocolId>, Vec<ProtocolId>) {
     }
 }
 
-/// Who an origin is to the swarm.
-pub(crate) fn is_attempt(origin: Origin) -> Option<AttemptId> {
+/// The attempt that a connection comes from, if it was dialed.
+pub(crate) fn attempt_of(origin: Origin) -> Option<AttemptId> {
     match origin {
         Origin::Attempt(attempt) => Some(attempt),
         Origin::Pending(_) => None,

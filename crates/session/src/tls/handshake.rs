@@ -148,15 +148,15 @@ impl Handshake {
         }
     }
 
-    fn part(&mut self, mut record: &[u8]) -> Result<(), SecureError> {
+    fn part(&mut self, mut part: &[u8]) -> Result<(), SecureError> {
         const TOO_LONG: SecureError = SecureError::Handshake("a message is too long");
-        while !record.is_empty() {
+        while !part.is_empty() {
             match &mut self.state {
                 State::Accepting(acceptor) => {
-                    acceptor.read_tls(&mut record).map_err(|_| TOO_LONG)?;
+                    acceptor.read_tls(&mut part).map_err(|_| TOO_LONG)?;
                 }
                 State::Shaking(connection) => {
-                    if connection.read_tls(&mut record).map_err(|_| TOO_LONG)? == 0 {
+                    if connection.read_tls(&mut part).map_err(|_| TOO_LONG)? == 0 {
                         return Err(SecureError::Handshake("the peer has closed it"));
                     }
                     let result = connection.process_new_packets();

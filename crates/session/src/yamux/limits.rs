@@ -9,7 +9,8 @@ pub(crate) struct Rate {
     per_second: u32,
 }
 
-/// Streams that come to nothing, because the peer resets them or we must: enough to cancel every stream of a connection at once, and some each second.
+/// Streams that come to nothing, because the peer resets them or we must: enough to cancel every stream of a connection at
+/// once, and some each second.
 pub(crate) const RESETS: Rate = Rate {
     burst: 4096,
     per_second: 200,

@@ -258,7 +258,6 @@ impl Connection {
         }
         if !bytes.is_empty() && matches!(strand.stage, Stage::Talking(_)) {
             let bytes = planted(ground, bytes);
-            strand.given += bytes.len() as u64;
             self.hand_over(strand, bytes, ground, place);
         }
         Ok(())

@@ -37,7 +37,6 @@ pub(crate) struct Strand {
     pub(crate) protocol: ProtocolId,
     /// Which limit of the connection it counts for.
     pub(crate) kind: Kind,
-    pub(crate) given: u64,
 }
 
 /// How far it is.
@@ -112,7 +111,6 @@ impl Strand {
             progress: now,
             protocol,
             kind: Kind::User,
-            given: 0,
         }
     }
 

@@ -7,9 +7,8 @@ use carrick_swarm::{AttemptError, AttemptId, ConnectionId, Direction, Event, Ori
 use carrick_wire::{Multiaddr, PeerId};
 
 use super::{
-    Dial, Node,
+    Dial, Node, attempt_of,
     connection::{self, Connection},
-    is_attempt,
 };
 use crate::{
     agenda::{AlarmOf, Due},
@@ -250,7 +249,7 @@ impl Node {
 
     /// Whoever has not come in yet does not come in any more; the swarm stops what we dial.
     pub(super) fn drop_pending(&mut self, ground: &mut Ground) {
-        let inbound = |upgrading: &mut Upgrading| is_attempt(upgrading.origin).is_none();
+        let inbound = |upgrading: &mut Upgrading| attempt_of(upgrading.origin).is_none();
         for (_, upgrading) in self
             .upgrades
             .extract_if(.., |_, each| inbound(each))
@@ -295,7 +294,7 @@ impl Node {
             Origin::Attempt(_) => Direction::Outbound,
             Origin::Pending(_) => Direction::Inbound,
         };
-        if let Some(attempt) = is_attempt(upgrading.origin) {
+        if let Some(attempt) = attempt_of(upgrading.origin) {
             self.dials.remove(&attempt);
         }
         let peer = upgraded.peer;
