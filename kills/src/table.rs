@@ -43,7 +43,7 @@ pub(crate) fn steps(side: Side, road: Road) -> Vec<(Step, u32)> {
     all
 }
 
-const EVERYWHERE: [(Step, u32); 22] = [
+const EVERYWHERE: [(Step, u32); 23] = [
     (Step::UpgradeDone, 1),
     (Step::ConnectionAdmitted, 1),
     (Step::ConnectionStarted, 1),
@@ -66,4 +66,5 @@ const EVERYWHERE: [(Step, u32); 22] = [
     (Step::StoreFileMade, 1),
     (Step::StoreWriting, 2),
     (Step::StoreCommitting, 2),
+    (Step::StoreWritten, 2),
 ];
