@@ -37,7 +37,7 @@ impl Outgoing {
         self.batch.is_empty() && self.large.is_empty()
     }
 
-    /// When the other side has been too slow in taking what is here; nothing but taking all of it helps.
+    /// From here on the other side has been too slow; only taking everything that is here ends this.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -48,8 +48,8 @@ impl Outgoing {
             let Some(frame) = next() else { return };
             let payload = frame.payload;
             let begins = || Instant::now() + STALL_TIMEOUT;
-            *self.due.get_or_insert_with(begins) +=
-                STALL_PER_MIB * payload.len().div_ceil(1 << 20) as u32;
+            let share = payload.len() as f64 / f64::from(1 << 20);
+            *self.due.get_or_insert_with(begins) += STALL_PER_MIB.mul_f64(share);
             frame.header.encode(payload.len(), &mut self.batch);
             if payload.len() < LARGE_BYTES {
                 self.batch.extend_from_slice(&payload);

@@ -38,3 +38,11 @@ fn what_is_under_way_has_one_deadline_however_slowly_it_goes() {
     let patience = out.due().map(|due| due - Instant::now());
     assert!(patience.is_some_and(|patience| patience > 3 * STALL_PER_MIB));
 }
+
+#[test]
+fn many_small_frames_together_have_no_more_time_than_one() {
+    let mut out = Outgoing::default();
+    out.fill(|| Some(frame(1)));
+    let patience = out.due().map(|due| due - Instant::now());
+    assert!(patience.is_some_and(|patience| patience < STALL_TIMEOUT + Duration::from_secs(1)));
+}
