@@ -1,9 +1,9 @@
 //! `cargo xtask attacks` and `cargo xtask soak`: scripted attackers against the real binary, in network namespaces of their own.
 
 use crate::interop::peers::{self, Language, Missing};
+use crate::programs;
 use crate::steps::{Steps, cargo, quiet};
 use clap::ValueEnum;
-use std::path::Path;
 use std::process::Command;
 
 /// Builds the binary, the attackers and the other stacks' nodes that are asked for, and lets the attackers loose: `role` is
@@ -25,8 +25,7 @@ pub(crate) fn run(role: &str, args: &[String]) -> Result<(), String> {
             Missing::Failed(why) => why,
         })?;
     }
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let release = Path::new(&target).join("release");
+    let release = programs::release();
     let mut attacks = Command::new(release.join("carrick-attacks"));
     attacks
         .arg(role)

@@ -5,11 +5,11 @@ mod baseline;
 mod callgrind;
 mod report;
 
-use crate::steps::{Steps, cargo, quiet};
+use crate::programs;
+use crate::steps::Steps;
 use baseline::Baseline;
 use callgrind::{Callgrind, Case, Job, Kind};
 use report::{Drift, Report, Slope};
-use std::path::Path;
 
 /// Where the baseline lies.
 const BASELINE: &str = "counts/baseline.txt";
@@ -38,10 +38,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     let mut steps = Steps::default();
-    let build = ["build", "--release", "--package", "counts"];
-    steps.run("build counts/", quiet(&mut cargo(&build)))?;
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let callgrind = Callgrind::new(Path::new(&target).join("release/counts"))?;
+    let callgrind = Callgrind::new(programs::build(&mut steps)?.join("counts"))?;
     let (environment, cases) = callgrind.list()?;
     let cases = chosen(cases, &args.only)?;
     if args.annotate {

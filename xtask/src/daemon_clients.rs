@@ -2,11 +2,12 @@
 //! have for it. Each is a program in interop/daemon that starts the daemons itself; what they print is the transcript.
 
 use crate::interop::peers::{BUILD, install_js, install_py};
-use crate::steps::{Steps, cargo, has_program, quiet};
+use crate::programs;
+use crate::steps::{Steps, has_program};
 use std::env;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Builds, installs and runs; fails when something is missing, or one of them was not served.
@@ -17,11 +18,10 @@ pub(crate) fn run() -> Result<(), String> {
         }
     }
     let mut steps = Steps::default();
-    let args = ["build", "--package", "carrick-cli"];
-    steps.run("build crates/cli", quiet(&mut cargo(&args)))?;
+    let carrick = programs::build(&mut steps)?.join("carrick");
     install_js("daemon/js", &mut steps)?;
     install_py("daemon/py", &mut steps)?;
-    let folder = p2pd()?;
+    let folder = p2pd(&carrick)?;
     println!("@libp2p/daemon-client, JavaScript");
     let mut js = Command::new(format!("{BUILD}/daemon/js/node_modules/.bin/node"));
     js.arg(format!("{BUILD}/daemon/js/client.mjs"))
@@ -42,10 +42,9 @@ pub(crate) fn run() -> Result<(), String> {
 }
 
 /// A folder with nothing in it but the program, by the name that these clients know.
-fn p2pd() -> Result<PathBuf, String> {
+fn p2pd(carrick: &Path) -> Result<PathBuf, String> {
     let cannot = |error: std::io::Error| format!("cannot link p2pd: {error}");
-    let target = env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let program = fs::canonicalize(format!("{target}/debug/carrick")).map_err(cannot)?;
+    let program = fs::canonicalize(carrick).map_err(cannot)?;
     let folder = format!("{BUILD}/daemon/bin");
     fs::create_dir_all(&folder).map_err(cannot)?;
     let folder = fs::canonicalize(folder).map_err(cannot)?;

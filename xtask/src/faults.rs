@@ -11,12 +11,13 @@ mod stacks;
 
 use crate::interop::cell::{Outcome, Verdict};
 use crate::interop::peers::{self, Language, Missing, Peer};
+use crate::programs;
 use crate::steps::{Steps, cargo, quiet};
 use clap::ValueEnum;
 use ground::Ground;
 use report::Line;
 use stacks::Meeting;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -81,10 +82,9 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
 
 fn programs(args: &Args) -> Result<Programs, String> {
     let mut steps = Steps::default();
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let release = Path::new(&target).join("release");
+    let release = programs::release();
     if args.as_built {
-        let folders = [release, Path::new(&target).join("debug")];
+        let folders = [release, programs::target().join("debug")];
         let built = |name: &str| {
             folders
                 .iter()

@@ -1,6 +1,7 @@
 //! `cargo xtask interleave`: what threads of a node share, in every order (loom) or in many (shuttle). The models are
 //! `crates/carrick/src/interleaved.rs`, and they run the real code: `interleave/` builds it with locks that a checker owns.
 
+use crate::programs;
 use crate::steps::{Steps, cannot_run, cargo, line};
 use serde_json::json;
 use std::io::{BufRead, BufReader};
@@ -59,15 +60,11 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
 
 /// Runs the models of one checker; a lost wake-up or a broken promise is its failure.
 fn check(checker: &str, args: &Args, steps: &mut Steps) -> Result<Vec<Tried>, String> {
-    let base = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
     let mut command = cargo(&["test", "--manifest-path", "interleave/Cargo.toml", "--lib"]);
     command
-        .args([
-            "--target-dir",
-            &format!("{base}/interleave"),
-            "--features",
-            checker,
-        ])
+        .arg("--target-dir")
+        .arg(programs::target().join("interleave"))
+        .args(["--features", checker])
         .args([&args.only, "--", "--nocapture", "--test-threads", "1"])
         .env("CARRICK_SCHEDULES", args.schedules.to_string())
         .env("SHUTTLE_SILENCE_WARNINGS", "1")

@@ -1,7 +1,7 @@
 //! `cargo xtask kills`: peers that die at every step, and what the others notice.
 
+use crate::programs;
 use crate::steps::{Steps, cargo, quiet};
-use std::path::Path;
 use std::process::Command;
 
 /// Builds the victims and kills them.
@@ -9,7 +9,6 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let mut steps = Steps::default();
     let build = ["build", "--release", "--package", "carrick-kills"];
     steps.run("build kills/", quiet(&mut cargo(&build)))?;
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let program = Path::new(&target).join("release/carrick-kills");
+    let program = programs::release().join("carrick-kills");
     steps.run("kills", Command::new(program).arg("run").args(args))
 }

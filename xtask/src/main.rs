@@ -15,6 +15,7 @@ mod kills;
 mod miri;
 mod mutants;
 mod p2pspec;
+mod programs;
 mod score;
 mod steps;
 mod suites;

@@ -1,6 +1,7 @@
 //! `cargo xtask miri`: our tests under the interpreter that finds undefined behaviour, in us and in the Rust below us. C and
 //! assembly it cannot run, so what calls aws-lc or ring is left out. Needs a nightly toolchain; no part of `ci`.
 
+use crate::programs;
 use crate::steps::{Steps, cannot_run, line};
 use serde_json::json;
 use std::io::{BufRead, BufReader};
@@ -94,11 +95,12 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
 impl Part {
     /// How many tests passed.
     fn run(&self) -> Result<u64, String> {
-        let base = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
         let mut command = nightly(&["miri", "test", "--lib", "--no-default-features"]);
         command
             .args(["--package", self.package, "--features", self.features])
-            .args(["--target-dir", &format!("{base}/miri"), "--"])
+            .arg("--target-dir")
+            .arg(programs::target().join("miri"))
+            .arg("--")
             .args(self.skipped.iter().flat_map(|word| ["--skip", word]))
             .env("MIRIFLAGS", "-Zmiri-disable-isolation")
             .env("PROPTEST_CASES", "4")

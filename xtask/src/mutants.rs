@@ -1,6 +1,7 @@
 //! `cargo xtask mutants`: changes to the wire and limit code, one at a time, and which of them no test notices. What is
 //! changed, and what is not and why, stands in `.cargo/mutants.toml`. Needs `cargo-mutants`, and hours for all of it.
 
+use crate::programs;
 use crate::steps::{cannot_run, cargo, line};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -31,8 +32,8 @@ struct Score {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
-    let base = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let base = std::path::absolute(base).map_err(|error| format!("no target folder: {error}"))?;
+    let base = std::path::absolute(programs::target())
+        .map_err(|error| format!("no target folder: {error}"))?;
     let output = base.join("mutants");
     if !args.last {
         mutate(args, &base, &output)?;

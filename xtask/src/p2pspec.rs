@@ -6,7 +6,8 @@ mod listeners;
 mod record;
 
 use crate::interop::peers::{self, Language, Missing};
-use crate::steps::{Steps, cargo, quiet};
+use crate::programs;
+use crate::steps::Steps;
 use clap::ValueEnum;
 use listeners::Stack;
 use record::{Record, Results};
@@ -46,16 +47,7 @@ impl Args {
 /// Runs them all and compares; an error when Carrick fails what it must not, or a program does not work.
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     let mut steps = Steps::default();
-    let build = [
-        "build",
-        "--package",
-        "p2pspec",
-        "--package",
-        "carrick-cli",
-        "--package",
-        "interop-carrick",
-    ];
-    steps.run("build p2pspec and carrick", quiet(&mut cargo(&build)))?;
+    programs::build(&mut steps)?;
     let mut failures = Vec::new();
     for stack in stacks(args)? {
         let start = Instant::now();

@@ -2,6 +2,7 @@
 //! other through a real Redis only, as in the suites' containers; a row passes when the dialer prints what the suite reads.
 
 use crate::interop::process::{Line, Process};
+use crate::programs;
 use crate::steps::{Steps, cargo, has_program, quiet};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -74,19 +75,17 @@ struct Program {
 }
 
 fn build(steps: &mut Steps) -> Result<(Program, Program), String> {
-    let args = ["build", "--release", "--package", "carrick-interop"];
-    steps.run("build interop/suites", quiet(&mut cargo(&args)))?;
+    let own = programs::build(steps)?.join("carrick-interop");
     let rust = ["build", "--release", "--locked", "--bin", "rust-suite"];
     let mut build = cargo(&rust);
     build
         .args(["--manifest-path", "interop/rust/Cargo.toml"])
         .env("CARGO_TARGET_DIR", "interop/.build/rust");
     steps.run("build interop/rust", quiet(&mut build))?;
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
     Ok((
         Program {
             name: "carrick",
-            path: format!("{target}/release/carrick-interop"),
+            path: own.to_string_lossy().into_owned(),
         },
         Program {
             name: "rust",

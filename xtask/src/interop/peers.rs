@@ -1,6 +1,7 @@
 //! The peers' programs: how each is built on this machine, and how it is started.
 
 use super::matrix::CERTIFICATES;
+use crate::programs;
 use crate::steps::{Steps, cargo, has_program, quiet};
 use clap::ValueEnum;
 use std::fs;
@@ -77,15 +78,10 @@ impl From<String> for Missing {
     }
 }
 
-/// Builds Carrick's own program.
+/// Carrick's own program, built.
 pub(crate) fn carrick(steps: &mut Steps) -> Result<Peer, String> {
-    let args = ["build", "--release", "--package", "interop-carrick"];
-    steps.run("build interop/carrick", quiet(&mut cargo(&args)))?;
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    Ok(Peer::new(
-        "carrick",
-        &[&format!("{target}/release/interop-carrick")],
-    ))
+    let program = programs::build(steps)?.join("interop-carrick");
+    Ok(Peer::new("carrick", &[&program.to_string_lossy()]))
 }
 
 /// Makes an authority and a certificate for the cells over WSS.

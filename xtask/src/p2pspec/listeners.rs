@@ -4,6 +4,7 @@
 use super::record::Results;
 use crate::interop::peers::Peer;
 use crate::interop::process::{Line, Process};
+use crate::programs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,16 +18,16 @@ pub(super) struct Stack {
 impl Stack {
     /// One node for everything but mplex, which `carrick listen` does not offer.
     pub(super) fn carrick() -> Self {
-        let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+        let program = |name| programs::release().join(name).display().to_string();
         let node = [
-            &format!("{target}/debug/carrick"),
+            &program("carrick"),
             "listen",
             "/ip4/127.0.0.1/tcp/0",
             "/ip4/127.0.0.1/tcp/0/ws",
             "/ip4/127.0.0.1/udp/0/quic-v1",
         ];
         let mplex = [
-            &format!("{target}/debug/interop-carrick"),
+            &program("interop-carrick"),
             "listen",
             "--transport",
             "tcp",
@@ -119,8 +120,7 @@ pub(super) fn test(stack: &Stack) -> Result<Results, String> {
 
 fn round(stack: &Stack, only: &[String], jobs: usize) -> Result<Results, String> {
     let (mut processes, addresses) = stack.start()?;
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
-    let mut command = Command::new(format!("{target}/debug/p2pspec"));
+    let mut command = Command::new(programs::release().join("p2pspec"));
     command
         .args(["--json", "--jobs", &jobs.to_string()])
         .args(addresses);
