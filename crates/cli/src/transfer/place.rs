@@ -16,7 +16,7 @@ use std::{
 
 use carrick::{
     steps::{self, Step},
-    transfer::{Entry, EntryKind, GROUP_LEN, Hash},
+    transfer::{Entry, EntryKind, EntryPath, GROUP_LEN, Hash},
 };
 
 use super::{
@@ -412,7 +412,7 @@ fn part_name(root: &Hash) -> String {
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!(".carrick-part-{digits}")
+    format!("{}{digits}", EntryPath::PART_PREFIX)
 }
 
 /// Whether anything has this name, be it a link that leads nowhere.

@@ -95,8 +95,8 @@ impl Entry {
     }
 }
 
-/// A relative path: names with `/` between them, none of which is empty, `.` or `..`, or has a backslash, a control
-/// character, or a drive's colon in it.
+/// A relative path: names with `/` between them, none of which is empty, `.` or `..`, has a backslash, a control
+/// character, or a drive's colon in it, or begins with [`PART_PREFIX`](Self::PART_PREFIX).
 #[derive(Clone, PartialEq, Eq)]
 pub struct EntryPath(String);
 
@@ -107,6 +107,9 @@ impl EntryPath {
     pub const NAME_MAX: usize = 255;
     /// Longest path, in bytes.
     pub const LEN_MAX: usize = 4096;
+    /// What receivers call the place of what has not arrived in whole begins like this. They believe what they find there,
+    /// so no peer may fill it.
+    pub const PART_PREFIX: &str = ".carrick-part-";
 
     /// A path.
     ///
@@ -125,6 +128,12 @@ impl EntryPath {
             if name.contains(|c: char| c.is_control() || c == '\\') {
                 return Err(DecodeError::Malformed(
                     "a name has a backslash or a control character in it",
+                ));
+            }
+            let head = name.get(..Self::PART_PREFIX.len());
+            if head.is_some_and(|head| head.eq_ignore_ascii_case(Self::PART_PREFIX)) {
+                return Err(DecodeError::Malformed(
+                    "a name is that of an unfinished transfer",
                 ));
             }
             if matches!(name.as_bytes(), [b'a'..=b'z' | b'A'..=b'Z', b':', ..]) {

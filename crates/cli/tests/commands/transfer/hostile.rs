@@ -183,7 +183,7 @@ fn assert_nothing_arrived(output: &Path) {
 #[test]
 fn names_that_lead_elsewhere_are_never_made() {
     let folder = folder("transfer_names");
-    let manifests: [(&str, Vec<Vec<u8>>); 14] = [
+    let manifests: [(&str, Vec<Vec<u8>>); 16] = [
         ("up", vec![entry(0, 1, b"../evil")]),
         (
             "up_inside",
@@ -201,6 +201,15 @@ fn names_that_lead_elsewhere_are_never_made() {
         ("out_of_order", vec![entry(0, 1, b"b"), entry(0, 1, b"a")]),
         ("deep", vec![entry(0, 1, &b"d/".repeat(64))]),
         ("empty", vec![entry(0, 1, b"")]),
+        // Where the receiver of another transfer would believe what it finds.
+        ("part", vec![entry(2, 0, b".carrick-part-0123456789abcdef")]),
+        (
+            "part_inside",
+            vec![
+                entry(2, 0, b"a"),
+                entry(2, 0, b"a/.Carrick-Part-0123456789abcdef"),
+            ],
+        ),
     ];
     for (name, entries) in manifests {
         let bytes = entries.len() as u64;
