@@ -327,11 +327,14 @@ impl Place {
             }
             let (mut begin, end) = (self.numbering.first(at), self.numbering.first(at + 1));
             while begin < end {
-                let known = have.get(begin as usize..).unwrap_or_default();
+                let known_end = end.min(have.len() as u64);
+                // Of this file alone: the sender may have made very many.
+                let known = have.get(begin as usize..known_end as usize);
+                let known = known.unwrap_or_default();
                 let same = known.iter().take_while(|here| **here == known[0]).count() as u64;
                 // What the record does not know is missing, up to the file's end.
                 let (is_here, next) = match known.first() {
-                    Some(is_here) => (*is_here, end.min(begin + same)),
+                    Some(is_here) => (*is_here, begin + same),
                     None => (false, end),
                 };
                 let is_few = missing.len() < RANGES_MAX;
@@ -524,3 +527,6 @@ const TREE: &str = "files";
 const RECORD: &str = "record";
 /// Most ranges that are asked for one by one.
 const RANGES_MAX: usize = 512;
+
+#[cfg(test)]
+mod tests;
