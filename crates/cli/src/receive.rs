@@ -13,7 +13,7 @@ use carrick::{
     transfer::{PROTOCOL, Ticket},
 };
 use serde_json::json;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
 use crate::{
     failure::Failure,
@@ -22,6 +22,7 @@ use crate::{
     output, perf,
     send::{Common, hex},
     transfer::{
+        guests::Guests,
         show::{Position, Show, counted, size},
         take::{Offer, Progress, Received, Take},
         trouble::Trouble,
@@ -126,42 +127,37 @@ async fn wait(args: &Args, show: &Show, node: &Node) -> Result<(), Failure> {
     }
     show.note("on the other machine: carrick send --to ADDR FILE…, with one of these addresses");
     let friends: BTreeSet<PeerId> = args.from.iter().copied().collect();
+    let (guests, place) = (Guests::new(SENDERS_MAX), Arc::new(Semaphore::new(1)));
     let mut refusals = JoinSet::new();
-    let mut current = JoinSet::new();
+    let mut sessions = JoinSet::new();
     loop {
         let stream = tokio::select! {
             () = &mut stop => break,
             Some(_) = refusals.join_next() => continue,
-            Some(ended) = current.join_next() => {
+            Some(ended) = sessions.join_next() => {
                 match ended.expect("a session neither panics nor is aborted") {
                     Ok(()) if !args.keep => return Ok(()),
-                    Ok(()) => {}
+                    Ok(()) | Err((_, Trouble::Busy)) => {}
                     Err((peer, trouble)) => blame(show, node, peer, &trouble).await?,
                 }
                 continue;
             }
             Some(stream) = incoming.next() => stream,
         };
-        let refusal = if !friends.is_empty() && !friends.contains(&stream.peer()) {
-            Some(Trouble::Declined(
-                "the receiver takes nothing from this peer",
-            ))
-        } else if !current.is_empty() {
-            Some(Trouble::Busy)
-        } else {
-            None
-        };
-        let take = take(args);
-        match refusal {
-            None => {
-                let (show, is_asked) = (show.clone(), friends.is_empty() && !args.yes);
-                current.spawn(async move { session(&show, &take, stream, is_asked).await });
-            }
-            // Beyond that a dropped stream tells them.
-            Some(refusal) if refusals.len() < REFUSALS_MAX => {
+        let (peer, take) = (stream.peer(), take(args));
+        // Beyond what there is room for, a dropped stream tells them.
+        if !friends.is_empty() && !friends.contains(&peer) {
+            let refusal = Trouble::Declined("the receiver takes nothing from this peer");
+            if refusals.len() < REFUSALS_MAX {
                 refusals.spawn(async move { take.refuse(stream, refusal).await });
             }
-            Some(_) => {}
+        } else if let Some(guest) = guests.admit(peer) {
+            let (show, is_asked) = (show.clone(), friends.is_empty() && !args.yes);
+            let place = place.clone();
+            sessions.spawn(async move {
+                let _guest = guest;
+                session(&show, &take, stream, &place, is_asked).await
+            });
         }
     }
     if args.keep {
@@ -173,19 +169,22 @@ async fn wait(args: &Args, show: &Show, node: &Node) -> Result<(), Failure> {
     ))
 }
 
+/// One sender. Only one at a time has the place, and none who has not said what it has.
 async fn session(
     show: &Show,
     take: &Take,
     stream: Stream,
+    place: &Semaphore,
     is_asked: bool,
 ) -> Result<(), (PeerId, Trouble)> {
     let peer = stream.peer();
     let path = stream.connection().address().to_string();
     let consent = async |offer: Offer| {
-        if !is_asked {
-            return Ok(());
+        let place = place.try_acquire().map_err(|_| Trouble::Busy)?;
+        if is_asked {
+            ask(show, peer, &offer).await?;
         }
-        ask(show, peer, &offer).await
+        Ok(place)
     };
     let received = watched(show, take, &path, take.accept(stream, consent));
     match received.await {
@@ -295,5 +294,7 @@ fn ticket(text: &str) -> Result<Ticket, String> {
 
 /// What TCP gets before everything else is tried as well.
 const HEAD_START: Duration = Duration::from_secs(3);
+/// Senders: one who has the place, and those who have not said yet what they have.
+const SENDERS_MAX: usize = 32;
 /// Peers who are being told that they may not.
 const REFUSALS_MAX: usize = 32;

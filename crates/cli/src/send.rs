@@ -26,6 +26,7 @@ use crate::{
     output,
     transfer::{
         give::Give,
+        guests::Guests,
         show::{Position, Show, counted, size},
         source::Source,
         trouble::Trouble,
@@ -156,6 +157,7 @@ async fn serve(args: &Args, show: &Show, node: &Node, source: Arc<Source>) -> Re
         &source,
     )?;
     let give = give(args, &source);
+    let guests = Guests::new(STRANGERS_MAX);
     let mut sessions = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -171,10 +173,13 @@ async fn serve(args: &Args, show: &Show, node: &Node, source: Arc<Source>) -> Re
             Some(stream) = incoming.next() => stream,
         };
         // Beyond that only those come who have no ticket: a dropped stream tells them.
-        if sessions.len() < STRANGERS_MAX {
+        if let Some(guest) = guests.admit(stream.peer()) {
             let (show, mut give) = (show.clone(), give.clone());
             give.sent = Arc::default();
-            sessions.spawn(async move { session(&show, &give, stream, Some(secret)).await });
+            sessions.spawn(async move {
+                let _guest = guest;
+                session(&show, &give, stream, Some(secret)).await
+            });
         }
     }
     if args.keep {

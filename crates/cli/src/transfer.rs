@@ -2,6 +2,7 @@
 //! docs/transfer.md says what is said; the frames themselves are `carrick::transfer`'s.
 
 pub(crate) mod give;
+pub(crate) mod guests;
 mod hashing;
 pub(crate) mod place;
 pub(crate) mod show;

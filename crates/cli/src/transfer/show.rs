@@ -87,6 +87,10 @@ impl Show {
             before,
             total,
         } = position;
+        if total == 0 {
+            // Nobody has said yet what is to come.
+            return;
+        }
         if let Some(bar) = bar {
             if bar.length() != Some(total) {
                 bar.set_length(total);

@@ -82,7 +82,7 @@ impl Take {
         let (mut hearer, mut speaker) = talk(stream, self.patience);
         let outcome = async {
             speaker.say(&Frame::Fetch { root, secret }).await?;
-            let offer = self.offer(&mut hearer).await?;
+            let offer = self.offer(&mut hearer, self.patience).await?;
             if offer.root != root {
                 return Err(Trouble::violation(
                     "it offers something else than the ticket is for",
@@ -94,22 +94,24 @@ impl Take {
         end(outcome, &mut hearer, &mut speaker).await
     }
 
-    /// Receives what a sender has come with, if `consent` agrees, which may take its time.
+    /// Receives what a sender has come with, if `consent` agrees, which may take its time; what it gives is held until the
+    /// end. Who has come may be anybody: he has a moment to say what it is, whatever the patience with those who work.
     ///
     /// # Errors
     /// See [`Trouble`]. The sender has been told.
-    pub(crate) async fn accept<C>(
+    pub(crate) async fn accept<C, H>(
         &self,
         stream: Stream,
         consent: impl FnOnce(Offer) -> C,
     ) -> Result<Received, Trouble>
     where
-        C: Future<Output = Result<(), Trouble>>,
+        C: Future<Output = Result<H, Trouble>>,
     {
         let (mut hearer, mut speaker) = talk(stream, self.patience);
         let outcome = async {
-            let offer = self.offer(&mut hearer).await?;
-            working(&mut speaker, consent(offer.clone())).await?;
+            let patience = self.patience.min(OFFER_TIMEOUT);
+            let offer = self.offer(&mut hearer, patience).await?;
+            let _held = working(&mut speaker, consent(offer.clone())).await?;
             self.receive(&mut hearer, &mut speaker, offer).await
         };
         let outcome = outcome.await;
@@ -123,13 +125,13 @@ impl Take {
         hearer.wait_for_end().await;
     }
 
-    async fn offer(&self, hearer: &mut Hearer) -> Result<Offer, Trouble> {
+    async fn offer(&self, hearer: &mut Hearer, patience: Duration) -> Result<Offer, Trouble> {
         let Frame::Offer {
             root,
             entries,
             bytes,
             name,
-        } = hearer.hear().await?
+        } = hearer.hear_within(patience).await?
         else {
             return Err(Trouble::violation("an offer was due"));
         };
@@ -350,6 +352,8 @@ async fn end(
     outcome
 }
 
+/// How long somebody may be here without having said what it has.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Groups that wait to be written.
 const GROUPS_MAX: usize = 4;
 /// Bytes of an entry's frame beside its path, at least.

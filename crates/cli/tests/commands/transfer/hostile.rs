@@ -13,7 +13,7 @@ use carrick::{
 };
 use tokio::runtime::Runtime;
 
-use super::{TCP, noise, receive, received, sender, text, tree};
+use super::{Running, TCP, noise, receive, received, sender, text, tree};
 use crate::process::{DEADLINE, Finished, carrick, folder, run};
 
 /// The other side's frames, one after the other.
@@ -478,9 +478,19 @@ fn a_receiver_who_stops_reading_is_given_up_and_others_are_served() {
     assert!(failed.contains("nothing moved for 1 s"), "{failed}");
 }
 
+/// A stream on which nothing is said. One that is too many may be refused before it is heard.
+async fn stranger(node: &Node, ticket: &Ticket, too_many: bool) -> Stream {
+    let target = (ticket.peer, ticket.addresses.clone());
+    let mut stream = node.open_stream(target, PROTOCOL).await.expect("it serves");
+    let agreed = stream.confirm().await;
+    assert!(agreed.is_ok() || too_many);
+    stream
+}
+
 #[test]
 fn strangers_without_a_ticket_hold_their_places_for_a_moment_only() {
     const STRANGERS_MAX: usize = 64;
+    const OF_PEER_MAX: usize = 4;
     let folder = folder("transfer_strangers");
     let path = folder.join("file");
     fs::write(&path, noise(1_000)).expect("it can be written");
@@ -488,24 +498,62 @@ fn strangers_without_a_ticket_hold_their_places_for_a_moment_only() {
     let ticket: Ticket = text_of_ticket.parse().expect("it is one");
     let runtime = Runtime::new().expect("there are threads");
     runtime.block_on(async {
-        let node = Node::spawn().await.expect("there is entropy");
-        let mut streams = Vec::new();
-        for _ in 0..=STRANGERS_MAX {
-            let target = (ticket.peer, ticket.addresses.clone());
-            let mut stream = node.open_stream(target, PROTOCOL).await.expect("it serves");
-            // The last one may be refused before it is heard.
-            let agreed = stream.confirm().await;
-            assert!(agreed.is_ok() || streams.len() == STRANGERS_MAX);
-            streams.push(stream);
+        let (mut nodes, mut streams) = (Vec::new(), Vec::new());
+        for at in 0..=STRANGERS_MAX {
+            if at % OF_PEER_MAX == 0 {
+                nodes.push(Node::spawn().await.expect("there is entropy"));
+            }
+            let node = nodes.last().expect("there is one");
+            streams.push(stranger(node, &ticket, at == STRANGERS_MAX).await);
         }
-        let mut one_too_many = streams.pop().expect("there is one");
-        assert!(!matches!(one_too_many.read_chunk().await, Ok(Some(_))));
+        let mut too_many = vec![streams.pop().expect("there is one")];
+        // One of a peer that has its share, though others have none.
+        too_many.push(stranger(&nodes[0], &ticket, true).await);
+        for mut one_too_many in too_many {
+            assert!(!matches!(one_too_many.read_chunk().await, Ok(Some(_))));
+        }
         for mut stream in streams {
             let end = tokio::time::timeout(DEADLINE, stream.read_chunk()).await;
             assert!(!matches!(end.expect("it ends in time"), Ok(Some(_))));
         }
-        node.close().await;
+        for node in nodes {
+            node.close().await;
+        }
     });
     received(&text_of_ticket, &folder.join("output"));
     assert_eq!(sender.end().0, Some(0));
+}
+
+#[test]
+fn senders_who_say_nothing_keep_no_other_out() {
+    let folder = folder("transfer_silent_senders");
+    let (path, output) = (folder.join("file"), folder.join("output"));
+    fs::write(&path, noise(1_000)).expect("it can be written");
+    let receiver = Running::start(&[
+        "receive",
+        "--yes",
+        "--listen",
+        TCP,
+        "--timeout",
+        "3600",
+        "--output",
+        text(&output),
+    ]);
+    let address = receiver.event("listening")["address"].to_string();
+    let address = address.trim_matches('"');
+    let runtime = Runtime::new().expect("there are threads");
+    let silent = runtime.block_on(async {
+        let node = Node::spawn().await.expect("there is entropy");
+        let mut stream = node
+            .open_stream(address, PROTOCOL)
+            .await
+            .expect("it serves");
+        stream.confirm().await.expect("it takes it");
+        (node, stream)
+    });
+    let sent = carrick(&["send", "--to", address, text(&path)]);
+    assert_eq!(sent.code, Some(0), "{}", sent.stderr);
+    assert_eq!(receiver.event("received")["bytes"], 1000);
+    assert_eq!(receiver.end().0, Some(0));
+    drop(silent);
 }
