@@ -1,5 +1,5 @@
-//! The clients of one door: so many at most. For one more, the one that has been idle longest gives way; while all are busy,
-//! the newcomer does.
+//! The clients of one door: so many at most. For one more, the one that has been idle longest gives way, of those who have
+//! not shown that they may call as long as there are any; while all are busy, the newcomer does.
 
 use std::sync::Arc;
 
@@ -57,8 +57,11 @@ impl Clients {
 
     fn make_room(&mut self) -> bool {
         let idle = self.all.iter().enumerate();
-        let idle = idle.filter_map(|(at, (client, _))| Some((client.idle_since()?, at)));
-        let Some((_, at)) = idle.min() else {
+        let idle = idle.filter_map(|(at, (client, _))| {
+            let since = client.idle_since()?;
+            Some((client.is_admitted(), since, at))
+        });
+        let Some((.., at)) = idle.min() else {
             return false;
         };
         let (client, task) = self.all.swap_remove(at);
@@ -71,6 +74,33 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn strangers_give_way_before_whoever_may_call_however_long_that_one_is_idle() {
+        let (_open, closing) = watch::channel(());
+        let mut clients = Clients::new(3, closing);
+        let admit = |clients: &mut Clients| {
+            let mut seen = None;
+            clients.admit(|client| {
+                seen = Some(client);
+                std::future::pending()
+            });
+            seen.expect("one was admitted")
+        };
+        let first = admit(&mut clients);
+        first.admit();
+        for _ in 0..10 {
+            admit(&mut clients);
+        }
+        assert_eq!(clients.all.len(), 3);
+        assert!(clients.all.iter().any(|(client, _)| client.id == first.id));
+        for (client, _) in &clients.all {
+            client.admit();
+        }
+        admit(&mut clients);
+        assert_eq!(clients.all.len(), 3);
+        assert!(clients.all.iter().all(|(client, _)| client.id != first.id));
+    }
 
     #[tokio::test]
     async fn the_one_idle_longest_gives_way_and_a_busy_one_does_not() {

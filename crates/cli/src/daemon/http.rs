@@ -105,6 +105,7 @@ async fn answer(
             let response = match wish {
                 Ok(Wish::Call) => call(request.into_body(), client, methods).await,
                 Ok(Wish::WebSocket { key, named }) => {
+                    client.admit();
                     let mut slot = upgrade.lock().unwrap_or_else(PoisonError::into_inner);
                     *slot = Some(hyper::upgrade::on(&mut request));
                     Ok(switch(&key, named))

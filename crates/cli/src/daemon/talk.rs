@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -61,6 +61,8 @@ pub(crate) enum Unreadable {
 pub(crate) struct Client {
     pub(crate) id: usize,
     began: Instant,
+    /// It has shown that it may call.
+    admitted: AtomicBool,
     calls: AtomicUsize,
     /// When it said or was told something last, in milliseconds of its life.
     active_ms: AtomicU64,
@@ -72,6 +74,7 @@ impl Client {
         Self {
             id,
             began: Instant::now(),
+            admitted: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             active_ms: AtomicU64::new(0),
             closing,
@@ -82,6 +85,15 @@ impl Client {
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let active = Duration::from_millis(self.active_ms.load(Relaxed));
         (self.calls.load(Relaxed) == 0).then(|| self.began + active)
+    }
+
+    /// It may call.
+    pub(crate) fn admit(&self) {
+        self.admitted.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.admitted.load(Relaxed)
     }
 
     fn touch(&self) {
