@@ -121,6 +121,8 @@ mod watch;
 mod workers;
 
 pub use builder::{Builder, Muxer, Security};
+#[doc(hidden)]
+pub use carrick_protocols::identify::misleads;
 pub use carrick_session::{Code, Summary};
 pub use carrick_swarm::{
     Ban, Behaviour, CloseReason, ConnectionId, DialOptions, Direction, KeepError, KnownAddress,

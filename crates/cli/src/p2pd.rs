@@ -180,6 +180,7 @@ async fn dump(node: &Node) -> Result<(), Failure> {
         output::result(&format!("\tprotoVersion: {version}, agent: {agent}"))?;
         let protocols =
             info.map_or_else(String::new, |info| output::texts(&info.protocols).join(" "));
+        let protocols = output::plain(protocols);
         output::result(&format!("\tprotocols: [{protocols}]"))?;
         output::result(&format!("\tstreams ({})", connection.streams))?;
     }

@@ -182,7 +182,7 @@ fn protocols(names: &[String]) -> Vec<ProtocolId> {
 fn safe_text(text: &str) -> String {
     let mut safe = String::new();
     for c in text.chars() {
-        let c = if is_unsafe(c) {
+        let c = if misleads(c) {
             char::REPLACEMENT_CHARACTER
         } else {
             c
@@ -195,8 +195,8 @@ fn safe_text(text: &str) -> String {
     safe
 }
 
-/// The Unicode categories Cc and Cf.
-fn is_unsafe(c: char) -> bool {
+/// Whether a character moves or hides what is shown around it: those of the Unicode categories Cc and Cf.
+pub fn misleads(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
