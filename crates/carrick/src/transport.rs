@@ -30,6 +30,7 @@ pub(crate) use self::{
 
 mod memory;
 mod missing;
+mod places;
 mod port;
 #[cfg(feature = "quic")]
 pub(crate) mod quic;

@@ -8,24 +8,23 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    task::JoinSet,
     time::timeout,
 };
 
-use super::shortage::Shortage;
+use super::{places::Places, shortage::Shortage};
 
 /// Connections that the kernel queues for us between two accepts.
 const BACKLOG: i32 = 1024;
 /// How long a socket at a shared port may take to say its first byte.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Sockets at a shared port that have not said it; further ones are closed.
+/// Sockets at a shared port that have not said it; for a further one the oldest makes room once it has had a fair time.
 const SILENT_MAX: usize = 256;
 /// Sockets that wait for their listener at a shared port; further ones are closed.
 const QUEUE_MAX: usize = 128;
@@ -129,7 +128,7 @@ impl Ports {
                 let shared = Arc::new(Shared {
                     listener,
                     queues: Arc::default(),
-                    silent: Mutex::default(),
+                    silent: Mutex::new(Places::new(SILENT_MAX)),
                 });
                 ports.insert(address, Arc::downgrade(&shared));
                 shared
@@ -170,7 +169,7 @@ type Queues = Mutex<BTreeMap<Kind, mpsc::Sender<(TcpStream, SocketAddr)>>>;
 struct Shared {
     listener: TcpListener,
     queues: Arc<Queues>,
-    silent: Mutex<JoinSet<()>>,
+    silent: Mutex<Places<()>>,
 }
 
 impl Shared {
@@ -178,11 +177,8 @@ impl Shared {
     fn sort(&self, stream: TcpStream, remote: SocketAddr) {
         let mut silent = lock(&self.silent);
         while silent.try_join_next().is_some() {}
-        if silent.len() >= SILENT_MAX {
-            return;
-        }
         let queues = self.queues.clone();
-        silent.spawn(async move {
+        let sorting = async move {
             let mut first = [0];
             let Ok(Ok(1)) = timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first)).await else {
                 return;
@@ -192,7 +188,8 @@ impl Shared {
                 // Full, or gone meanwhile: the socket is closed.
                 let _ = queue.try_send((stream, remote));
             }
-        });
+        };
+        silent.spawn(Instant::now(), sorting);
     }
 }
 

@@ -7,13 +7,13 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::future::BoxFuture;
 use multiaddr::Multiaddr;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, pki_types};
-use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tokio::{net::TcpStream, time::timeout};
 use tracing::debug;
 
 pub use self::tls::CertificateError;
@@ -24,6 +24,7 @@ use self::{
 };
 use super::{
     Listener, Pipe, Transport,
+    places::Places,
     port::{Kind, Port},
     tcp::{self, TcpRead},
 };
@@ -36,7 +37,7 @@ mod upgrade;
 
 /// How long TLS and the HTTP upgrade may take together, on either side.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Handshakes that a listener has under way at once; further sockets are closed.
+/// Handshakes that a listener has under way at once; for a further one the oldest makes room once it has had a fair time.
 const HANDSHAKES_MAX: usize = 256;
 
 /// WebSocket, `/ws`, and WSS, `/tls/ws`, `/tls/sni/<name>/ws` or `/wss`, behind `/ip4|ip6/…/tcp/…`; each may end with
@@ -133,7 +134,7 @@ impl WebSocketTransport {
             addresses: addresses.into_iter().map(|tcp| at.at(tcp)).collect(),
             at: Arc::new(at),
             tls,
-            handshakes: JoinSet::new(),
+            handshakes: Places::new(HANDSHAKES_MAX),
         }))
     }
 }
@@ -229,7 +230,7 @@ struct WsAccept {
     addresses: Vec<Multiaddr>,
     at: Arc<WsAddress>,
     tls: Option<Arc<ServerConfig>>,
-    handshakes: JoinSet<io::Result<(Pipe, SocketAddr)>>,
+    handshakes: Places<io::Result<(Pipe, SocketAddr)>>,
 }
 
 impl Listener for WsAccept {
@@ -259,13 +260,11 @@ impl Listener for WsAccept {
                     },
                     accepted = self.port.accept() => accepted,
                 };
-                if self.handshakes.len() >= HANDSHAKES_MAX {
-                    debug!(%remote, "too many WebSockets are being opened");
-                    continue;
-                }
                 let serving = serve(stream, self.at.clone(), self.tls.clone());
-                self.handshakes
-                    .spawn(async move { Ok((in_time(serving).await?, remote)) });
+                let handshake = async move { Ok((in_time(serving).await?, remote)) };
+                if !self.handshakes.spawn(Instant::now(), handshake) {
+                    debug!(%remote, "too many WebSockets are being opened");
+                }
             }
         })
     }
