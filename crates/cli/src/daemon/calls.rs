@@ -179,3 +179,6 @@ fn no_notices() -> ErrorObjectOwned {
     let text = "subscribe over the Unix socket or WebSocket, and outside of a batch: nothing else carries what follows";
     ErrorObject::owned(ErrorCode::InvalidRequest.code(), text, None::<()>)
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,3 +52,6 @@ impl Frames {
 
 const READ: usize = 4 << 10;
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

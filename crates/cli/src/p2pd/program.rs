@@ -330,3 +330,6 @@ const CALLS_MAX: usize = 1024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// From a call's begin to its answer: some compute for long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(1800);
+
+#[cfg(test)]
+mod tests;

@@ -53,3 +53,27 @@ async fn one_program_too_many_is_told_so_until_another_has_gone() {
     }
     serving.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_program_does_not_say_for_how_long_it_is_waited_for() {
+    for (asked, waits) in [
+        (None, REQUEST_TIMEOUT),
+        (Some(Duration::from_secs(1)), Duration::from_secs(1)),
+        (Some(REQUEST_TIMEOUT_MAX), REQUEST_TIMEOUT_MAX),
+        (
+            Some(Duration::from_secs(i64::MAX as u64)),
+            REQUEST_TIMEOUT_MAX,
+        ),
+        (Some(Duration::MAX), REQUEST_TIMEOUT_MAX),
+    ] {
+        let began = tokio::time::Instant::now();
+        let never = std::future::pending::<Result<(), Failure>>();
+        let late = limited(asked, never).await.expect_err("it is late");
+        assert!(late.contains("not done within"), "{late}");
+        let waited = began.elapsed();
+        assert!(
+            (waits..waits + Duration::from_secs(1)).contains(&waited),
+            "{asked:?}: {waited:?}"
+        );
+    }
+}

@@ -557,3 +557,45 @@ fn senders_who_say_nothing_keep_no_other_out() {
     assert_eq!(receiver.end().0, Some(0));
     drop(silent);
 }
+
+#[test]
+fn one_receiver_too_many_is_told_that_the_sender_is_busy() {
+    const RECEIVERS_MAX: usize = 16;
+    const OF_PEER_MAX: usize = 4;
+    let folder = folder("transfer_receivers");
+    let path = folder.join("file");
+    fs::write(&path, noise(1_000)).expect("it can be written");
+    let (sender, text_of_ticket) = sender(&["--listen", TCP, "--timeout", "3600", text(&path)]);
+    let ticket: Ticket = text_of_ticket.parse().expect("it is one");
+    let runtime = Runtime::new().expect("there are threads");
+    runtime.block_on(async {
+        let (root, secret) = (ticket.root, ticket.secret);
+        let (mut nodes, mut receivers) = (Vec::new(), Vec::new());
+        for at in 0..=RECEIVERS_MAX {
+            if at % OF_PEER_MAX == 0 {
+                nodes.push(Node::spawn().await.expect("there is entropy"));
+            }
+            let node = nodes.last().expect("there is one");
+            let mut stream = stranger(node, &ticket, false).await;
+            let fetch = encoded(&[Frame::Fetch { root, secret }]);
+            stream.write_all(&fetch).await.expect("it reads");
+            let mut heard = Heard { bytes: Vec::new() };
+            let first = heard.next(&mut stream).await.expect("it answers");
+            let is_busy = matches!(
+                first,
+                Frame::Failed {
+                    reason: Reason::Busy,
+                    ..
+                }
+            );
+            assert_eq!(is_busy, at == RECEIVERS_MAX, "{at}: {first:?}");
+            receivers.push(stream);
+        }
+        drop(receivers);
+        for node in nodes {
+            node.close().await;
+        }
+    });
+    received(&text_of_ticket, &folder.join("output"));
+    assert_eq!(sender.end().0, Some(0));
+}
