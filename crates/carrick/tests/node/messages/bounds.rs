@@ -284,3 +284,34 @@ fn a_request_that_waits_for_a_mailbox_ends_when_its_asker_has_gone() {
         });
     }
 }
+
+#[test]
+fn a_cancelled_request_gives_its_place_back_while_its_stream_goes_on() {
+    for listen in every_link() {
+        run(async move {
+            let roomy = MailboxOptions::default();
+            let mut server = Server::with(listen, roomy, |builder| builder.max_in_flight(2)).await;
+            let patient = |builder: MessagesBuilder| builder.timeout(2 * DEADLINE);
+            let client = Client::with(Form::Multiplexed, &server, patient).await;
+            // While this one is under way the stream does not end, so nothing but the frame says that the next is given up.
+            let kept = asking(&client, &server, "kept");
+            let held = server.next().await;
+            let given_up = asking(&client, &server, "given up");
+            let (_, mut replier) = server.next().await.into_parts();
+            let handler = tokio::spawn(async move { replier.cancelled().await });
+            given_up.abort();
+            assert!(soon(given_up).await.unwrap_err().is_cancelled());
+            // Frames of a lane come in their order: what is asked now finds the place free.
+            let mut third = asking(&client, &server, "third");
+            tokio::select! {
+                reply = &mut third => panic!("{reply:?}"),
+                asked = server.next() => answer(asked),
+            }
+            assert!(soon(third).await.unwrap().is_ok());
+            soon(handler).await.unwrap();
+            answer(held);
+            assert!(soon(kept).await.unwrap().is_ok());
+            assert_eq!(server.messages.stats().busy, 0);
+        });
+    }
+}
