@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use carrick::{AttemptError, Config, DialError, Node, OpenError, Stream, StreamError};
+use carrick::{AttemptError, Config, DialError, Limit, Node, OpenError, Stream, StreamError};
 use carrick_session::Read;
 use carrick_wire::multistream::Message;
 use futures::future::join_all;
@@ -209,6 +209,37 @@ fn a_peer_that_opens_a_stream_and_says_nothing_more_loses_it() {
         })
         .await;
         assert_eq!(there.lost(), None);
+    });
+}
+
+#[test]
+fn a_stream_without_a_single_word_is_given_up_and_its_place_is_free() {
+    run(async {
+        let server = server_with(TCP, impatient()).await;
+        let mut raw = Raw::connect(&server.address()).await;
+        let there = back(&server, raw.id).await;
+        let key = raw.ask(ECHO, b"echo me").await;
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"echo me") {
+            let Ok(Read::Data(bytes)) = soon(raw.read(key)).await else {
+                panic!("ended")
+            };
+            heard.extend_from_slice(&bytes);
+        }
+        // A window update that opens stream 1001, and nothing after it; what the echo says next was read later.
+        assert!(raw.send(&[0, 1, 0, 1, 0, 0, 3, 233, 0, 0, 0, 0]).await);
+        raw.mux.write(key, &[], b"again").unwrap();
+        raw.flush().await;
+        assert!(matches!(soon(raw.read(key)).await, Ok(Read::Data(_))));
+        eventually("the echo alone is left", || there.streams() == 1).await;
+        assert_eq!(there.lost(), None);
+        let used = async || {
+            let limits = server.limits().await;
+            limits.get(Limit::Negotiations).unwrap().used
+        };
+        soon(async { while used().await != Some(0) {} }).await;
+        let peak = server.limits().await.get(Limit::Negotiations).unwrap().peak;
+        assert_eq!(peak, 1, "the silent one had a place");
     });
 }
 
