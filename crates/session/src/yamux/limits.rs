@@ -58,3 +58,6 @@ impl Budget {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -165,6 +165,16 @@ fn what_limits_have_seen_is_found_by_name_and_in_order() {
 }
 
 #[test]
+fn the_most_that_was_used_is_known_when_less_is_used() {
+    let mut node = Node::new(Config::default());
+    let pending = node.admit("/ip4/1.0.0.1/tcp/1").unwrap();
+    node.event(Event::PendingFailed { pending });
+    let limits = Limits::new(node.swarm.limits(node.now));
+    let usage = limits.get(Limit::ConnectionsPending).unwrap();
+    assert_eq!((usage.used, usage.peak), (Some(0), 1));
+}
+
+#[test]
 fn the_limits_are_shown_as_a_table() {
     let mut node = Node::new(Config {
         connections_inbound_max: 1,
