@@ -114,12 +114,12 @@ impl Connection {
             Phase::Closing { by } => by,
             Phase::Open | Phase::Lost(_) => now,
         };
-        // Whoever was suspended does what was due a moment after it goes on.
-        let is_late = ground.disturbed_of(place.host) + GRACE >= now;
-        ground.hold(Law::CloseInTime, by >= now || is_late, || here.to_owned());
+        ground.hold(Law::CloseInTime, by >= now, || here.to_owned());
         let idle = ground.config.idle_timeout.filter(|_| !self.kept);
         let idle_by = self.idle_since.zip(idle).map(|(since, idle)| since + idle);
         let goes = !self.is_open() || idle_by.is_none_or(|by| by >= ground.now());
+        // Whoever was suspended does what was due a moment after it goes on (seed 763).
+        let is_late = ground.disturbed_of(place.host) + GRACE >= now;
         ground.hold(Law::IdleGoes, goes || is_late, || here.to_owned());
         let reached = ground
             .pipes
