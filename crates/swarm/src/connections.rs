@@ -512,7 +512,8 @@ impl Connections {
             Limit::ConnectionsOutbound => self.outbound,
             Limit::ConnectionsPending => self.pending.len(),
             Limit::ConnectionsPerPeer => {
-                let of_peers = self.peers.values().map(|of_peer| of_peer.connections.len());
+                // Not those that have to go: they have made room for others already.
+                let of_peers = self.peers.keys().map(|peer| self.retained(peer).count());
                 of_peers.max().unwrap_or(0)
             }
             Limit::ConnectionsPerIp => of_subnets(false),

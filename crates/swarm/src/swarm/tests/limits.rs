@@ -197,6 +197,25 @@ fn the_limits_are_shown_as_a_table() {
 }
 
 #[test]
+fn a_connection_that_has_given_way_to_a_better_one_is_not_counted_while_it_ends() {
+    let mut peers = [1, 2];
+    peers.sort_by_key(|n| peer(*n).to_bytes());
+    let [small, large] = peers;
+    let config = Config {
+        connections_per_peer_max: 1,
+        ..Config::default()
+    };
+    let mut node = Node::of(large, config);
+    let (_, actions) = node.connect(peer(small), &[A]);
+    let (worse, _) = node.dialed(dials(&actions)[0].0, peer(small));
+    let (_, actions) = node.inbound(peer(small), "/ip4/1.1.1.1/tcp/2");
+    assert_eq!(closes(&actions), [(worse, CloseReason::LimitExceeded)]);
+    let limits = Limits::new(node.swarm.limits(node.now));
+    let usage = limits.get(Limit::ConnectionsPerPeer).unwrap();
+    assert_eq!((usage.used, usage.peak), (Some(1), 1));
+}
+
+#[test]
 fn a_waiter_whose_own_connection_is_one_too_many_gets_the_peers_best() {
     let mut node = Node::new(Config {
         connections_per_peer_max: 1,
