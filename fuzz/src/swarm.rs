@@ -11,8 +11,8 @@ use std::{
 use carrick_protocols::identify::Collector;
 use carrick_swarm::{
     Action, Answer, AttemptError, AttemptId, Behaviour, Config, ConnectionId, DialOptions, Event,
-    LookupId, Origin, PeerClass, PendingId, Query, Source as From, Stage, Swarm, Tag, Verdict,
-    WaiterId, Watermarks,
+    Limit, LookupId, Origin, PeerClass, PendingId, Query, Source as From, Stage, Swarm, Tag,
+    Verdict, WaiterId, Watermarks,
 };
 use libp2p_identity::{Keypair, PeerId};
 use multiaddr::Multiaddr;
@@ -65,6 +65,8 @@ struct Shell {
     pending: Vec<(PendingId, Multiaddr)>,
     open: BTreeMap<ConnectionId, PeerId>,
     preferred: BTreeMap<PeerId, ConnectionId>,
+    /// Something was said that holds until it is taken back.
+    lasting: bool,
 }
 
 /// Any events.
@@ -73,6 +75,7 @@ pub fn swarm(data: &[u8]) {
     let mut shell = Shell::new();
     if source.bool() {
         shell.swarm.save(shell.now);
+        shell.lasting = true;
     }
     for _ in 0..STEPS_MAX {
         if source.is_empty() {
@@ -100,6 +103,7 @@ impl Shell {
             pending: Vec::new(),
             open: BTreeMap::new(),
             preferred: BTreeMap::new(),
+            lasting: false,
         }
     }
 
@@ -253,6 +257,7 @@ impl Shell {
                     source.bytes(usize::from(n)),
                 );
                 self.swarm.restore(self.now, UNIX, &key, value);
+                self.lasting = true;
             }
             _ => {}
         }
@@ -349,6 +354,7 @@ impl Shell {
             7 => {
                 let value = source.bytes(40).to_vec();
                 _ = swarm.set_peer_metadata(now, peer, "name".to_owned(), Some(value));
+                self.lasting = true;
             }
             8 => swarm.remove_peer(now, &peer),
             _ => {
@@ -375,6 +381,7 @@ impl Shell {
             10 => swarm.set_admission(move |stage| match stage {
                 Stage::Peer { peer: found, .. } if found == peer => Verdict::reject("a test"),
                 Stage::Identified { peer: found, .. } if found == peer => Verdict::Ignore,
+                Stage::Address { remote, .. } if *remote == ADDRESSES[3] => Verdict::Retry,
                 _ => Verdict::Accept,
             }),
             _ => swarm.add_peer(now, peer, PeerClass::Trusted),
@@ -398,7 +405,10 @@ impl Shell {
             4 => self.event(Event::Slept {
                 time: Duration::from_secs(u64::from(n)),
             }),
-            5 => self.swarm.announce(self.now, address),
+            5 => {
+                self.swarm.announce(self.now, address);
+                self.lasting = true;
+            }
             6 => drop(self.swarm.retract(self.now, address)),
             _ => self.event(Event::Disconnect { peer: peer(source) }),
         }
@@ -466,6 +476,16 @@ impl Shell {
         assert!(self.attempts.is_empty(), "every attempt is aborted or over");
         assert!(self.lookups.is_empty(), "and every lookup");
         assert!(self.preferred.is_empty());
+        for usage in self.swarm.limits(self.now) {
+            if CONNECTING.contains(&usage.limit) {
+                assert_eq!(usage.used, Some(0), "{:?}", usage.limit);
+            }
+        }
+        if !self.lasting {
+            assert_eq!(self.swarm.peer_store().peers_count(), 0);
+            assert_eq!(self.swarm.external_addresses().count(), 0);
+            assert_eq!(self.swarm.poll_timeout(), None, "nothing is waited for");
+        }
     }
 }
 
@@ -563,5 +583,15 @@ static ADDRESSES: LazyLock<Vec<Multiaddr>> = LazyLock::new(|| {
         .collect()
 });
 
+/// What connections and dials take.
+const CONNECTING: [Limit; 7] = [
+    Limit::ConnectionsInbound,
+    Limit::ConnectionsOutbound,
+    Limit::ConnectionsPending,
+    Limit::ConnectionsPerPeer,
+    Limit::ConnectionsPerIp,
+    Limit::ConnectionsPerSite,
+    Limit::Dials,
+];
 const UNIX: Duration = Duration::from_secs(1_700_000_000);
 const STEPS_MAX: usize = 400;
