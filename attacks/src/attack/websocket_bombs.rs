@@ -43,15 +43,11 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
     }
     let mut outcome = Outcome::default();
     let mut alive = Vec::new();
-    let mut sent_most = 0;
     while let Some(task) = tasks.join_next().await {
         let (what, lived) = task.map_err(io::Error::other)?;
         outcome.tried += 1;
         match lived {
-            Ok(sent) => {
-                outcome.refused += 1;
-                sent_most = sent_most.max(sent.unwrap_or_default());
-            }
+            Ok(_) => outcome.refused += 1,
             Err(_) => alive.push(what),
         }
     }
@@ -75,12 +71,14 @@ struct Bomb {
     what: &'static str,
     /// Whether the opening handshake comes first.
     opened: bool,
+    /// Whether what comes back is read meanwhile.
+    listens: bool,
     first: Vec<u8>,
     again: Vec<u8>,
 }
 
-/// Says it until the other side closes; how much it took.
-async fn throw(scene: &Scene, source: u32, bomb: &Bomb) -> io::Result<u64> {
+/// Says it until the other side closes.
+async fn throw(scene: &Scene, source: u32, bomb: &Bomb) -> io::Result<()> {
     let mut socket = source::connect(ground::attacker_apart(source), scene.ws()).await?;
     if bomb.opened {
         open(&mut socket, "").await?;
@@ -99,18 +97,16 @@ async fn throw(scene: &Scene, source: u32, bomb: &Bomb) -> io::Result<u64> {
         let mut part = [0; 4096];
         while matches!(reader.read(&mut part).await, Ok(n) if n > 0) {}
     };
-    if bomb.what == PINGS {
-        if speak.await.is_ok() {
-            listen.await;
-        }
-    } else {
+    if bomb.listens {
         tokio::pin!(listen);
         tokio::select! {
             said = speak => if said.is_ok() { listen.await },
             () = &mut listen => {}
         }
+    } else if speak.await.is_ok() {
+        listen.await;
     }
-    Ok(sent)
+    Ok(())
 }
 
 /// The opening handshake, with more headers; what the answer says.
@@ -165,6 +161,7 @@ fn bombs() -> Vec<Bomb> {
     let bomb = |what, opened, first: &[u8], again: &[u8]| Bomb {
         what,
         opened,
+        listens: true,
         first: first.to_vec(),
         again: again.to_vec(),
     };
@@ -203,32 +200,40 @@ fn bombs() -> Vec<Bomb> {
             head(0, 0, true).repeat(4096),
         ),
         ("empty frames", Vec::new(), head(0x82, 0, true).repeat(4096)),
-        (PINGS, Vec::new(), ping.repeat(500)),
     ];
-    // The first byte, how long it is, and whether it is masked.
-    let forbidden = [
-        ("no mask", 0x82, 20, false),
-        ("a long ping", 0x89, 126, true),
-        ("a ping in fragments", 0x09, 5, true),
-        ("text", 0x81, 5, true),
-        ("an unknown kind", 0x83, 0, true),
-        ("a reserved bit", 0xc2, 5, true),
-        ("a fragment of nothing", 0x80, 5, true),
-    ];
+    let pings = Bomb {
+        listens: false,
+        ..bomb(
+            "pings that nobody reads the answers of",
+            true,
+            b"",
+            &ping.repeat(500),
+        )
+    };
     let headers = headers.map(|(what, first, again)| bomb(what, false, first, again));
     let endless = endless.map(|(what, first, again)| bomb(what, true, &first, &again));
-    let forbidden = forbidden.map(|(what, first, len, masked)| {
+    let forbidden = FORBIDDEN.map(|(what, first, len, masked)| {
         let frame = [head(first, len, masked), vec![7; len as usize]].concat();
         bomb(what, true, &frame, b"")
     });
     headers
         .into_iter()
         .chain(endless)
+        .chain([pings])
         .chain(forbidden)
         .collect()
 }
 
-const PINGS: &str = "pings that nobody reads the answers of";
+/// The first byte, how long it is, and whether it is masked.
+const FORBIDDEN: [(&str, u8, u64, bool); 7] = [
+    ("no mask", 0x82, 20, false),
+    ("a long ping", 0x89, 126, true),
+    ("a ping in fragments", 0x09, 5, true),
+    ("text", 0x81, 5, true),
+    ("an unknown kind", 0x83, 0, true),
+    ("a reserved bit", 0xc2, 5, true),
+    ("a fragment of nothing", 0x80, 5, true),
+];
 /// What one bomb says at most.
 const SAID_MAX: u64 = 64 << 20;
 /// The deadline of a handshake, and some.
