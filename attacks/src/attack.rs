@@ -45,6 +45,8 @@ mod websocket_bombs;
 mod window_abuse;
 mod zero_window;
 
+pub(crate) use control::call;
+
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -319,9 +321,6 @@ impl Outcome {
         })
     }
 }
-
-/// The role of somebody at a daemon's socket; an error if he is not answered.
-pub(crate) use control::call;
 
 /// The attack of this name.
 pub(crate) fn find(id: &str) -> Option<&'static Attack> {

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{attack::Scene, other, source, speaker::proposal};
+use crate::{attack::Scene, source, speaker::proposal};
 
 /// What goes into a certificate. As it comes from [`Forge::new`], nothing is wrong with it.
 pub(crate) struct Forge {
@@ -38,10 +38,10 @@ pub(crate) struct Forge {
 impl Forge {
     /// Of a new peer.
     pub(crate) fn new() -> io::Result<Self> {
-        let key = KeyPair::generate().map_err(other)?;
+        let key = KeyPair::generate().map_err(io::Error::other)?;
         let identity = Keypair::generate_ed25519();
         let content = certificate::extension(&identity, &key.subject_public_key_info());
-        let content = content.ok_or_else(|| other("this key does not sign"))?;
+        let content = content.ok_or_else(|| io::Error::other("this key does not sign"))?;
         Ok(Self {
             extensions: libp2p(&[], &content),
             key,
@@ -75,7 +75,7 @@ impl Forge {
             ],
         );
         let signer = self.signer.as_ref().unwrap_or(&self.key);
-        let signature = der(3, &[&[0], &signer.sign(&signed).map_err(other)?]);
+        let signature = der(3, &[&[0], &signer.sign(&signed).map_err(io::Error::other)?]);
         Ok(der(SEQUENCE, &[&signed, &algorithm, &signature]))
     }
 
@@ -86,18 +86,14 @@ impl Forge {
             .key_provider
             .load_private_key(secret.into());
         let chain = chain.into_iter().map(CertificateDer::from).collect();
-        let certified = CertifiedKey::new(chain, key.map_err(other)?);
+        let certified = CertifiedKey::new(chain, key.map_err(io::Error::other)?);
         Ok(Shown(Some(Arc::new(certified))))
     }
 }
 
 /// The libp2p extension with this content.
 pub(crate) fn libp2p(critical: &[u8], content: &[u8]) -> Vec<u8> {
-    extension(
-        &[0x2b, 6, 1, 4, 1, 0x83, 0xa2, 0x5a, 1, 1],
-        critical,
-        content,
-    )
+    extension(LIBP2P_ID, critical, content)
 }
 
 /// Any extension.
@@ -120,8 +116,10 @@ pub(crate) fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 
 pub(crate) const CRITICAL: &[u8] = &[1, 1, 0xff];
 pub(crate) const SEQUENCE: u8 = 0x30;
+/// 1.3.6.1.4.1.53594.1.1
+pub(crate) const LIBP2P_ID: &[u8] = &[0x2b, 6, 1, 4, 1, 0x83, 0xa2, 0x5a, 1, 1];
 
-/// What somebody shows when he is asked for a certificate: perhaps nothing.
+/// What is shown to whoever asks for a certificate: perhaps nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown(pub(crate) Option<Arc<CertifiedKey>>);
 
@@ -138,7 +136,7 @@ impl ResolvesClientCert for Shown {
 /// A client that believes any server, as libp2p's do until they have seen its certificate.
 fn client(shown: &Shown, alpn: &[&[u8]]) -> io::Result<ClientConfig> {
     let identity = TlsIdentity::new(&Keypair::generate_ed25519(), Vec::new());
-    let identity = identity.ok_or_else(|| other("this key makes no identity"))?;
+    let identity = identity.ok_or_else(|| io::Error::other("this key makes no identity"))?;
     let alpn = alpn.iter().map(|name| name.to_vec()).collect();
     let (mut config, _) = identity.client_config(None, alpn);
     config.client_auth_cert_resolver = Arc::new(shown.clone());
@@ -166,7 +164,7 @@ pub(crate) async fn over_tcp(
     let mut theirs = Vec::new();
     let talk = async {
         let socket = agree(scene, source).await?;
-        let name = ServerName::try_from("libp2p").map_err(other)?;
+        let name = ServerName::try_from("libp2p").map_err(io::Error::other)?;
         let mut stream = TlsConnector::from(config).connect(name, socket).await?;
         let chain = stream.get_ref().1.peer_certificates();
         theirs = chain
@@ -187,18 +185,20 @@ pub(crate) async fn over_quic(
     shown: &Shown,
     alpn: &[&[u8]],
 ) -> io::Result<bool> {
-    let config = QuicClientConfig::try_from(client(shown, alpn)?).map_err(other)?;
+    let config = QuicClientConfig::try_from(client(shown, alpn)?).map_err(io::Error::other)?;
     let mut endpoint = quinn::Endpoint::client((source, 0).into())?;
     endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(config)));
-    let connecting = endpoint.connect(scene.quic(), "libp2p").map_err(other)?;
+    let connecting = endpoint
+        .connect(scene.quic(), "libp2p")
+        .map_err(io::Error::other)?;
     let talk = async {
-        let connection = connecting.await.map_err(other)?;
-        let (mut send, mut recv) = connection.open_bi().await.map_err(other)?;
+        let connection = connecting.await.map_err(io::Error::other)?;
+        let (mut send, mut recv) = connection.open_bi().await.map_err(io::Error::other)?;
         send.write_all(&proposal("/ipfs/ping/1.0.0"))
             .await
-            .map_err(other)?;
+            .map_err(io::Error::other)?;
         let mut answer = [0];
-        recv.read_exact(&mut answer).await.map_err(other)
+        recv.read_exact(&mut answer).await.map_err(io::Error::other)
     };
     Ok(matches!(timeout(PATIENCE, talk).await, Ok(Ok(_))))
 }

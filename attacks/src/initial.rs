@@ -12,8 +12,6 @@ use rustls::{
     quic::{ClientConnection, Suite, Version},
 };
 
-use crate::other;
-
 /// What all the packets say.
 pub(crate) struct Initials {
     hello: Vec<u8>,
@@ -24,17 +22,17 @@ impl Initials {
     /// Of a new peer.
     pub(crate) fn new() -> io::Result<Self> {
         let identity = TlsIdentity::new(&Keypair::generate_ed25519(), Vec::new());
-        let identity = identity.ok_or_else(|| other("this key makes no identity"))?;
+        let identity = identity.ok_or_else(|| io::Error::other("this key makes no identity"))?;
         let (config, _) = identity.client_config(None, vec![b"libp2p".to_vec()]);
-        let name = ServerName::try_from("libp2p").map_err(other)?;
+        let name = ServerName::try_from("libp2p").map_err(io::Error::other)?;
         let hello = ClientConnection::new(Arc::new(config), Version::V1, name, parameters());
         let mut words = Vec::new();
-        hello.map_err(other)?.write_hs(&mut words);
+        hello.map_err(io::Error::other)?.write_hs(&mut words);
         let suite = TLS13_AES_128_GCM_SHA256.tls13();
         let suite = suite.and_then(|suite| suite.quic_suite());
         Ok(Self {
             hello: words,
-            suite: suite.ok_or_else(|| other("no such cipher"))?,
+            suite: suite.ok_or_else(|| io::Error::other("no such cipher"))?,
         })
     }
 
@@ -72,14 +70,14 @@ impl Initials {
         packet.resize(SIZE - TAG, 0);
         let (head, payload) = packet.split_at_mut(body);
         let tag = keys.packet.encrypt_in_place(0, head, payload);
-        packet.extend_from_slice(tag.map_err(other)?.as_ref());
+        packet.extend_from_slice(tag.map_err(io::Error::other)?.as_ref());
         let (head, sample) = packet.split_at_mut(number + 4);
         let (first, head) = head.split_at_mut(1);
         let number = &mut head[number - 1..];
         let hidden = keys
             .header
             .encrypt_in_place(&sample[..16], &mut first[0], number);
-        hidden.map_err(other)?;
+        hidden.map_err(io::Error::other)?;
         Ok(packet)
     }
 }

@@ -25,8 +25,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use speaker::other;
-
 /// Attack Carrick, and see what others notice.
 #[derive(Parser)]
 struct Cli {

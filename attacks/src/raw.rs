@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     source,
-    speaker::{CONNECT_TIMEOUT, other, proposal, upgraded},
+    speaker::{CONNECT_TIMEOUT, proposal, upgraded},
 };
 
 /// Both directions of a connection.
@@ -164,7 +164,11 @@ impl RawReader {
             if socket.read_buf(&mut self.input).await? == 0 {
                 return Ok(None);
             }
-            while let Some(bytes) = self.opener.open(&mut self.input).map_err(other)? {
+            while let Some(bytes) = self
+                .opener
+                .open(&mut self.input)
+                .map_err(io::Error::other)?
+            {
                 let skipped = self.skip.min(bytes.len());
                 self.skip -= skipped;
                 self.plain.extend_from_slice(&bytes[skipped..]);
@@ -176,7 +180,7 @@ impl RawReader {
         let Some(header) = self.plain.first_chunk::<HEADER_LEN>() else {
             return Ok(None);
         };
-        let header = Header::decode(header).map_err(other)?;
+        let header = Header::decode(header).map_err(io::Error::other)?;
         let body = match header.kind {
             Kind::Data => header.length as usize,
             Kind::WindowUpdate | Kind::Ping | Kind::GoAway => 0,
@@ -198,7 +202,9 @@ impl RawWriter {
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         for part in bytes.chunks(PART) {
             self.records.push(part);
-            self.sealer.seal(&mut self.records).map_err(other)?;
+            self.sealer
+                .seal(&mut self.records)
+                .map_err(io::Error::other)?;
             self.socket.write_all(self.records.as_slice()).await?;
             self.records.clear();
         }

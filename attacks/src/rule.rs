@@ -36,6 +36,13 @@ pub(crate) struct Seen {
     pub(crate) stopped: Result<Duration, String>,
 }
 
+impl Seen {
+    /// Before the attack, at its worst, and after it.
+    pub(crate) fn samples(&self) -> [&Sample; 3] {
+        [&self.before, &self.peak, &self.after]
+    }
+}
+
 impl Default for Seen {
     fn default() -> Self {
         Self {

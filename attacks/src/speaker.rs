@@ -92,7 +92,7 @@ impl Speaker {
 
     /// Opens a stream and writes `first` on it, which may be no more than half a word.
     pub(crate) async fn open(&mut self, first: &[u8]) -> io::Result<Key> {
-        let key = self.mux.open().map_err(other)?;
+        let key = self.mux.open().map_err(io::Error::other)?;
         self.write(key, first).await?;
         Ok(key)
     }
@@ -105,7 +105,7 @@ impl Speaker {
     /// Writes all of it, as the windows allow.
     pub(crate) async fn write(&mut self, key: Key, mut data: &[u8]) -> io::Result<()> {
         while !data.is_empty() {
-            let written = self.mux.write(key, &[], data).map_err(other)?;
+            let written = self.mux.write(key, &[], data).map_err(io::Error::other)?;
             data = &data[written.unwrap_or(0)..];
             self.flush().await?;
             if written.is_none() && !self.recv().await? {
@@ -117,7 +117,7 @@ impl Speaker {
 
     /// Ends our side of a stream.
     pub(crate) async fn finish(&mut self, key: Key) -> io::Result<()> {
-        self.mux.finish(key).map_err(other)?;
+        self.mux.finish(key).map_err(io::Error::other)?;
         self.flush().await
     }
 
@@ -169,7 +169,7 @@ impl Speaker {
     async fn flush(&mut self) -> io::Result<()> {
         let mut records = Records::new(self.sealer.layout());
         while self.mux.poll_transmit(&mut records) {
-            self.sealer.seal(&mut records).map_err(other)?;
+            self.sealer.seal(&mut records).map_err(io::Error::other)?;
             self.socket.write_all(records.as_slice()).await?;
             records.clear();
         }
@@ -177,8 +177,14 @@ impl Speaker {
     }
 
     async fn take_in(&mut self) -> io::Result<()> {
-        while let Some(bytes) = self.opener.open(&mut self.input).map_err(other)? {
-            self.mux.recv(Instant::now(), bytes).map_err(other)?;
+        while let Some(bytes) = self
+            .opener
+            .open(&mut self.input)
+            .map_err(io::Error::other)?
+        {
+            self.mux
+                .recv(Instant::now(), bytes)
+                .map_err(io::Error::other)?;
         }
         while let Some(event) = self.mux.poll_event() {
             if let Event::Incoming(key) = event {
@@ -197,11 +203,11 @@ pub(crate) async fn upgraded(
 ) -> io::Result<(TcpStream, Upgraded)> {
     let muxers = vec![ProtocolId::from_static("/yamux/1.0.0")];
     let noise = NoiseIdentity::new(keypair, [7; 32], muxers.clone())
-        .ok_or_else(|| other("this key makes no identity"))?;
+        .ok_or_else(|| io::Error::other("this key makes no identity"))?;
     let securities = vec![Security::Noise(Arc::new(noise))];
     let (config, now) = (Arc::default(), Instant::now());
-    let mut upgrade =
-        Upgrade::new(role, config, securities, muxers, None, now, [8; 32]).map_err(other)?;
+    let mut upgrade = Upgrade::new(role, config, securities, muxers, None, now, [8; 32])
+        .map_err(io::Error::other)?;
     let mut out = Vec::new();
     loop {
         upgrade.poll_transmit(&mut out);
@@ -214,12 +220,10 @@ pub(crate) async fn upgraded(
         if socket.read_buf(&mut input).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        upgrade.recv(Instant::now(), &input).map_err(other)?;
+        upgrade
+            .recv(Instant::now(), &input)
+            .map_err(io::Error::other)?;
     }
-}
-
-pub(crate) fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::other(error)
 }
 
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(12);

@@ -27,17 +27,13 @@ impl Row {
 
     /// Before, in and after the attack: MiB, files, and milliseconds of the honest peers' 99th percentile.
     fn stages(&self) -> [String; 3] {
-        let Seen {
-            before,
-            peak,
-            after,
-            pings,
-            ..
-        } = &self.seen;
-        let samples = [before, peak, after];
+        let samples = self.seen.samples();
         let rss = samples.map(|sample| format!("{:.1}", sample.rss_kib as f64 / 1024.0));
         let files = samples.map(|sample| sample.files.to_string());
-        let p99 = pings.map(|pings| format!("{:.1}", millis(pings.p99)));
+        let p99 = self
+            .seen
+            .pings
+            .map(|pings| format!("{:.1}", millis(pings.p99)));
         [rss.join("/"), files.join("/"), p99.join("/")]
     }
 
@@ -154,14 +150,7 @@ pub(crate) fn markdown(rows: &[Row]) -> String {
 pub(crate) fn json(rows: &[Row]) -> String {
     let mut text = String::new();
     for row in rows {
-        let Seen {
-            before,
-            peak,
-            after,
-            pings,
-            ..
-        } = &row.seen;
-        let samples = [before, peak, after];
+        let (samples, pings) = (row.seen.samples(), &row.seen.pings);
         let object = json!({
             "attack": row.attack.id,
             "name": row.attack.name,

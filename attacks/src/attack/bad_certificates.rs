@@ -14,8 +14,8 @@ use tokio::{
 
 use super::{Attack, Check, Outcome, PLAIN, Scene};
 use crate::{
-    forge::{CRITICAL, Forge, Shown, agree, extension, libp2p, over_quic, over_tcp},
-    ground, other,
+    forge::{CRITICAL, Forge, LIBP2P_ID, Shown, agree, extension, libp2p, over_quic, over_tcp},
+    ground,
 };
 
 pub(super) const ATTACK: Attack = Attack {
@@ -47,7 +47,7 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
         });
     }
     while let Some(task) = tasks.join_next().await {
-        let (what, tcp, quic) = task.map_err(other)??;
+        let (what, tcp, quic) = task.map_err(io::Error::other)??;
         for (road, let_in) in [("TCP", tcp), ("QUIC", quic)] {
             outcome.tried += 1;
             outcome.refused += u64::from(!let_in);
@@ -132,7 +132,7 @@ fn forged(stolen: &[u8]) -> io::Result<Vec<(&'static str, Shown)>> {
         Ok(())
     })?;
     forge("another's signature", |forge| {
-        forge.signer = Some(KeyPair::generate().map_err(other)?);
+        forge.signer = Some(KeyPair::generate().map_err(io::Error::other)?);
         Ok(())
     })?;
     forge("unique ids", |forge| {
@@ -222,5 +222,4 @@ async fn speaks_tls_12(scene: &Scene) -> io::Result<bool> {
 }
 
 const LIBP2P: &[&[u8]] = &[b"libp2p"];
-const LIBP2P_ID: &[u8] = &[0x2b, 6, 1, 4, 1, 0x83, 0xa2, 0x5a, 1, 1];
 const UNKNOWN: &[u8] = &[0x2b, 6, 1, 4, 1, 7];

@@ -11,7 +11,7 @@ use super::{
     Attack, Check, Figure, Outcome, PLAIN, Scene,
     held::{Held, Script},
 };
-use crate::{ground, other, speaker::proposal};
+use crate::{ground, speaker::proposal};
 
 pub(super) const ATTACK: Attack = Attack {
     id: "C-02",
@@ -118,11 +118,11 @@ fn scripts() -> io::Result<Vec<(bool, Script)>> {
 /// A ClientHello.
 fn hello() -> io::Result<Vec<u8>> {
     let identity = TlsIdentity::new(&Keypair::generate_ed25519(), Vec::new());
-    let identity = identity.ok_or_else(|| other("this key makes no identity"))?;
+    let identity = identity.ok_or_else(|| io::Error::other("this key makes no identity"))?;
     let (config, _) = identity.client_config(None, vec![b"libp2p".to_vec()]);
-    let name = ServerName::try_from("libp2p").map_err(other)?;
+    let name = ServerName::try_from("libp2p").map_err(io::Error::other)?;
     let mut hello = Vec::new();
-    let mut client = ClientConnection::new(Arc::new(config), name).map_err(other)?;
+    let mut client = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     client.write_tls(&mut hello)?;
     Ok(hello)
 }

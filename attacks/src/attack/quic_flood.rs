@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{Attack, Check, Outcome, PLAIN, Scene};
-use crate::{ground, initial::Initials, other, victim};
+use crate::{ground, initial::Initials, victim};
 
 pub(super) const ATTACK: Attack = Attack {
     id: "Q-02",
@@ -67,10 +67,12 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
 
 async fn newcomer() -> io::Result<()> {
     let node = Node::builder().config(Config::default()).spawn().await;
-    let node = node.map_err(other)?;
-    let address: Multiaddr = victim::addresses()[3].parse().map_err(other)?;
+    let node = node.map_err(io::Error::other)?;
+    let address: Multiaddr = victim::addresses()[3].parse().map_err(io::Error::other)?;
     let dialed = timeout(Duration::from_secs(20), node.dial(address)).await;
-    let connection = dialed.map_err(other)?.map_err(other)?;
-    connection.ping().await.map_err(other)?;
+    let connection = dialed
+        .map_err(io::Error::other)?
+        .map_err(io::Error::other)?;
+    connection.ping().await.map_err(io::Error::other)?;
     Ok(())
 }

@@ -24,7 +24,6 @@ use tokio::{
 use super::{Attack, Check, Outcome, PLAIN, Scene};
 use crate::{
     ground::{self, VICTIM_V4},
-    other,
     victim::TCP_PORT,
 };
 
@@ -46,10 +45,13 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
         .config(config)
         .spawn()
         .await
-        .map_err(other)?;
+        .map_err(io::Error::other)?;
     let connection = timeout(PATIENCE, node.dial(path.address.clone())).await?;
-    let connection = connection.map_err(other)?;
-    let mut stream = connection.open_stream("/echo/1.0.0").await.map_err(other)?;
+    let connection = connection.map_err(io::Error::other)?;
+    let mut stream = connection
+        .open_stream("/echo/1.0.0")
+        .await
+        .map_err(io::Error::other)?;
     let mut outcome = Outcome::default();
     let before = echoes(&mut stream).await;
     outcome
@@ -59,7 +61,7 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
     let long = seen.iter().find(|packet| packet[0] & 0x80 != 0);
     let short = seen.iter().find(|packet| packet[0] & 0x80 == 0);
     let (Some(long), Some(short)) = (long, short) else {
-        return Err(other("no packets were seen on the path"));
+        return Err(io::Error::other("no packets were seen on the path"));
     };
     let again = scene.scale(20, 5);
     for (what, packets) in [
@@ -93,7 +95,7 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
     })
     .await;
     path.wandering.store(0, Ordering::Relaxed);
-    let newcomer = Node::spawn().await.map_err(other)?;
+    let newcomer = Node::spawn().await.map_err(io::Error::other)?;
     let dialed = timeout(PATIENCE, newcomer.dial(path.address.clone()));
     let works = matches!(dialed.await, Ok(Ok(_)));
     let _ = timeout(PATIENCE, connection.close()).await;
@@ -121,9 +123,12 @@ async fn shrink(path: &Path, stream: &mut Stream, outcome: &mut Outcome) -> io::
 async fn echoes(stream: &mut Stream) -> bool {
     let words = [7; 1000];
     let talk = async {
-        stream.write_all(&words).await.map_err(other)?;
+        stream.write_all(&words).await.map_err(io::Error::other)?;
         let mut answer = [0; 1000];
-        stream.read_exact(&mut answer).await.map_err(other)?;
+        stream
+            .read_exact(&mut answer)
+            .await
+            .map_err(io::Error::other)?;
         Ok::<_, io::Error>(answer == words)
     };
     matches!(timeout(PATIENCE, talk).await, Ok(Ok(true)))
@@ -146,7 +151,7 @@ impl Path {
         let port = inside.local_addr()?.port();
         let address = format!("/ip4/9.0.0.2/udp/{port}/quic-v1")
             .parse()
-            .map_err(other)?;
+            .map_err(io::Error::other)?;
         let (seen, wandering) = (
             Arc::<Mutex<Vec<Vec<u8>>>>::default(),
             Arc::<AtomicUsize>::default(),
