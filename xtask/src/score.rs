@@ -5,7 +5,7 @@ mod history;
 mod outcome;
 mod rows;
 
-use crate::steps::Steps;
+use crate::steps::cannot_run;
 use history::History;
 use outcome::Outcome;
 use rows::{ROWS, Row, Source};
@@ -75,11 +75,10 @@ fn measure(row: &Row, full: bool) -> Result<Vec<Outcome>, String> {
     let Some(line) = (if full { row.full } else { row.quick }) else {
         return Ok(Vec::new());
     };
-    let mut steps = Steps::default();
     let mut words = line.split(' ');
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words);
-    let (held, text) = steps.read(&format!("row {}: {line}", row.number), &mut command)?;
+    let (held, text) = watch(&format!("row {}: {line}", row.number), &mut command)?;
     match row.source {
         Source::Json => {
             let mut found = outcome::parse(&text);
@@ -107,18 +106,14 @@ fn read(file: &str) -> Result<String, String> {
     read.map_err(|error| format!("{file}: {error}"))
 }
 
-impl Steps {
-    /// Runs `command` to its end, whatever its exit code; what it printed, and whether it ended well.
-    fn read(&mut self, name: &str, command: &mut Command) -> Result<(bool, String), String> {
-        eprintln!("xtask: {name}");
-        let output = command
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output();
-        let output = output.map_err(|error| crate::steps::cannot_run(command, &error))?;
-        Ok((
-            output.status.success(),
-            String::from_utf8_lossy(&output.stdout).into_owned(),
-        ))
-    }
+/// Runs `command` to its end, whatever its exit code; whether it ended well, and what it printed.
+fn watch(name: &str, command: &mut Command) -> Result<(bool, String), String> {
+    eprintln!("xtask: {name}");
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output();
+    let output = output.map_err(|error| cannot_run(command, &error))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok((output.status.success(), text))
 }

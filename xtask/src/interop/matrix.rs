@@ -239,7 +239,7 @@ pub(crate) const CHECKS: [&str; 12] = [
     "bulk",
 ];
 /// How many of them every row of the default key type and address family has.
-const BASIC: usize = 10;
+pub(crate) const BASIC: usize = 10;
 /// Requests are for the stacks whose programs have them: the others are not asked.
 pub(crate) const REQUESTS: [&str; 2] = ["request-cbor", "request-json"];
 const REQUESTERS: [&str; 2] = ["carrick", "rust"];
