@@ -2,18 +2,21 @@
 //! mirror image, listening.
 
 use std::{
+    future::poll_fn,
     io,
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use bytes::BytesMut;
 use carrick_session::{
     NegotiateError, Role, SecureError, Security, Summary, Upgrade, UpgradeError, Upgraded,
 };
 use carrick_swarm::{AttemptId, Limit};
 use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId, PublicKey};
+use futures::FutureExt;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
     time::{sleep, timeout_at},
 };
 use tracing::debug;
@@ -101,25 +104,41 @@ pub(crate) fn can_dial(node: &Core, address: &Multiaddr) -> bool {
 /// What somebody who has come in says first. Nothing is made for him before: he may be one of many who say nothing.
 pub(crate) struct FirstWords {
     bytes: [u8; FIRST_WORDS_MAX],
-    read: io::Result<usize>,
+    len: usize,
 }
 
 /// As much as a dialer says at once that proposes Noise.
 const FIRST_WORDS_MAX: usize = 64;
 
 impl FirstWords {
-    /// Waits for them, but not beyond the upgrade's deadline.
-    pub(crate) async fn hear(node: &Core, arrival: &mut Arrival, begun: Instant) -> Self {
+    const NONE: Self = Self {
+        bytes: [0; FIRST_WORDS_MAX],
+        len: 0,
+    };
+
+    /// Waits for them, but not beyond the upgrade's deadline. No async fn: it would hold its arguments twice.
+    pub(crate) fn hear(
+        node: &Core,
+        arrival: &mut Arrival,
+        begun: Instant,
+    ) -> impl Future<Output = io::Result<Self>> {
         steps::passed(Step::PipeAccepted);
-        let mut bytes = [0; FIRST_WORDS_MAX];
-        let mut read = Ok(0);
-        if let Arrival::Pipe(pipe) = arrival {
-            let by = begun + node.session_config.upgrade_timeout;
-            // Who is too late is told so by the upgrade itself, and so is whoever has ended.
-            let heard = timeout_at(by.into(), pipe.reader.read(&mut bytes)).await;
-            read = heard.unwrap_or(Ok(0));
-        }
-        Self { bytes, read }
+        let by = begun + node.session_config.upgrade_timeout;
+        let heard = poll_fn(|cx| match arrival {
+            Arrival::Pipe(pipe) => Self::poll(pipe, cx),
+            Arrival::Quic(_) => Poll::Ready(Ok(Self::NONE)),
+        });
+        // Who is too late is told so by the upgrade itself, and so is whoever has ended.
+        timeout_at(by.into(), heard).map(|heard| heard.unwrap_or(Ok(Self::NONE)))
+    }
+
+    /// The place for them is the stack's, not the silent one's.
+    fn poll(pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<io::Result<Self>> {
+        let mut first = Self::NONE;
+        let mut place = ReadBuf::new(&mut first.bytes);
+        ready!(Pin::new(&mut pipe.reader).poll_read(cx, &mut place))?;
+        first.len = place.filled().len();
+        Poll::Ready(Ok(first))
     }
 }
 
@@ -135,7 +154,7 @@ pub(crate) fn protect(node: &Core, arrival: Arrival) -> Arrival {
 pub(crate) async fn upgrade_inbound(
     node: &Core,
     arrival: Arrival,
-    first: FirstWords,
+    first: io::Result<FirstWords>,
     permit: ConnectionPermit,
     begun: Instant,
 ) -> Result<Session, AttemptError> {
@@ -147,9 +166,9 @@ pub(crate) async fn upgrade_inbound(
         }
     };
     let securities = node.securities.clone();
-    let upgraded = match first.read {
-        Ok(len) => {
-            let first = &first.bytes[..len];
+    let upgraded = match first {
+        Ok(first) => {
+            let first = &first.bytes[..first.len];
             upgrade(node, pipe, Role::Listener, securities, None, begun, first).await
         }
         Err(error) => Err(AttemptError::Transport(error.to_string()).into()),
@@ -370,8 +389,8 @@ async fn upgrade(
 
 async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade, first: &[u8]) -> Result<Upgraded, Failed> {
     let mut out = Vec::new();
-    let mut input = BytesMut::with_capacity(READ_SIZE);
     let mut failed = None;
+    upgrade.input().reserve(FIRST_WORDS_MAX + READ_SIZE);
     if !first.is_empty() {
         steps::passed(Step::UpgradeHeard);
         failed = upgrade.recv(Instant::now(), first).err();
@@ -394,14 +413,18 @@ async fn drive(pipe: &mut Pipe, upgrade: &mut Upgrade, first: &[u8]) -> Result<U
             steps::passed(Step::UpgradeDone);
             return Ok(upgraded);
         }
-        input.clear();
-        let read = pipe.reader.read_buf(&mut input).await;
+        let input = upgrade.input();
+        // It grows with what has come of a message, not with what was promised, and not before it is full.
+        if input.is_empty() || input.len() == input.capacity() {
+            input.reserve(READ_SIZE);
+        }
+        let read = pipe.reader.read_buf(input).await;
         if read.map_err(|error| AttemptError::Transport(error.to_string()))? == 0 {
             return Err(Failed::Upgrade(upgrade.closed()));
         }
         steps::passed(Step::UpgradeHeard);
         // What the machine still has to say goes out before its error ends the pipe.
-        failed = upgrade.recv(Instant::now(), &input).err();
+        failed = upgrade.recv(Instant::now(), &[]).err();
     }
 }
 

@@ -139,6 +139,12 @@ impl Upgrade {
         Ok(())
     }
 
+    /// Where bytes from the pipe may be put behind those that wait there, rather than given to [`recv`](Self::recv), which
+    /// copies them; it must be called then, too.
+    pub fn input(&mut self) -> &mut BytesMut {
+        &mut self.input
+    }
+
     /// The peer closed the pipe.
     pub fn closed(&self) -> UpgradeError {
         UpgradeError::Closed(self.stage.name())

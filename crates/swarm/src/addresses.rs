@@ -185,9 +185,9 @@ pub(crate) enum Subnet {
     /// One IPv4 address.
     V4(Ipv4Addr),
     /// A /56 of IPv6.
-    V6(u128),
+    V6(u64),
     /// A /48 of IPv6.
-    Site(u128),
+    Site(u64),
 }
 
 /// The networks of an address, smallest first.
@@ -198,7 +198,7 @@ pub(crate) fn subnets(address: &Multiaddr, exempt: bool) -> Subnets {
     if exempt && scope(address) == Scope::Loopback {
         return [None, None];
     }
-    let prefix = |ip: Ipv6Addr, bits: u32| ip.to_bits() >> (128 - bits);
+    let prefix = |ip: Ipv6Addr, bits: u32| (ip.to_bits() >> 64) as u64 >> (64 - bits);
     match ip(address) {
         Some(IpAddr::V4(ip)) => [Some(Subnet::V4(ip)), None],
         Some(IpAddr::V6(ip)) => [

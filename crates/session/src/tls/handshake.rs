@@ -20,6 +20,12 @@ use crate::{Proof, Role, SecureError};
 /// The ALPN protocol that leaves the muxer to multistream-select.
 const LIBP2P: &[u8] = b"libp2p";
 
+/// What `rustls` wants to have room for when it reads.
+const PART: usize = 4096;
+
+/// Bytes of a dialer's hello, in records: four times the longest that is known, with keys for key exchanges of the next kind.
+const HELLO_MAX: usize = 8 << 10;
+
 /// One handshake in either role.
 pub(crate) struct Handshake {
     role: Role,
@@ -28,6 +34,8 @@ pub(crate) struct Handshake {
     state: State,
     /// Bytes of the current record that are still to come.
     rest: usize,
+    /// Bytes of records before the hello was complete.
+    before_hello: usize,
     out: Vec<u8>,
 }
 
@@ -59,6 +67,7 @@ impl Handshake {
             secrets: secrets.clone(),
             state: State::Accepting(Box::default()),
             rest: 0,
+            before_hello: 0,
             out: Vec::new(),
             identity,
         };
@@ -83,13 +92,15 @@ impl Handshake {
                 let Some(len) = next_len(buf)? else {
                     return Ok(());
                 };
-                self.rest = len;
+                self.begin(len)?;
             }
-            // `rustls` keeps what is not complete: kept here, too, it would cost a stranger's bytes twice.
-            let part = buf.split_to(self.rest.min(buf.len()));
-            if part.is_empty() {
+            // `rustls` keeps what is not complete: kept here, too, it would cost a stranger's bytes twice. But it makes
+            // room for so much before each part: fed less at once, it has twice as much.
+            let part = self.rest.min(PART);
+            if buf.len() < part {
                 return Ok(());
             }
+            let part = buf.split_to(part);
             self.rest -= part.len();
             let result = self.part(&part);
             // An error leaves an alert behind.
@@ -138,6 +149,18 @@ impl Handshake {
         let (opener, sealer) = transport::split(self.role, suite.suite(), ours, theirs)?;
         self.state = State::Over;
         Ok(Some((opener, sealer, Proof { key, muxer })))
+    }
+
+    /// A record of so many bytes is next.
+    fn begin(&mut self, len: usize) -> Result<(), SecureError> {
+        if let State::Accepting(_) = self.state {
+            self.before_hello += len;
+            if self.before_hello > HELLO_MAX {
+                return Err(SecureError::Misbehaved("its hello is too long"));
+            }
+        }
+        self.rest = len;
+        Ok(())
     }
 
     fn is_handshaking(&self) -> bool {

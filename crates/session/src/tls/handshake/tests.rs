@@ -555,3 +555,47 @@ proptest! {
         garbage(if listens { Role::Listener } else { Role::Dialer }, &bytes);
     }
 }
+
+#[test]
+fn a_hello_may_be_as_long_as_our_limit() {
+    let mut ours = ours(Role::Listener, &[]);
+    let record = |len: usize| {
+        let mut record = vec![22, 3, 1];
+        record.extend((len as u16 - 5).to_be_bytes());
+        // The beginning of a message that is longer than any record.
+        record.extend([1, 0, 0xff, 0xff]);
+        record.resize(len, 3);
+        BytesMut::from(&*record)
+    };
+    for len in [PART, HELLO_MAX - PART - 100, 100] {
+        let mut records = record(len);
+        ours.recv(&mut records).unwrap();
+        assert!(records.is_empty());
+    }
+    let refused = ours.recv(&mut record(6));
+    assert_eq!(
+        refused,
+        Err(SecureError::Misbehaved("its hello is too long"))
+    );
+}
+
+#[test]
+fn a_hello_of_many_muxers_in_small_pieces_is_heard() {
+    let mut ours = ours(Role::Listener, &[]);
+    let names: Vec<_> = (0..80)
+        .map(|n| format!("/a-muxer-that-nobody-has-but-whose-name-is-long/{n}"))
+        .collect();
+    let mut offered: Vec<_> = names.iter().map(String::as_str).collect();
+    offered.push("libp2p");
+    let mut theirs = client(tls(THEIRS, &[]).client_config(None, alpn(&offered)).0);
+    let mut hello = Vec::new();
+    theirs.write_tls(&mut hello).unwrap();
+    assert!(hello.len() > PART && hello.len() < HELLO_MAX);
+    let mut buf = BytesMut::new();
+    for piece in hello.chunks(100) {
+        assert!(!ours.poll_transmit(&mut Vec::new()));
+        buf.extend_from_slice(piece);
+        ours.recv(&mut buf).unwrap();
+    }
+    assert!(ours.poll_transmit(&mut Vec::new()));
+}
