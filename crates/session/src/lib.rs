@@ -33,6 +33,7 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 mod tls;
+mod unread;
 mod upgrade;
 mod yamux;
 
@@ -52,5 +53,5 @@ pub use proofs::{NoProofs, Proofs};
 pub use secure::tls_halves;
 pub use secure::{Opener, Sealer, Security};
 pub use tls::TlsIdentity;
+pub use unread::WindowPool;
 pub use upgrade::{Summary, Upgrade, Upgraded};
-pub use yamux::window::WindowPool;

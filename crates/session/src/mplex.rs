@@ -1,7 +1,7 @@
 //! mplex: many streams over one pipe, without flow control (specs/mplex; deprecated, kept for older peers). Sans-IO.
 //!
 //! A stream whose user does not read holds up the whole connection for a while and is then reset: that bounds memory to
-//! one full buffer per stream plus one message. Ids are independent per opener, so a stream is named by both.
+//! one full buffer per stream plus one message, and all of them are paid for (`unread.rs`). Ids are independent per opener, so a stream is named by both.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +17,7 @@ use crate::{
     event::Read,
     outbox::Outbox,
     stream::{RecvHalf, SendHalf, Stream, slim},
+    unread::Unread,
     yamux::limits::{self, Budget},
 };
 
@@ -50,6 +51,7 @@ pub(crate) struct Mplex {
     lingering: BTreeSet<(Instant, Key)>,
     linger: Duration,
     away: bool,
+    pub(crate) unread: Unread,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub(crate) struct Entry {
     id: u64,
     /// A frame of ours was sent on it.
     spoken: bool,
+    /// What it holds unread.
+    held: u32,
     pub(crate) stream: Stream,
 }
 
@@ -88,6 +92,7 @@ impl Mplex {
             lingering: BTreeSet::new(),
             linger: config.linger,
             away: false,
+            unread: Unread::default(),
         }
     }
 
@@ -123,6 +128,7 @@ impl Mplex {
             ours: true,
             id,
             spoken: false,
+            held: 0,
             stream: Stream::new(),
         }));
         self.ids.insert((true, id), key.0);
@@ -154,6 +160,7 @@ impl Mplex {
 
     pub(crate) fn read(&mut self, _now: Instant, key: Key) -> Result<Read, StreamError> {
         let read = self.streams[key.0].stream.read()?;
+        self.hold(key);
         self.drained(key);
         Ok(read)
     }
@@ -183,6 +190,7 @@ impl Mplex {
         if std::mem::take(&mut stream.wants_read) {
             self.outbox.event(Event::Readable(key));
         }
+        self.hold(key);
         self.drained(key);
     }
 
@@ -200,6 +208,7 @@ impl Mplex {
             stream.lingers = Some(until);
             self.lingering.insert((until, key));
         }
+        self.hold(key);
         self.settle(key);
     }
 
@@ -356,6 +365,7 @@ impl Mplex {
             ours: false,
             id,
             spoken: false,
+            held: 0,
             stream: Stream::new(),
         }));
         self.ids.insert((false, id), key.0);
@@ -376,6 +386,18 @@ impl Mplex {
         if stream.queue.len() > self.buffer_max && self.full.is_none() {
             self.full = Some((key, now + self.patience));
         }
+        if !self.hold(key) {
+            // Others would have to do without memory for what nobody reads here.
+            self.reset(key, Code::LIMIT);
+        }
+    }
+
+    /// Counts what a stream holds unread; `false`: there is no memory for it.
+    fn hold(&mut self, key: Key) -> bool {
+        let entry = &mut self.streams[key.0];
+        let now = u32::try_from(entry.stream.queue.len()).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut entry.held, now);
+        self.unread.hold(before, now)
     }
 
     /// A full stream was read from or has ended: once half its buffer is free or nothing more can come, the connection
@@ -407,6 +429,7 @@ impl Mplex {
         if stream.stalled {
             self.outbox.event(Event::Writable(key));
         }
+        self.hold(key);
         self.drained(key);
     }
 
@@ -448,6 +471,7 @@ impl Mplex {
         slim(&mut self.streams);
         self.ids.remove(&(entry.ours, entry.id));
         self.outbox.forget(key, &entry.stream);
+        self.unread.hold(entry.held, 0);
         if let Some(until) = entry.stream.lingers {
             self.lingering.remove(&(until, key));
         }

@@ -126,11 +126,11 @@ impl Mux {
         each!(mut self, mux => mux.write(key, head, data))
     }
 
-    /// Lets windows grow only as far as the pool lends. Mplex has none.
+    /// Lets windows grow, and unread bytes pile up, only as far as the pool lends; mplex has no windows.
     pub fn set_window_pool(&mut self, pool: Arc<dyn WindowPool>) {
         match &mut self.kind {
             Kind::Yamux(yamux) => yamux.windows.set_pool(pool),
-            Kind::Mplex(_) => {}
+            Kind::Mplex(mplex) => mplex.unread.set_pool(pool),
         }
     }
 

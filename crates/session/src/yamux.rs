@@ -582,6 +582,7 @@ impl Yamux {
         let entry = &mut self.streams[key.0];
         let now = entry.stream.queue.len().min(INITIAL_WINDOW as usize) as u32;
         self.windows
+            .unread
             .hold(std::mem::replace(&mut entry.held, now), now)
     }
 
@@ -635,7 +636,7 @@ impl Yamux {
             body.key = None;
         }
         self.windows.give_back(entry.window_max, entry.refilled);
-        self.windows.hold(entry.held, 0);
+        self.windows.unread.hold(entry.held, 0);
         if entry.ours {
             self.counts.outbound -= 1;
             if entry.parked {

@@ -1,9 +1,17 @@
 //! What a hostile or careless peer can send, message by message. Pairs of muxers are in `tests/session`.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
+
 use carrick_wire::varint;
 
 use super::*;
-use crate::testing::{PLAIN, epoch, events};
+use crate::{
+    WindowPool,
+    testing::{PLAIN, epoch, events},
+};
 
 struct Machine {
     mplex: Mplex,
@@ -277,4 +285,66 @@ fn a_stream_released_in_the_middle_of_a_message_leaves_the_rest_to_nobody() {
     assert_eq!(next, key);
     machine.recv(&bytes[500..]).unwrap();
     assert_eq!(machine.read(next), Ok(Read::Blocked));
+}
+
+/// A mebibyte for all.
+#[derive(Debug, Default)]
+struct OneMebibyte(AtomicU32);
+
+impl WindowPool for OneMebibyte {
+    fn take(&self, bytes: u32) -> bool {
+        let more = |taken: u32| taken.checked_add(bytes).filter(|taken| *taken <= 1 << 20);
+        self.0.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self, bytes: u32) {
+        self.0.fetch_sub(bytes, Relaxed);
+    }
+}
+
+#[test]
+fn what_nobody_reads_is_paid_for_to_the_byte_and_a_stream_without_memory_is_reset() {
+    let pool = Arc::new(OneMebibyte::default());
+    let mut machine = Machine::new();
+    machine.mplex.unread.set_pool(pool.clone());
+    let half = vec![7; 512 << 10];
+    let full: Vec<_> = (0..4).map(|id| machine.incoming(id)).collect();
+    let last = machine.incoming(4);
+    // A mebibyte is free, and one is lent.
+    for id in 0..4 {
+        machine.recv(&message(MESSAGE, id, &half)).unwrap();
+    }
+    assert_eq!(pool.0.load(Relaxed), 1 << 20);
+    machine.recv(&message(MESSAGE, 4, b"?")).unwrap();
+    let reset = Err(StreamError::ResetLocally(Code::LIMIT));
+    assert_eq!(machine.read(last), reset, "it is told why");
+    // The others stay, and what they give up can be used again.
+    assert_eq!(machine.read(full[0]), Ok(Read::Data(half.clone().into())));
+    machine.recv(&message(MESSAGE, 0, &half)).unwrap();
+    for (id, key) in (0..).zip(full) {
+        match id {
+            0 => machine.mplex.release(machine.now, key),
+            1 => machine.mplex.stop(machine.now, key, Code::NONE),
+            2 => machine.mplex.reset(key, Code::NONE),
+            _ => assert_eq!(machine.read(key), Ok(Read::Data(half.clone().into()))),
+        }
+    }
+    assert_eq!(pool.0.load(Relaxed), 0, "nothing is unread");
+    let key = machine.incoming(5);
+    for _ in 0..3 {
+        machine.recv(&message(MESSAGE, 5, &half)).unwrap();
+    }
+    assert_eq!(pool.0.load(Relaxed), 512 << 10);
+    // Its end comes, and then its user goes.
+    machine.recv(&message(CLOSE, 5, b"")).unwrap();
+    machine.mplex.finish(key).unwrap();
+    machine.mplex.release(machine.now, key);
+    assert_eq!(pool.0.load(Relaxed), 0, "nothing is unread");
+    machine.incoming(6);
+    for _ in 0..3 {
+        machine.recv(&message(MESSAGE, 6, &half)).unwrap();
+    }
+    assert_eq!(pool.0.load(Relaxed), 512 << 10);
+    drop(machine);
+    assert_eq!(pool.0.load(Relaxed), 0, "with the connection goes the rest");
 }

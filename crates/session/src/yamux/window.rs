@@ -6,27 +6,16 @@
 //! carry much, so that equal streams get equal windows, and with them equal speed.
 //!
 //! The first window of a stream costs nothing when it is granted, since yamux grants it unasked; what a peer fills of it and
-//! nobody reads is paid for out of the same pool, beyond a mebibyte of each connection.
+//! nobody reads is paid for out of the same pool (`unread.rs`).
 
 use std::{
-    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use carrick_wire::yamux::INITIAL_WINDOW;
 
-use crate::{Config, Violation};
-
-/// The memory that all connections of a node grow their windows into. Asked when a window grows, never for a frame; called
-/// from any thread.
-pub trait WindowPool: fmt::Debug + Send + Sync {
-    /// Takes so many bytes, if there are as many for this connection.
-    fn take(&self, bytes: u32) -> bool;
-
-    /// Gives back what was taken.
-    fn give_back(&self, bytes: u32);
-}
+use crate::{Config, Violation, WindowPool, unread::Unread};
 
 #[derive(Debug)]
 pub(crate) struct Windows {
@@ -38,14 +27,9 @@ pub(crate) struct Windows {
     carrying: u32,
     /// What the budget comes out of; without one it is our own.
     pool: Option<Arc<dyn WindowPool>>,
-    /// What all streams hold unread within their first windows, and how much of it the pool has lent.
-    held: u64,
-    lent: u64,
+    /// What all streams hold unread within their first windows.
+    pub(super) unread: Unread,
 }
-
-/// What a connection may hold of that without asking, bytes, and what it borrows and gives back at once.
-pub(super) const HELD_FREE: u64 = 1 << 20;
-const LENT_STEP: u32 = INITIAL_WINDOW;
 
 impl Windows {
     pub(super) fn new(config: &Config) -> Self {
@@ -55,13 +39,13 @@ impl Windows {
             budget: config.window_budget,
             carrying: 0,
             pool: None,
-            held: 0,
-            lent: 0,
+            unread: Unread::default(),
         }
     }
 
     /// From now on windows grow only as far as the pool lends; call it before they do.
     pub(crate) fn set_pool(&mut self, pool: Arc<dyn WindowPool>) {
+        self.unread.set_pool(pool.clone());
         self.pool = Some(pool);
     }
 
@@ -94,26 +78,6 @@ impl Windows {
         }
     }
 
-    /// A stream that held `before` unread bytes of its first window holds `now`. `false`: there is no memory for them.
-    pub(super) fn hold(&mut self, before: u32, now: u32) -> bool {
-        self.held = self.held + u64::from(now) - u64::from(before);
-        while self.held > HELD_FREE + self.lent {
-            if !self.take(LENT_STEP) {
-                return false;
-            }
-            self.lent += u64::from(LENT_STEP);
-        }
-        // Not what may soon be needed again.
-        let kept = self.held + 2 * u64::from(LENT_STEP);
-        while self.lent > 0 && kept <= HELD_FREE + self.lent {
-            self.lent -= u64::from(LENT_STEP);
-            if let Some(pool) = &self.pool {
-                pool.give_back(LENT_STEP);
-            }
-        }
-        true
-    }
-
     fn take(&self, bytes: u32) -> bool {
         self.pool.as_ref().is_none_or(|pool| pool.take(bytes))
     }
@@ -133,12 +97,8 @@ impl Drop for Windows {
     /// Streams that are still open end with their connection.
     fn drop(&mut self) {
         let grown = self.budget_max - self.budget;
-        let Some(pool) = &self.pool else { return };
-        if grown > 0 {
+        if let Some(pool) = self.pool.as_ref().filter(|_| grown > 0) {
             pool.give_back(grown);
-        }
-        for _ in 0..self.lent / u64::from(LENT_STEP) {
-            pool.give_back(LENT_STEP);
         }
     }
 }
