@@ -101,8 +101,8 @@ impl MessagesBuilder {
         self
     }
 
-    /// Bytes of one peer's messages that may be with us, in mailboxes and with handlers: 1 MiB by default. When they are used
-    /// up, nothing more is read from the peer.
+    /// Bytes of one peer's messages that may be with us, in mailboxes, with handlers and on their way in: 1 MiB by default.
+    /// When they are used up, nothing more is read from the peer; what it sends meanwhile waits in the windows of its streams.
     pub fn peer_budget_bytes(mut self, bytes: usize) -> Self {
         self.options.budget_bytes = bytes;
         self

@@ -68,6 +68,8 @@ struct Serving<'a> {
     handles: BTreeMap<u32, (AbortHandle, OwnedSemaphorePermit)>,
     /// Whether the message on its way into a mailbox is a request: then nobody needs it once its asker has gone.
     asks: bool,
+    /// For a message of so many bytes that has begun to come: else many streams could each hold most of one.
+    reserved: Option<(usize, Share)>,
     /// A message on its way into a mailbox.
     delivering: Option<BoxFuture<'static, Delivered>>,
     /// Replies for which there is no room in their lane.
@@ -85,6 +87,8 @@ struct Sent {
 
 /// What has become of it.
 enum Delivered {
+    /// The rest of a message of so many bytes may come.
+    Reserved(usize, Share),
     /// It has its bytes of the budget now.
     Weighed(Sent, Bytes, Share),
     Done(Sent, Result<(), Refusal>),
@@ -106,6 +110,7 @@ impl<'a> Serving<'a> {
             working: FuturesUnordered::new(),
             handles: BTreeMap::new(),
             asks: false,
+            reserved: None,
             delivering: None,
             held: Default::default(),
         }
@@ -116,7 +121,7 @@ impl<'a> Serving<'a> {
         let connection = stream.shared().clone();
         loop {
             let refused = self.answerer.refused();
-            let is_drained = self.take_all().await?;
+            let is_drained = self.take_all().await? && self.reserve();
             let refused = self.answerer.refused() - refused;
             if refused > 0 {
                 self.inner.counts.busy.fetch_add(refused, Relaxed);
@@ -199,12 +204,37 @@ impl<'a> Serving<'a> {
         Ok(false)
     }
 
+    /// Takes bytes of the budget for a message that has begun. Whether the rest of it may come.
+    fn reserve(&mut self) -> bool {
+        let Some(len) = self.answerer.expects() else {
+            return true;
+        };
+        if self.reserved.as_ref().is_some_and(|(of, _)| *of == len) {
+            return true;
+        }
+        self.reserved = None;
+        let Some(share) = self.state.budget.try_take(len) else {
+            let budget = self.state.budget.clone();
+            self.asks = false;
+            let reserved = async move { Delivered::Reserved(len, budget.take(len).await) };
+            self.delivering = Some(Box::pin(reserved));
+            return false;
+        };
+        self.reserved = Some((len, share));
+        true
+    }
+
     async fn take(&mut self, sent: Sent, payload: Bytes) {
+        let reserved = self
+            .reserved
+            .take()
+            .filter(|(len, _)| *len == payload.len());
         if let Err(why) = self.state.keep_pace(Instant::now()) {
             return self.refuse(sent, why).await;
         }
         self.asks = sent.id.is_some();
-        match self.state.budget.try_take(payload.len()) {
+        let share = reserved.map(|(_, share)| share);
+        match share.or_else(|| self.state.budget.try_take(payload.len())) {
             Some(share) => self.begin(sent, payload, share).await,
             None => {
                 let budget = self.state.budget.clone();
@@ -249,6 +279,7 @@ impl<'a> Serving<'a> {
 
     async fn delivered(&mut self, delivered: Delivered) {
         match delivered {
+            Delivered::Reserved(len, share) => self.reserved = Some((len, share)),
             Delivered::Weighed(sent, payload, share) => self.begin(sent, payload, share).await,
             Delivered::Done(_, Ok(())) => Counts::one(&self.inner.counts.received),
             Delivered::Done(sent, Err(why)) => self.refuse(sent, why).await,

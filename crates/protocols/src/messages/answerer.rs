@@ -83,6 +83,11 @@ impl Answerer {
         self.inbox.recv(chunk);
     }
 
+    /// The bytes of the message that has begun to come, once [`poll_event`](Self::poll_event) has given `None`.
+    pub fn expects(&self) -> Option<usize> {
+        self.inbox.expects()
+    }
+
     /// Takes the end of the stream.
     ///
     /// # Errors

@@ -31,6 +31,10 @@ impl Inbox {
         }
     }
 
+    pub(super) fn expects(&self) -> Option<usize> {
+        self.decoder.expects()
+    }
+
     #[inline]
     pub(super) fn frame(&mut self) -> Result<Option<Frame>, Violation> {
         let Some(frame) = self.decoder.frame()? else {

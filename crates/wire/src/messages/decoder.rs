@@ -59,6 +59,12 @@ impl Decoder {
             .map(Some)
     }
 
+    /// The bytes of the payload that has begun to come, once that is known; after [`frame`](Self::frame) gave `None`.
+    pub fn expects(&self) -> Option<usize> {
+        let (len, _) = self.length(&self.partial).ok().flatten()?;
+        Some(len - HEADER_LEN)
+    }
+
     /// Whether the stream may end here: between two frames.
     pub fn is_between_frames(&self) -> bool {
         self.chunk.is_empty() && self.partial.is_empty()
