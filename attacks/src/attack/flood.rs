@@ -43,7 +43,7 @@ pub(super) struct Flooded {
     pub(super) frames: u64,
     /// Connections that the victim ended.
     pub(super) cut: u64,
-    /// How long the longest of those lasted.
+    /// How long the longest connection lasted, whether or not it was ended.
     pub(super) longest: Duration,
     /// Connections that were told of a protocol error.
     pub(super) accused: u64,
@@ -60,7 +60,7 @@ impl Flooded {
         outcome.refused += self.cut + self.refused;
         let seconds = self.longest.as_secs_f64();
         let text = format!(
-            "{what}: of {} connections {} were cut off, the last after {seconds:.1} s of at most 5 s; {} were told why",
+            "{what}: of {} connections {} were cut off, the longest lasted {seconds:.1} s of at most 5 s; {} were told why",
             self.connected, self.cut, self.accused
         );
         // Those that come last may not have had the time for it.
@@ -174,10 +174,10 @@ where
     } else {
         timeout_at(end.into(), speak).await.is_ok()
     };
+    let lasted = since.elapsed().as_millis() as u64;
+    count.longest_ms.fetch_max(lasted, Relaxed);
     if cut {
         count.cut.fetch_add(1, Relaxed);
-        let lasted = since.elapsed().as_millis() as u64;
-        count.longest_ms.fetch_max(lasted, Relaxed);
         let _ = timeout(LAST_WORDS, listen(&mut reader, count)).await;
     }
 }
