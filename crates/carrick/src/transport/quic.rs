@@ -15,7 +15,7 @@ use carrick_session::{SecureError, TlsIdentity, tls};
 use carrick_swarm::{AttemptError, Refused, Verdict};
 use carrick_wire::{Keypair, Multiaddr, PeerId, Protocol, PublicKey};
 use quinn::{
-    ClientConfig, ConnectError, Endpoint, Incoming, Runtime, ServerConfig, TransportConfig,
+    ClientConfig, ConnectError, Endpoint, Incoming, Runtime, ServerConfig,
     crypto::rustls::QuicServerConfig, rustls::pki_types::CertificateDer,
 };
 use socket2::{Domain, Socket, Type};
@@ -45,7 +45,8 @@ pub(crate) struct Quic {
     tls: TlsIdentity,
     sessions: Sessions,
     server: ServerConfig,
-    transport: Arc<TransportConfig>,
+    /// The same for peers on this machine.
+    server_here: Arc<ServerConfig>,
     handshake_timeout: Duration,
     /// Handshakes that may be under way with addresses that nobody has proven to be at.
     unvalidated: Arc<Semaphore>,
@@ -89,14 +90,17 @@ impl Quic {
         traffic: Traffic,
     ) -> Option<Self> {
         let tls = TlsIdentity::with_proofs(keypair, Vec::new(), proofs)?;
-        let transport = Arc::new(config::transport(session));
+        let transport = |payload_max| Arc::new(config::transport(session, payload_max));
         let server = QuicServerConfig::try_from(sessions::server(&tls)).ok()?;
+        let server = config::server(server, transport(config::UDP_PAYLOAD_AWAY));
+        let mut server_here = server.clone();
+        server_here.transport_config(transport(config::UDP_PAYLOAD_MAX));
         let unvalidated = UNVALIDATED_MAX.min(pending_max / 2);
         Some(Self {
-            server: config::server(server, transport.clone()),
+            server,
             tls,
             sessions: Sessions::default(),
-            transport,
+            server_here: Arc::new(server_here),
             handshake_timeout: session.upgrade_timeout,
             unvalidated: Arc::new(Semaphore::new(unvalidated)),
             traffic,
@@ -116,7 +120,11 @@ impl Quic {
         let towards = self.sessions.towards(&self.tls, expected);
         let towards = towards.map_err(transport_error)?;
         let mut config = ClientConfig::new(towards.crypto.clone());
-        config.transport_config(self.transport.clone());
+        let transport = match remote.ip().is_loopback() {
+            true => &self.server_here.transport,
+            false => &self.server.transport,
+        };
+        config.transport_config(transport.clone());
         let connecting = loop {
             let endpoint = self.endpoint_towards(remote).map_err(transport_error)?;
             match endpoint.connect_with(config.clone(), remote, SERVER_NAME) {
@@ -162,7 +170,12 @@ impl Quic {
 
     /// The handshake of who came in.
     pub(crate) async fn secure(&self, knock: Knock) -> Result<Secured, AttemptError> {
-        let connecting = knock.incoming.accept().map_err(attempt_error)?;
+        let incoming = knock.incoming;
+        let connecting = match incoming.remote_address().ip().is_loopback() {
+            true => incoming.accept_with(self.server_here.clone()),
+            false => incoming.accept(),
+        };
+        let connecting = connecting.map_err(attempt_error)?;
         let connected = timeout(self.handshake_timeout, connecting).await;
         let connection = connected.map_err(|_| AttemptError::Timeout)?;
         identify(connection.map_err(attempt_error)?, None)

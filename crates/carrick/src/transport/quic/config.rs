@@ -7,14 +7,14 @@ use quinn::{
     crypto::rustls::QuicServerConfig,
 };
 
-/// For connections in either direction.
-pub(super) fn transport(session: &carrick_session::Config) -> TransportConfig {
+/// For connections in either direction whose packets may grow up to `payload_max`.
+pub(super) fn transport(session: &carrick_session::Config, payload_max: u16) -> TransportConfig {
     // A peer that is silent is asked halfway, and again; it is given up when it has been silent for interval and timeout
     // together, as with the other muxers.
     let keep_alive = (session.keep_alive_interval / 2).max(KEEP_ALIVE_MIN);
     let idle = session.keep_alive_interval.max(KEEP_ALIVE_MIN) + session.keep_alive_timeout;
     let mut mtu = MtuDiscoveryConfig::default();
-    mtu.upper_bound(UDP_PAYLOAD_MAX).minimum_change(MTU_STEP);
+    mtu.upper_bound(payload_max).minimum_change(MTU_STEP);
     // A stream that nobody reads may hold all of its window, and must leave some of the connection's to the others.
     let connection_window = connection_window(session);
     let mut config = TransportConfig::default();
@@ -90,10 +90,14 @@ const WINDOW_MAX: u32 = 16 << 20;
 const SEND_WINDOW: u64 = 8 << 20;
 /// Datagrams of one connection, in each direction, that wait for their reader or for the link.
 const DATAGRAM_BUFFER: usize = 256 << 10;
-/// Packets grow up to this where path and peer let them: large ones cost less, on loopback half. The search halves the
-/// distance from 1200 until it is below `MTU_STEP`, so it finds Ethernet's 1452 exactly, and asks little of short
-/// connections. Ten packets, which `quinn` sends with one call, must be fewer than 64 KiB.
-const UDP_PAYLOAD_MAX: u16 = 1200 + 8 * 252;
+/// Packets grow up to this between programs on one machine: there, large ones cost half. Ten of them, which `quinn` sends with
+/// one call, must be fewer than 64 KiB.
+pub(super) const UDP_PAYLOAD_MAX: u16 = 1200 + 8 * 252;
+/// And up to this, what Ethernet takes, to anywhere else: whoever asks for more waits for each length to be lost three times,
+/// and until it is known to be lost, it takes the place of two packets. With 5 % loss, where five are on their way at a time,
+/// that was a seventh of what a quarter of a MiB takes.
+pub(super) const UDP_PAYLOAD_AWAY: u16 = 1452;
+/// The search halves the distance from 1200 until it is below this: two questions to anywhere else.
 const MTU_STEP: u16 = 100;
 /// Newcomers that wait to be looked at.
 const INCOMING_MAX: usize = 256;
