@@ -6,10 +6,13 @@ use std::{io, sync::Arc, time::Duration};
 
 use carrick_wire::yamux::{Flags, Kind};
 
+use tokio::time::sleep;
+
 use super::{Attack, Check, Outcome, PLAIN, Scene, flood::Flood};
 use crate::{
     ground,
     raw::{Raw, frame},
+    sample::Sample,
     stack::Stack,
 };
 
@@ -22,6 +25,8 @@ pub(super) const ATTACK: Attack = Attack {
     weaken: Some(|config| {
         config.session.inbound_streams_max = usize::MAX;
         config.negotiation_timeout = Duration::from_secs(60);
+        config.negotiations_max = usize::MAX;
+        config.negotiations_per_connection_max = usize::MAX;
     }),
     ..PLAIN
 };
@@ -30,6 +35,12 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
     let connections = scene.scale(100, 10);
     let time = Duration::from_secs(scene.scale(10, 1).into());
     let mut outcome = Outcome::default();
+    // How many streams a connection may have is every stack's own number.
+    if scene.stack == Stack::Carrick {
+        // Before there is memory that was in use once.
+        outcome.checks.push(held(&scene).await?);
+        outcome.checks.extend(alone(&scene).await?);
+    }
     for reads in [false, true] {
         let flood = Flood {
             connections,
@@ -41,11 +52,24 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
         outcome.tried += flooded.frames;
         outcome.refused += flooded.resets;
     }
-    // How many streams a connection may have is every stack's own number.
-    if scene.stack == Stack::Carrick {
-        outcome.checks = alone(&scene).await?;
-    }
     Ok(outcome)
+}
+
+/// What streams cost that wait for those before them.
+async fn held(scene: &Scene) -> io::Result<Check> {
+    let before = Sample::of(scene.pid)?.rss_kib;
+    let (mut there, mut opened) = (Vec::new(), 0);
+    for n in 0..CROWD {
+        let mut raw = Raw::connect(ground::attacker_apart(61_000 + n), scene.tcp()).await?;
+        let mut out = Vec::new();
+        opened += streams(0, &mut out);
+        raw.writer.send(&out).await?;
+        there.push(raw);
+    }
+    sleep(Duration::from_secs(1)).await;
+    let grown = Sample::of(scene.pid)?.rss_kib.saturating_sub(before);
+    let what = format!("bytes for each of {opened} streams without a word");
+    Ok(Check::at_most(&what, (grown << 10) / opened, HELD_MAX))
 }
 
 /// One connection that opens twice as many as it may.
@@ -88,3 +112,6 @@ fn streams(n: u32, out: &mut Vec<u8>) -> u64 {
 
 const BLOCK: u32 = 1000;
 const STREAMS_MAX: u64 = 1024;
+const CROWD: u32 = 20;
+/// With its part of a connection.
+const HELD_MAX: u64 = 1536;

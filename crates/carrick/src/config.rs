@@ -31,9 +31,11 @@ pub struct Config {
     pub streams_inbound_per_peer_max: usize,
     /// The same for one protocol.
     pub streams_inbound_per_protocol_max: usize,
-    /// Inbound streams whose protocol is not agreed on yet; one more is reset.
+    /// Inbound streams whose protocol is being agreed on; one more is reset. The last quarter is for connections that have none
+    /// of them, others wait.
     pub negotiations_max: usize,
-    /// The same of one connection; further ones wait, no longer than `negotiation_timeout`.
+    /// The same of one connection, at least one; further ones wait, no longer than `negotiation_timeout`, and cost a few
+    /// hundred bytes each.
     pub negotiations_per_connection_max: usize,
     /// Handlers of one protocol that run at once; further streams wait before they are confirmed.
     pub handlers_per_protocol_max: usize,

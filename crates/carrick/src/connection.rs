@@ -19,7 +19,7 @@ use carrick_swarm::{CloseReason, ConnectionId, Direction, Limit};
 use carrick_wire::{Multiaddr, PeerId, ProtocolId, PublicKey};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use self::{muxed::Muxed, quic::Quic};
+use self::{arrivals::Arrivals, muxed::Muxed, quic::Quic};
 use crate::{
     ConnectionEnd, ConnectionError,
     info::{Changes, Info},
@@ -38,6 +38,7 @@ pub(crate) use self::datagrams::Datagrams;
 #[cfg(not(feature = "quic"))]
 pub(crate) use self::quic::Datagrams;
 
+pub(crate) mod arrivals;
 mod channel;
 #[cfg(feature = "quic")]
 mod datagrams;
@@ -75,8 +76,8 @@ pub(crate) struct Shared {
     /// How many streams of the peer's for our own protocols are served at once.
     pub(crate) inbound_pings: Semaphore,
     pub(crate) inbound_identifies: Semaphore,
-    /// How many streams of the peer's may be without a protocol.
-    pub(crate) negotiations: Semaphore,
+    /// The peer's streams that have no protocol yet.
+    pub(crate) arrivals: Arrivals,
     /// What the peer uses of the node's limits.
     pub(crate) share: Arc<Share>,
     /// The pace of the peer's pushes, and whether one that came too early is already being made up for.
@@ -196,7 +197,7 @@ impl Shared {
             negotiation_timeout: origin.negotiation_timeout,
             inbound_pings: Semaphore::new(ping::INBOUND_MAX),
             inbound_identifies: Semaphore::new(identify::INBOUND_MAX),
-            negotiations: Semaphore::new(origin.share.quotas().negotiations_per_connection),
+            arrivals: Arrivals::new(origin.share.quotas().negotiations_per_connection),
             share: origin.share,
             pushes: Mutex::new(PushLimiter::new(Instant::now())),
             refresh: Semaphore::new(1),

@@ -1,40 +1,99 @@
 //! The negotiation of inbound streams: from the peer's first word to a handler, a queue, or ourselves.
 
-use std::{pin::pin, sync::Arc, task::Poll};
+use std::{pin::pin, sync::Arc, task::Poll, time::Instant};
 
 use bytes::Bytes;
 use carrick_session::{
     Code,
     negotiate::{Listener, Request},
 };
-use carrick_swarm::{Limit, LimitReached};
+use carrick_swarm::LimitReached;
 use carrick_wire::ProtocolId;
-use tokio::{sync::SemaphorePermit, time::timeout};
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::{
     Stream, StreamError,
-    connection::{Channel, Shared},
+    connection::{
+        Channel, Shared,
+        arrivals::{Arrival, Newcomer},
+    },
     core::Core,
     identify, packets, ping,
-    quotas::{Permit, Quotas},
+    quotas::Permit,
     router::Place,
     steps::{self, Step},
 };
 
+/// Takes a stream that the peer has opened.
+pub(crate) fn arrive(node: &Arc<Core>, shared: &Arc<Shared>, channel: Channel) {
+    let since = Instant::now();
+    match shared
+        .arrivals
+        .arrive(Newcomer { channel, since }, &node.quotas)
+    {
+        Arrival::Begins(newcomer, permit) => begin(node, shared, newcomer, Ok(permit)),
+        Arrival::Refused(newcomer, reached) => begin(node, shared, newcomer, Err(reached)),
+        Arrival::Waits { is_first: true } => {
+            drop(tokio::spawn(call(node.clone(), shared.clone())));
+        }
+        Arrival::Waits { is_first: false } => {}
+    }
+}
+
+/// Lets those who wait begin, each when it is its turn. What comes in one burst is soon dealt with.
+async fn call(node: Arc<Core>, shared: Arc<Shared>) {
+    // Streams that nobody has looked at are no reason to close a connection.
+    shared.hold_stream();
+    while let Some((newcomer, turn)) = shared.arrivals.call(&node.quotas).await {
+        if shared.lost().is_some() || newcomer.channel.is_reset(&shared) {
+            drop(turn.map(|permit| Slot::new(&shared, permit)));
+            newcomer.channel.release(&shared, false);
+        } else {
+            begin(&node, &shared, newcomer, turn);
+        }
+    }
+    shared.unhold_stream();
+}
+
+fn begin(
+    node: &Arc<Core>,
+    shared: &Arc<Shared>,
+    newcomer: Newcomer,
+    turn: Result<Permit, LimitReached>,
+) {
+    let stream = Stream::inbound(shared.clone(), newcomer.channel, UNNEGOTIATED);
+    match turn {
+        Ok(permit) => {
+            let slot = Slot::new(shared, permit);
+            drop(tokio::spawn(serve(
+                node.clone(),
+                stream,
+                slot,
+                newcomer.since,
+            )));
+        }
+        Err(reached) => refuse(stream, &reached),
+    }
+}
+
+fn refuse(stream: Stream, reached: &LimitReached) {
+    debug!(peer = %stream.peer(), %reached, "an inbound stream was refused");
+    stream.reset(Code::LIMIT);
+}
+
 /// Negotiates a stream that the peer opened and brings it where it belongs. Runs as the stream's own task: a panicking
 /// handler ends its stream and nothing else.
-pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, channel: Channel) {
-    let mut stream = Stream::inbound(shared, channel, UNNEGOTIATED);
+async fn serve(node: Arc<Core>, mut stream: Stream, slot: Slot, since: Instant) {
     steps::passed(Step::StreamAccepted);
-    let negotiated = negotiate(&node, &mut stream);
-    let place = match timeout(node.config.negotiation_timeout, negotiated).await {
+    // Whoever has waited for too long is still asked once: it may have said everything long ago.
+    let time = node.config.negotiation_timeout;
+    let time = time.saturating_sub(since.elapsed());
+    let negotiated = negotiate(&node, &mut stream, slot);
+    let place = match timeout(time, negotiated).await {
         Ok(Ok(Some(place))) => place,
         Ok(Ok(None)) => return,
-        Ok(Err(Refusal::Limit(reached))) => {
-            debug!(peer = %stream.peer(), %reached, "an inbound stream was refused");
-            return stream.reset(Code::LIMIT);
-        }
+        Ok(Err(Refusal::Limit(reached))) => return refuse(stream, &reached),
         Ok(Err(Refusal::Failed(error))) => {
             debug!(peer = %stream.peer(), %error, "an inbound stream was not negotiated");
             return stream.refuse(Code::NEGOTIATION_FAILED);
@@ -52,14 +111,15 @@ pub(crate) async fn serve(node: Arc<Core>, shared: Arc<Shared>, channel: Channel
             let (peer, protocol) = (stream.peer(), stream.protocol().clone());
             if let Some(fault) = handler(stream).await {
                 debug!(%peer, %protocol, %fault, "a handler failed");
-                node.blame(peer, &fault, "handler").await;
+                Box::pin(node.blame(peer, &fault, "handler")).await;
             }
         }
         Place::Queue(permit, _) => drop(permit.send(stream)),
-        Place::Ping => ping::serve(stream).await,
-        Place::Identify => identify::serve(&node, stream).await,
-        Place::IdentifyPush => identify::serve_push(node, stream).await,
-        Place::Packets(_) => packets::serve(&node, stream).await,
+        // Boxed, since every stream's task would carry the room for them.
+        Place::Ping => Box::pin(ping::serve(stream)).await,
+        Place::Identify => Box::pin(identify::serve(&node, stream)).await,
+        Place::IdentifyPush => Box::pin(identify::serve_push(node, stream)).await,
+        Place::Packets(_) => Box::pin(packets::serve(&node, stream)).await,
     }
 }
 
@@ -83,30 +143,33 @@ impl From<LimitReached> for Refusal {
     }
 }
 
-/// A stream that is waiting for the peer's word.
-struct Slot<'a> {
-    _global: Permit,
-    _of_connection: SemaphorePermit<'a>,
+/// A stream that is waiting for the peer's word. Whoever is called next finds the permit free.
+struct Slot {
+    _permit: Permit,
+    _place: InLine,
 }
 
-/// Of one connection, those that are too many wait for the others: what comes in one burst is soon dealt with.
-async fn slot<'a>(quotas: &Arc<Quotas>, shared: &'a Shared) -> Result<Slot<'a>, LimitReached> {
-    let limit = Limit::NegotiationsPerConnection;
-    match shared.negotiations.available_permits() {
-        0 => drop(quotas.refuse(limit)),
-        free => quotas.saw(limit, quotas.max(limit).saturating_sub(free as u64) + 1),
+/// Leaves when it is dropped.
+struct InLine(Arc<Shared>);
+
+impl Slot {
+    fn new(shared: &Arc<Shared>, permit: Permit) -> Self {
+        Self {
+            _permit: permit,
+            _place: InLine(shared.clone()),
+        }
     }
-    let of_connection = shared.negotiations.acquire().await;
-    Ok(Slot {
-        _of_connection: of_connection.map_err(|_| quotas.refuse(limit))?,
-        _global: quotas.permit(Limit::Negotiations)?,
-    })
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        self.0.arrivals.leave();
+    }
 }
 
 /// `None`: the peer went away before it had chosen.
-async fn negotiate(node: &Core, stream: &mut Stream) -> Result<Option<Place>, Refusal> {
-    let (router, shared) = (&node.router, stream.shared().clone());
-    let mut slot = Some(slot(&node.quotas, &shared).await?);
+async fn negotiate(node: &Core, stream: &mut Stream, slot: Slot) -> Result<Option<Place>, Refusal> {
+    let (router, mut slot) = (&node.router, Some(slot));
     let mut listener = Listener::new();
     let mut out = Vec::new();
     loop {
@@ -160,7 +223,7 @@ async fn reserve(
     protocol: &ProtocolId,
     stream: &mut Stream,
     out: &mut Vec<u8>,
-    slot: &mut Option<Slot<'_>>,
+    slot: &mut Option<Slot>,
 ) -> Result<Option<Place>, Refusal> {
     let mut place = pin!(node.router.reserve(protocol, &node.quotas));
     let place = match futures::poll!(&mut place) {

@@ -43,10 +43,7 @@ impl Node {
                 Limit::MemoryPerPeer => Some(most(&|shared| shared.share.memory())),
                 Limit::StreamsInboundPerPeer => Some(most(&|shared| shared.share.streams())),
                 Limit::NegotiationsPerConnection => {
-                    let max = quotas.max(*limit);
-                    Some(most(&|shared| {
-                        max.saturating_sub(shared.negotiations.available_permits() as u64)
-                    }))
+                    Some(most(&|shared| shared.arrivals.negotiating() as u64))
                 }
                 Limit::RequestsInboundPerPeer
                 | Limit::RequestBytesPerPeer

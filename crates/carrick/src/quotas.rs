@@ -155,6 +155,12 @@ impl Quotas {
         self.gauge(limit).used.load(Relaxed)
     }
 
+    /// Whether what is left should be for those who have nothing of it yet, so that a few who take much keep nobody out.
+    pub(crate) fn is_last_quarter(&self, limit: Limit) -> bool {
+        let (max, used) = (self.max(limit), self.used(limit));
+        (max - max / 4..max).contains(&used)
+    }
+
     /// Whether accepting must pause for want of sockets: the last tenth is for dials, and the half of the process's that is
     /// not ours for files.
     pub(crate) fn is_short_of_sockets(&self) -> bool {

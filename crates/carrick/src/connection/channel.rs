@@ -129,6 +129,14 @@ impl Channel {
         }
     }
 
+    /// Whether the peer has reset it, as far as that shows before anything is read; so nobody need look at it.
+    pub(crate) fn is_reset(&self, shared: &Shared) -> bool {
+        match self {
+            Self::Muxed(key) => shared.muxed().with(|state| state.mux.watch(*key).is_some()),
+            Self::Quic(_) => false,
+        }
+    }
+
     /// The stream's id in QUIC.
     pub(crate) fn quic_id(&self) -> Option<u64> {
         match self {

@@ -193,10 +193,7 @@ impl Control {
     /// Serves every stream that the peer opens.
     fn server(&self, shared: &Arc<Shared>) -> impl FnMut(Channel) + use<> {
         let (node, shared) = (self.node.clone(), shared.clone());
-        move |channel| {
-            let serve = inbound::serve(node.clone(), shared.clone(), channel);
-            drop(tokio::spawn(serve));
-        }
+        move |channel| inbound::arrive(&node, &shared, channel)
     }
 
     /// Runs the task with which the connection ends, and then tells us so.
