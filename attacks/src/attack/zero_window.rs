@@ -39,10 +39,9 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
         Sample::of(scene.pid).map(|sample| sample.rss_kib.saturating_sub(before))
     };
     let (stalls, grown) = tokio::join!(stalls, look);
-    let alive = stalls
-        .iter()
-        .filter(|each| matches!(each, Ok(Ok(true))))
-        .count() as u64;
+    let stalls: Vec<_> = stalls.into_iter().flatten().flatten().collect();
+    let alive = stalls.iter().filter(|stalled| stalled.answers).count();
+    let taken = stalls.iter().map(|stalled| stalled.taken).max();
     let streams = u64::from(connections * STREAMS);
     Ok(Outcome {
         tried: streams,
@@ -56,27 +55,50 @@ async fn run(scene: Arc<Scene>) -> io::Result<Outcome> {
                 grown? / streams,
                 EACH_MAX_KIB,
             ),
+            Check::at_most(
+                "KiB taken of a stream whose echo has no room",
+                u64::from(taken.unwrap_or_default() >> 10),
+                TAKEN_MAX_KIB,
+            ),
         ],
         ..Outcome::default()
     })
 }
 
-/// Fills the echoes of a connection, then gives them a byte of room now and then, or none; whether pings are still answered.
-async fn stall(scene: &Scene, n: u32, time: Duration) -> io::Result<bool> {
+/// What came of one connection.
+struct Stalled {
+    /// Whether it still answers pings.
+    answers: bool,
+    /// Bytes of the stream of which most were taken.
+    taken: u32,
+}
+
+/// Fills the echoes of a connection, then gives them a byte of room now and then, or none; longer than `time` while the
+/// victim takes more, unless that is too much already.
+async fn stall(scene: &Scene, n: u32, time: Duration) -> io::Result<Stalled> {
     let mut raw = Raw::connect(ground::attacker_apart(n), scene.tcp()).await?;
     let until = Instant::now() + time;
-    let mut left = vec![INITIAL_WINDOW; STREAMS as usize];
+    let mut left = vec![0; STREAMS as usize];
+    let (mut taken, mut grants) = (left.clone(), true);
     let words = vec![7; INITIAL_WINDOW as usize - proposal("/echo/1.0.0").len()];
     for at in 0..STREAMS {
         raw.ask(1 + 2 * at, "/echo/1.0.0", &words).await?;
-        left[at as usize] = 0;
+        taken[at as usize] = INITIAL_WINDOW;
     }
-    while Instant::now() < until {
+    let most = |taken: &[u32]| taken.iter().copied().max().unwrap_or_default();
+    while Instant::now() < until
+        || grants
+            && u64::from(most(&taken) >> 10) <= TAKEN_MAX_KIB
+            && Instant::now() < until + PATIENCE
+    {
+        grants = false;
         // What it grants is used at once.
         raw.until(Duration::from_millis(200), |frame| {
             let (at, header) = (frame.header.stream as usize / 2, frame.header);
             if header.kind == Kind::WindowUpdate && at < left.len() {
                 left[at] += header.length;
+                taken[at] += header.length;
+                grants = true;
             }
             false
         })
@@ -93,9 +115,16 @@ async fn stall(scene: &Scene, n: u32, time: Duration) -> io::Result<bool> {
             raw.writer.send(&out).await?;
         }
     }
-    Ok(raw.answers(Duration::from_secs(2)).await)
+    Ok(Stalled {
+        answers: raw.answers(Duration::from_secs(2)).await,
+        taken: most(&taken),
+    })
 }
 
 const STREAMS: u32 = 8;
 /// A window that nobody reads, as much again where the allocator rounds, and a chunk on its way back.
 const EACH_MAX_KIB: u64 = 640;
+/// What waits at the victim to be read, what fills our window, and a window that has grown meanwhile.
+const TAKEN_MAX_KIB: u64 = 1024;
+/// For a victim that goes on taking while it is slow.
+const PATIENCE: Duration = Duration::from_secs(20);
