@@ -1,6 +1,9 @@
 //! Addresses and protocols as people type them. Output: values that can be used, or a text that says what is missing.
 
-use carrick::{IntoAddress, IntoProtocols, Multiaddr, Protocol, ProtocolId, TargetError};
+use carrick::{
+    IntoAddress, IntoProtocols, Multiaddr, PeerId, Protocol, ProtocolId, Subject, SubjectError,
+    TargetError,
+};
 
 /// A peer to dial: a multiaddr that ends in `/p2p/<peer-id>`.
 pub(crate) fn peer(text: &str) -> Result<Multiaddr, String> {
@@ -19,6 +22,27 @@ pub(crate) fn peer(text: &str) -> Result<Multiaddr, String> {
     }
 }
 
+/// Who a peer is: its id, alone or at the end of an address.
+pub(crate) fn peer_id(text: &str) -> Result<PeerId, String> {
+    if text.starts_with('/') {
+        return match multiaddr(text)?.iter().last() {
+            Some(Protocol::P2p(peer)) => Ok(peer),
+            _ => Err("it does not say which peer; append /p2p/<peer-id>".to_owned()),
+        };
+    }
+    text.parse()
+        .map_err(|_| format!("it is no peer id; {PEER_ID}"))
+}
+
+/// Whom to ban: a peer, also by its address, an IP address, or a network.
+pub(crate) fn subject(text: &str) -> Result<Subject, String> {
+    if text.starts_with('/') {
+        return peer_id(text).map(Subject::Peer);
+    }
+    text.parse()
+        .map_err(|error: SubjectError| error.to_string())
+}
+
 /// An address to listen on.
 pub(crate) fn local(text: &str) -> Result<Multiaddr, String> {
     let address = multiaddr(text)?;
@@ -34,7 +58,13 @@ pub(crate) fn protocol(text: &str) -> Result<ProtocolId, String> {
 }
 
 fn multiaddr(text: &str) -> Result<Multiaddr, String> {
-    text.into_address().map_err(|error| reason(&error))
+    text.into_address()
+        .map_err(|error| match text.rsplit_once("/p2p/") {
+            Some((_, id)) if !id.contains('/') && id.parse::<PeerId>().is_err() => {
+                format!("{id:?} is no peer id; {PEER_ID}")
+            }
+            _ => reason(&error),
+        })
 }
 
 /// The text itself stands in the message already.
@@ -50,3 +80,5 @@ fn reason(error: &TargetError) -> String {
         error @ TargetError::TwoPeers(..) => error.to_string(),
     }
 }
+
+const PEER_ID: &str = "one looks like 12D3Koo…, as the other side or `carrick key show` prints it";

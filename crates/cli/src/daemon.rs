@@ -55,7 +55,7 @@ Examples:
                                                           the same without carrick: a call is a line, and so is its answer
 
 Whoever can reach the socket controls the node, so its directory must be this user's alone; it is made if it is not there.
-Stops at Ctrl-C, SIGTERM or the call node_shutdown: open streams get 5 s to finish.";
+Stops at Ctrl-C, SIGTERM or the call node_shutdown: open streams get 3 s to finish.";
 
 /// How long nobody is taken after the system had no socket to give.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATH", group = "target")]
     unix: Option<PathBuf>,
     /// Who may connect: a peer id. May be given several times.
-    #[arg(long, value_name = "PEER", group = "who")]
+    #[arg(long, value_name = "PEER", group = "who", value_parser = address::peer_id)]
     allow: Vec<PeerId>,
     /// Let anybody connect who knows the address.
     #[arg(long, group = "who", conflicts_with = "allow")]

@@ -23,6 +23,11 @@ impl Failure {
     pub(crate) fn whole(text: impl fmt::Display) -> Self {
         Self(text.to_string())
     }
+
+    /// In one line, the addresses of a dial, too.
+    pub(crate) fn line(&self) -> String {
+        self.0.replace("\n  ", " ").replace('\n', "; ")
+    }
 }
 
 impl fmt::Display for Failure {
@@ -77,7 +82,8 @@ fn dial_remedy(error: &DialError) -> &'static str {
     } else if any(|error| matches!(error, AttemptError::Name(_))) {
         "check the name, and that this machine can look it up"
     } else if any(|error| matches!(error, AttemptError::Upgrade(_))) {
-        "check that a libp2p node with Noise and yamux answers there"
+        "check that a libp2p node with Noise and yamux answers there; \
+         in a private network both need the same --swarm-key"
     } else {
         "check that the peer is running and listens there"
     }

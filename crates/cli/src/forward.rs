@@ -150,7 +150,7 @@ async fn bring(
         }
         Err(failure) => {
             socket.reset();
-            Err(failure.to_string())
+            Err(failure.line())
         }
     }
 }

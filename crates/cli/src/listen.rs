@@ -28,7 +28,7 @@ Examples:
 
 Addresses may be mixed. Each is printed as others can dial it.
 
-Stops at Ctrl-C or SIGTERM: open streams get 5 s to finish.";
+Stops at Ctrl-C or SIGTERM: open streams get 3 s to finish.";
 
 // No documentation: clap would take it for that of the command.
 #[derive(Debug, clap::Args)]

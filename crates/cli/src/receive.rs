@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
 use crate::{
+    address,
     failure::Failure,
     host, listen,
     network::Network,
@@ -50,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BYTES", value_parser = perf::bytes)]
     max_size: Option<u64>,
     /// Take from this peer without asking, and from nobody else; may be given several times.
-    #[arg(long, value_name = "PEER", conflicts_with = "ticket")]
+    #[arg(long, value_name = "PEER", conflicts_with = "ticket", value_parser = address::peer_id)]
     from: Vec<PeerId>,
     /// Take from anybody without asking.
     #[arg(long, conflicts_with_all = ["ticket", "from"])]

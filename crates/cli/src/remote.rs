@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use self::client::Client;
 use crate::{
+    address,
     daemon::socket,
     failure::Failure,
     output::{self, plain},
@@ -88,7 +89,7 @@ Examples:
   carrick peers 12D3Koo…          everything that is known of one peer")]
 pub(crate) struct Peers {
     /// Only this peer, with everything that is known of it, connected or not.
-    #[arg(value_name = "PEER")]
+    #[arg(value_name = "PEER", value_parser = address::peer_id)]
     peer: Option<PeerId>,
     /// Stay, and show what changes.
     #[arg(long, conflicts_with = "peer")]
@@ -128,8 +129,8 @@ Example:
 
 Its streams are lost. It may come back: see `carrick ban`.")]
 pub(crate) struct Disconnect {
-    /// The peer's id.
-    #[arg(value_name = "PEER")]
+    /// The peer's id, or an address that ends in it.
+    #[arg(value_name = "PEER", value_parser = address::peer_id)]
     peer: PeerId,
     /// One JSON object.
     #[arg(long)]
@@ -148,8 +149,8 @@ Examples:
 
 Connections to whom is banned end at once.")]
 pub(crate) struct Ban {
-    /// A peer id, an IP address, or a network such as 192.0.2.0/24.
-    #[arg(value_name = "PEER|IP|NETWORK", required_unless_present = "list")]
+    /// A peer id, or an address that ends in one; an IP address, or a network such as 192.0.2.0/24.
+    #[arg(value_name = "PEER|IP|NETWORK", value_parser = address::subject, required_unless_present = "list")]
     subject: Option<Subject>,
     /// For how long, such as 90s, 10m, 2h or 7d; without it, until the ban is lifted.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]

@@ -111,7 +111,8 @@ impl Trouble {
                     .to_owned()
             }
             Self::Source { .. } => {
-                "send what does not change meanwhile: run `carrick send` again".to_owned()
+                "send what is there and does not change meanwhile: run `carrick send` again"
+                    .to_owned()
             }
             Self::TooLarge { .. } => "raise --max-size if you want it".to_owned(),
             Self::Declined(_) | Self::Unauthorized | Self::Busy => {

@@ -148,13 +148,13 @@ fn commands_connect_list_disconnect_and_ban() {
     assert_eq!(pinged.objects().len(), 2);
     let identity = daemon.carrick(&["id", &other.address, "--json"]).objects();
     assert_eq!(identity[0]["peer"], other.peer());
-    daemon.carrick(&["disconnect", other.peer()]).lines();
+    daemon.carrick(&["disconnect", &other.address]).lines();
     daemon
         .carrick(&["disconnect", other.peer()])
         .refused(&["no connection to", "carrick peers"]);
     assert_eq!(daemon.carrick(&["peers", "--json"]).lines(), [""; 0]);
     daemon
-        .carrick(&["ban", other.peer(), "--for", "1h", "--reason", "a test"])
+        .carrick(&["ban", &other.address, "--for", "1h", "--reason", "a test"])
         .lines();
     let bans = daemon.carrick(&["ban", "--list", "--json"]).objects();
     assert_eq!(
@@ -309,7 +309,10 @@ fn without_a_daemon_it_is_said_how_to_start_one() {
             .refused(&["no daemon answers", "`carrick daemon`"]);
     }
     carrick(&["demo", "--daemon"]).refused(&["'--daemon'", "needs no running node"]);
-    carrick(&["peers", "nobody"]).refused(&["PEER"]);
+    for command in ["peers", "disconnect"] {
+        carrick(&[command, "nobody"]).refused(&["PEER", "is no peer id", "12D3Koo"]);
+        carrick(&[command, "/ip4/127.0.0.1/tcp/1"]).refused(&["which peer"]);
+    }
     carrick(&["ban", "nobody"]).refused(&["nobody", "192.0.2.0/24"]);
     carrick(&["ban", "192.0.2.1", "--for", "soon"]).refused(&["--for", "10m"]);
     carrick(&["rpc", "node_info", "x", &which]).refused(&["not JSON"]);

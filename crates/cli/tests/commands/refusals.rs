@@ -103,7 +103,7 @@ fn arguments_that_make_no_sense() {
     carrick(&["pong"]).refused(&["'pong'", "'ping'"]);
     carrick(&["listen", "--kee", "x"]).refused(&["'--kee'", "'--key'"]);
     carrick(&["listen", "/ip4/127.0.0.1/udp/0"]).refused(&["no transport", "TCP is"]);
-    carrick(&["ping", "/ip4/127.0.0.1/tcp/1/p2p/x"]).refused(&["<ADDR>", "looks like"]);
+    carrick(&["ping", "/ip4/127.0.0.1/tcp/1/p2p/x"]).refused(&["<ADDR>", "\"x\" is no peer id"]);
 }
 
 /// A peer id that nobody has.
