@@ -207,6 +207,8 @@ impl<'a> Serving<'a> {
     /// Takes bytes of the budget for a message that has begun. Whether the rest of it may come.
     fn reserve(&mut self) -> bool {
         let Some(len) = self.answerer.expects() else {
+            // What it was for may have been refused before it was taken.
+            self.reserved = None;
             return true;
         };
         if self.reserved.as_ref().is_some_and(|(of, _)| *of == len) {

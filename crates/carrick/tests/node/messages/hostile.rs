@@ -256,3 +256,30 @@ fn random_frames_are_borne() {
         assert_eq!(reply.unwrap(), b"as ever");
     });
 }
+
+#[test]
+fn a_large_request_that_is_refused_gives_its_bytes_of_the_budget_back() {
+    run(async {
+        let one = |builder: MessagesBuilder| builder.max_in_flight(1);
+        let mut server = Server::with(TCP, MailboxOptions::default(), one).await;
+        let client = client().await;
+        let large = vec![b'x'; 600 << 10];
+        let asks = [
+            bytes(header(Kind::Request, 1, 5, 1), b"held"),
+            bytes(header(Kind::Request, 1, 6, 2), &large),
+        ];
+        let mut asker = agreed(&client, server.address(), PROTOCOL).await;
+        soon(asker.write_all(&asks.concat())).await.unwrap();
+        let held = server.next().await;
+        eventually("the second is refused", || {
+            server.messages.stats().busy == 1
+        })
+        .await;
+        // Its stream goes on; another one has the same budget.
+        let mut other = agreed(&client, server.address(), PROTOCOL).await;
+        let message = bytes(header(Kind::OneWay, 1, 0, 1), &large);
+        soon(other.write_all(&message)).await.unwrap();
+        assert_eq!(server.next().await.message().0.len(), large.len());
+        drop(held);
+    });
+}
