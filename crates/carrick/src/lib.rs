@@ -142,6 +142,8 @@ pub use handle::{Connection, ConnectionInfo};
 pub use incoming::Incoming;
 pub use info::{Changes, Info};
 pub use node::Node;
+#[doc(hidden)]
+pub use pace::Pace;
 pub use packets::{NoPackets, PacketStats, Packets, PacketsError, PacketsOptions};
 #[cfg(feature = "pnet")]
 pub use pnet::{SwarmKey, SwarmKeyError};

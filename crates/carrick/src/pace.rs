@@ -9,7 +9,8 @@ use std::{
 };
 
 /// One place in the code that logs; it has ten lines a second.
-pub(crate) struct Pace {
+#[derive(Debug)]
+pub struct Pace {
     /// The second, and in the lower half how many lines it has had.
     state: AtomicU64,
 }
@@ -17,14 +18,19 @@ pub(crate) struct Pace {
 impl Pace {
     const MAX: u64 = 10;
 
-    pub(crate) const fn new() -> Self {
+    /// It has had none yet.
+    #[expect(
+        clippy::new_without_default,
+        reason = "it is for statics, whose values are constants"
+    )]
+    pub const fn new() -> Self {
         Self {
             state: AtomicU64::new(0),
         }
     }
 
     /// Whether one more line may be written now.
-    pub(crate) fn allows(&self) -> bool {
+    pub fn allows(&self) -> bool {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         self.allows_in(START.elapsed().as_secs())
     }

@@ -68,7 +68,9 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         let allowed: BTreeSet<_> = args.allow.iter().copied().collect();
         builder = builder.admit(move |stage| match stage {
             Stage::Peer { peer, .. } if !allowed.contains(&peer) => {
-                output::note(&format!("{peer} is not allowed, and was not let in"));
+                if output::may_note() {
+                    output::note(&format!("{peer} is not allowed, and was not let in"));
+                }
                 Verdict::Reject("not allowed".into())
             }
             _ => Verdict::Accept,
@@ -97,9 +99,11 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         let peer = stream.peer();
         let Ok(permit) = streams.clone().try_acquire_owned() else {
             stream.reset(Code::LIMIT);
-            output::note(&format!(
-                "a connection of {peer} is one too many: see --max-streams"
-            ));
+            if output::may_note() {
+                output::note(&format!(
+                    "a connection of {peer} is one too many: see --max-streams"
+                ));
+            }
             continue;
         };
         let (target, tally) = (target.clone(), tally.clone());

@@ -191,7 +191,9 @@ impl Tally {
                 })
                 .to_string(),
             );
-        } else if let Err(why) = outcome {
+        } else if let Err(why) = outcome
+            && output::may_note()
+        {
             output::note(&format!("connection {number}: {why}"));
         }
     }

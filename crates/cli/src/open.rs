@@ -107,7 +107,9 @@ async fn accept(node: &Node, args: &Args, protocol: &ProtocolId) -> Result<(), F
             }
         };
         // The next peer may fare better.
-        if let Err(failure) = outcome {
+        if let Err(failure) = outcome
+            && output::may_note()
+        {
             output::note(&failure.to_string());
         }
     }

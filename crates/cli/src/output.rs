@@ -5,7 +5,7 @@ use std::{
     io::{IsTerminal, Write, stderr, stdout},
 };
 
-use carrick::misleads;
+use carrick::{Pace, misleads};
 
 use crate::failure::Failure;
 
@@ -22,6 +22,13 @@ pub(crate) fn result(line: &str) -> Result<(), Failure> {
 /// Prints one line for the person who watches; stderr may be closed.
 pub(crate) fn note(line: &str) {
     let _ = writeln!(stderr().lock(), "{}", plain(line));
+}
+
+/// Whether one more line may be shown of what a peer has caused: it may cause as much as it likes, and somebody keeps what
+/// is written here.
+pub(crate) fn may_note() -> bool {
+    static PACE: Pace = Pace::new();
+    PACE.allows()
 }
 
 /// One line of text without characters that move the cursor, or hide or turn around what stands beside them: a peer's words

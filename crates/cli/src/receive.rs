@@ -252,7 +252,9 @@ async fn blame(show: &Show, node: &Node, peer: PeerId, trouble: &Trouble) -> Res
         }
         _ => {}
     }
-    show.note(&format!("{peer}: {trouble}; still waiting"));
+    if output::may_note() {
+        show.note(&format!("{peer}: {trouble}; still waiting"));
+    }
     show.event(&json!({"event": "failed", "peer": peer.to_string(), "error": trouble.to_string()}))
 }
 

@@ -1,13 +1,16 @@
 //! `carrick forward` and `carrick expose`: a socket here, one there, and what happens to bytes, ends and resets between them.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use crate::process::{CARRICK, Running, carrick, folder};
+use carrick::Node;
+use tokio::runtime::Runtime;
+
+use crate::process::{CARRICK, Running, carrick, collect, folder, spawn};
 
 const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/0";
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -186,6 +189,51 @@ fn one_connection_too_many_is_reset_and_the_next_one_fits_again() {
     let (here, mut there) = open();
     here.shutdown(Shutdown::Write).expect("half of it ends");
     assert_eq!(read(&mut there), b"x");
+}
+
+#[test]
+fn whoever_comes_too_often_does_not_fill_the_log() {
+    let (target, at) = target();
+    let args = [
+        "expose",
+        "--tcp",
+        &at,
+        "--allow-anybody",
+        "--max-streams",
+        "1",
+        "--listen",
+        LOOPBACK,
+    ];
+    let mut expose = spawn(&args);
+    let mut stdout = BufReader::new(expose.stdout.take().expect("stdout is a pipe"));
+    let stderr = collect(expose.stderr.take().expect("stderr is a pipe"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it says where");
+    let to = line.trim().strip_prefix("listening ").expect("an address");
+    let began = Instant::now();
+    let runtime = Runtime::new().expect("there are threads");
+    runtime.block_on(async {
+        let node = Node::spawn().await.expect("there is entropy");
+        let open = async || node.open_stream(to, "/carrick/forward/1.0.0").await;
+        let mut first = open().await.expect("it serves");
+        first.confirm().await.expect("there is a place");
+        let _held = accept(&target);
+        for _ in 0..500 {
+            let mut refused = open().await.expect("it serves");
+            let _ = refused.confirm().await;
+            assert!(refused.read_chunk().await.is_err());
+        }
+        node.close().await;
+    });
+    let seconds = began.elapsed().as_secs() as usize + 2;
+    expose.kill().expect("it runs");
+    expose.wait().expect("it ends");
+    let said = String::from_utf8(stderr.recv_timeout(DEADLINE).expect("it ended")).expect("text");
+    let lines = said.lines().count();
+    assert!(
+        said.contains("one too many") && lines <= 10 * seconds,
+        "{lines} lines"
+    );
 }
 
 #[cfg(unix)]
