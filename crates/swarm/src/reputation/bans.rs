@@ -1,6 +1,6 @@
 //! The list of bans, by wall-clock time, so that it can outlive the program. A ban that is over is remembered for a while:
 //! the next one of its peer lasts twice as long.
-//! Invariants: at most `max` entries, the oldest goes first; `lengths` and `crowds` count what is in force.
+//! Invariants: at most `max` entries; what peers have earned goes first, else the oldest; `lengths` and `crowds` count what is in force.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -74,6 +74,8 @@ pub(super) struct Bans {
     memory: Duration,
     list: BTreeMap<Subject, Entry>,
     order: BTreeMap<u64, Subject>,
+    /// Which of them peers have brought upon themselves: whoever has many names would else have the user's bans forgotten.
+    earned: BTreeSet<u64>,
     /// When something ends: a ban, or the memory of one.
     ends: BTreeSet<(SystemTime, Subject)>,
     /// Networks in force, by the kind of their addresses and their bits.
@@ -99,6 +101,7 @@ impl Bans {
             memory,
             list: BTreeMap::new(),
             order: BTreeMap::new(),
+            earned: BTreeSet::new(),
             ends: BTreeSet::new(),
             lengths: BTreeMap::new(),
             crowds: BTreeMap::new(),
@@ -126,6 +129,10 @@ impl Bans {
         };
         let subject = entry.ban.subject;
         self.order.insert(self.tick, subject);
+        // A score's ban has a number and an end.
+        if entry.ban.repeats > 0 && entry.ban.until.is_some() {
+            self.earned.insert(self.tick);
+        }
         self.tick += 1;
         if in_force {
             self.count(&entry.ban, true);
@@ -134,10 +141,10 @@ impl Bans {
         self.set_end(&subject);
         let mut gone = Vec::new();
         while self.list.len() > self.max {
-            let Some((_, oldest)) = self.order.first_key_value() else {
+            let oldest = self.earned.first().or(self.order.keys().next());
+            let Some(&oldest) = oldest.and_then(|tick| self.order.get(tick)) else {
                 break;
             };
-            let oldest = *oldest;
             if self.remove(&oldest) {
                 gone.push(oldest);
             }
@@ -151,6 +158,7 @@ impl Bans {
             return false;
         };
         self.order.remove(&entry.tick);
+        self.earned.remove(&entry.tick);
         if let Some(ends) = entry.ends {
             self.ends.remove(&(ends, *subject));
         }

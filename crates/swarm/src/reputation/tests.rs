@@ -252,6 +252,34 @@ fn bans_are_bounded_and_the_oldest_makes_room() {
 }
 
 #[test]
+fn bans_that_peers_earn_make_room_before_those_of_the_user() {
+    let config = Config {
+        bans_max: 3,
+        ..Config::default()
+    };
+    let (mut reputation, now) = (Reputation::new(config), start());
+    let wall = SystemTime::UNIX_EPOCH + 1_000_000 * MINUTE;
+    reputation.set_wall(now, wall);
+    reputation.ban(now, ban(peer(0), None));
+    reputation.ban(now, ban(peer(1), Some(wall + MINUTE)));
+    for n in 2..1000 {
+        let earned = Ban {
+            repeats: 1,
+            ..ban(peer(n), Some(wall + 15 * MINUTE))
+        };
+        let gone = reputation.ban(now, earned);
+        let oldest = (n > 2).then(|| peer(n - 1).into());
+        assert_eq!(gone, oldest.into_iter().collect::<Vec<_>>());
+    }
+    assert_eq!(
+        reputation.ban(now, ban(peer(1000), None)),
+        [peer(999).into()]
+    );
+    assert!(reputation.is_banned(&peer(0).into()) && reputation.is_banned(&peer(1).into()));
+    assert_eq!(reputation.ban(now, ban(peer(1001), None)), [peer(0).into()]);
+}
+
+#[test]
 fn bans_outlive_a_restart_and_end_by_the_wall_clock() {
     let (mut first, now) = (reputation(), start());
     let wall = SystemTime::UNIX_EPOCH + 1_000_000 * MINUTE;
