@@ -1,6 +1,10 @@
 //! What users may say to name a peer or a protocol.
 
-use carrick_wire::{Multiaddr, PeerId, Protocol, ProtocolId, address::unix};
+use carrick_wire::{
+    Multiaddr, PeerId, Protocol, ProtocolId,
+    address::{self, unix},
+    peer_id,
+};
 
 use crate::TargetError;
 
@@ -95,7 +99,8 @@ impl IntoTarget for (PeerId, Vec<Multiaddr>) {
 
 impl IntoTarget for &str {
     fn into_target(self) -> Result<Target, TargetError> {
-        match self.parse::<PeerId>() {
+        // In base 58, text costs the square of its length.
+        match peer_id::parse(self) {
             Ok(peer) => peer.into_target(),
             Err(_) => parse_address(self)?.into_target(),
         }
@@ -178,9 +183,15 @@ pub(crate) fn parse_protocol(text: &str) -> Result<ProtocolId, TargetError> {
     ProtocolId::new(text).map_err(|error| protocol_error(text, &error.to_string()))
 }
 
+/// As much of a text as tells which one it was.
+fn shown(text: &str) -> String {
+    let shown = text.get(..text.floor_char_boundary(address::LEN_MAX));
+    shown.unwrap_or_default().to_owned()
+}
+
 fn protocol_error(text: &str, reason: &str) -> TargetError {
     TargetError::Protocol {
-        text: text.to_owned(),
+        text: shown(text),
         reason: reason.to_owned(),
     }
 }
@@ -189,12 +200,15 @@ pub(crate) fn parse_address(text: &str) -> Result<Multiaddr, TargetError> {
     if text.is_empty() {
         return Err(TargetError::Empty);
     }
-    unix::fold(text)
-        .parse()
-        .map_err(|error: multiaddr::Error| TargetError::Address {
-            text: text.to_owned(),
-            reason: error.to_string(),
-        })
+    let failed = |reason: String| TargetError::Address {
+        text: shown(text),
+        reason,
+    };
+    if text.len() > address::LEN_MAX {
+        return Err(failed(format!("it has {} bytes", text.len())));
+    }
+    let parsed = unix::fold(text).parse();
+    parsed.map_err(|error: multiaddr::Error| failed(error.to_string()))
 }
 
 /// Anything that is one address: a [`Multiaddr`] or its text.

@@ -3,6 +3,7 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use carrick_wire::peer_id;
 use libp2p_identity::PeerId;
 
 /// Whom a ban is on.
@@ -110,6 +111,14 @@ impl fmt::Display for Subject {
 #[error("{0:?} is no peer id, no IP address and no network such as 192.0.2.0/24")]
 pub struct SubjectError(String);
 
+impl SubjectError {
+    /// As much of the text as tells which one it was.
+    fn new(text: &str) -> Self {
+        let shown = text.get(..text.floor_char_boundary(peer_id::TEXT_MAX));
+        Self(shown.unwrap_or_default().to_owned())
+    }
+}
+
 impl FromStr for Network {
     type Err = SubjectError;
 
@@ -118,7 +127,7 @@ impl FromStr for Network {
         let parts = parts.and_then(|(ip, bits)| Some((ip.parse().ok()?, bits.parse().ok()?)));
         parts
             .and_then(|(ip, bits)| Self::new(ip, bits))
-            .ok_or_else(|| SubjectError(text.to_owned()))
+            .ok_or_else(|| SubjectError::new(text))
     }
 }
 
@@ -129,7 +138,7 @@ impl FromStr for Subject {
         let peer = text.strip_prefix("/p2p/").unwrap_or(text);
         let subject = if let Ok(ip) = text.parse() {
             Self::Ip(ip)
-        } else if let Ok(peer) = peer.parse() {
+        } else if let Ok(peer) = peer_id::parse(peer) {
             Self::Peer(peer)
         } else {
             Self::Subnet(text.parse()?)

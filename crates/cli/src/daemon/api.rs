@@ -155,8 +155,15 @@ where
     D: Deserializer<'de>,
     T: FromStr<Err: std::fmt::Display>,
 {
-    String::deserialize(from)?.parse().map_err(D::Error::custom)
+    let text = String::deserialize(from)?;
+    if text.len() > NAME_MAX {
+        return Err(D::Error::custom("it is longer than any name"));
+    }
+    text.parse().map_err(D::Error::custom)
 }
+
+/// Bytes of a name of a peer or a protocol: no such name is as long, and some cost the square of their length.
+const NAME_MAX: usize = 1024;
 
 /// A peer: its id, or an address of it.
 fn target<'de, D: Deserializer<'de>>(from: D) -> Result<Target, D::Error> {

@@ -48,3 +48,13 @@ fn the_same_addresses_are_one_subject() {
             .contains([1, 2, 3, 4].into())
     );
 }
+
+/// Base 58 costs the square of its length: this would take an hour.
+#[test]
+fn a_name_of_a_mebibyte_is_refused_at_once_and_not_repeated() {
+    for name in ["1", "Qm", "/p2p/1", "192.0.2.0/"] {
+        let refused = format!("{name}{}", "z".repeat(1 << 20)).parse::<Subject>();
+        let error = refused.expect_err("it names nobody").to_string();
+        assert!(error.len() < 1024, "{}", error.len());
+    }
+}

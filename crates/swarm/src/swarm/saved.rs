@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use libp2p_identity::PeerId;
+use carrick_wire::peer_id;
 
 use super::Swarm;
 use crate::{event::Action, reputation::Ban};
@@ -28,7 +28,7 @@ impl Swarm {
             return self.restore_bans(now, [ban]);
         }
         let counters = &mut self.out.counters;
-        match (part, id.parse::<PeerId>()) {
+        match (part, peer_id::parse(id)) {
             (PEER, Ok(peer)) if peer != self.local => {
                 self.peer_store.restore(now, unix, peer, value, counters);
             }

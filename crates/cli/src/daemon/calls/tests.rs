@@ -115,3 +115,40 @@ async fn one_forward_too_many_is_refused_until_another_is_stopped() {
     assert_eq!(stopped["result"], true);
     assert_eq!(forward(FORWARDS_MAX).await["error"], Value::Null);
 }
+
+/// Base 58 costs the square of its length: a mebibyte of it is an hour of a thread, which no timeout ends.
+#[tokio::test]
+async fn a_name_of_any_length_is_refused_at_once() {
+    let (caller, _notices) = client().await;
+    for name in [
+        "1",
+        "Qm",
+        "/p2p/1",
+        "/ip4/192.0.2.1/tcp/1/p2p/1",
+        "/unix/a/p2p/1",
+    ] {
+        let name = format!("{name}{}", "z".repeat(1 << 20));
+        for (method, params) in [
+            ("peers_info", json!({"peer": name})),
+            ("peers_ping", json!({"target": name})),
+            ("bans_add", json!({"subject": name})),
+            ("connections_close", json!({"peer": name})),
+            (
+                "messages_request",
+                json!({"target": name, "protocol": "/x"}),
+            ),
+            (
+                "streams_listen",
+                json!({"at": "127.0.0.1:0", "target": name, "protocol": "/x"}),
+            ),
+            (
+                "streams_forward",
+                json!({"to": "127.0.0.1:1", "protocol": name}),
+            ),
+        ] {
+            let refused = call(&caller, method, params).await;
+            assert!(refused["error"]["code"].is_i64(), "{method}: {refused}");
+            assert!(refused.to_string().len() < 8 << 10, "{method} repeats it");
+        }
+    }
+}
