@@ -19,10 +19,6 @@ impl Pace {
     const MAX: u64 = 10;
 
     /// It has had none yet.
-    #[expect(
-        clippy::new_without_default,
-        reason = "it is for statics, whose values are constants"
-    )]
     pub const fn new() -> Self {
         Self {
             state: AtomicU64::new(0),
@@ -43,6 +39,12 @@ impl Pace {
         };
         let order = Ordering::Relaxed;
         self.state.fetch_update(order, order, change).is_ok()
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -141,7 +141,8 @@ impl Bans {
         self.set_end(&subject);
         let mut gone = Vec::new();
         while self.list.len() > self.max {
-            let oldest = self.earned.first().or(self.order.keys().next());
+            let oldest = self.earned.first();
+            let oldest = oldest.or_else(|| self.order.keys().next());
             let Some(&oldest) = oldest.and_then(|tick| self.order.get(tick)) else {
                 break;
             };
