@@ -127,28 +127,16 @@ struct Word(Bytes);
 impl Message for Word {
     const CODE: u16 = 1;
     type Reply = Bytes;
-    type Codec = Words;
+    type Codec = Raw;
 }
 
-struct Words;
-
-impl Codec<Word> for Words {
+impl Codec<Word> for Raw {
     fn encode(value: &Word) -> Result<Bytes, CodecError> {
-        Raw::encode(&value.0)
+        Self::encode(&value.0)
     }
 
     fn decode(bytes: Bytes) -> Result<Word, CodecError> {
-        Raw::decode(bytes).map(Word)
-    }
-}
-
-impl Codec<Bytes> for Words {
-    fn encode(value: &Bytes) -> Result<Bytes, CodecError> {
-        Raw::encode(value)
-    }
-
-    fn decode(bytes: Bytes) -> Result<Bytes, CodecError> {
-        Raw::decode(bytes)
+        Self::decode(bytes).map(Word)
     }
 }
 

@@ -16,7 +16,7 @@ use carrick::{
     Code, Config, DialOptions, Fault, Limit, Multiaddr, Node, Requests, Stream, Verdict,
     actors::{Mailbox, MailboxOptions, mailbox},
     codec::Raw,
-    messages::{Encoded, Form, Inbound, Message, Messages, Switcher},
+    messages::{Encoded, Form, Inbound, Messages, Switcher},
     transport::{MemoryTransport, Transport},
 };
 use common::*;
@@ -380,37 +380,6 @@ fn bare(address: &Multiaddr) -> Multiaddr {
         .iter()
         .filter(|part| !matches!(part, carrick::Protocol::P2p(_)))
         .collect()
-}
-
-#[derive(Clone)]
-struct Word(Vec<u8>);
-
-impl Message for Word {
-    const CODE: u16 = 1;
-    type Reply = Vec<u8>;
-    type Codec = Words;
-}
-
-struct Words;
-
-impl carrick::codec::Codec<Word> for Words {
-    fn encode(value: &Word) -> Result<bytes::Bytes, carrick::codec::CodecError> {
-        Raw::encode(&value.0)
-    }
-
-    fn decode(bytes: bytes::Bytes) -> Result<Word, carrick::codec::CodecError> {
-        Raw::decode(bytes).map(Word)
-    }
-}
-
-impl carrick::codec::Codec<Vec<u8>> for Words {
-    fn encode(value: &Vec<u8>) -> Result<bytes::Bytes, carrick::codec::CodecError> {
-        Raw::encode(value)
-    }
-
-    fn decode(bytes: bytes::Bytes) -> Result<Vec<u8>, carrick::codec::CodecError> {
-        Raw::decode(bytes)
-    }
 }
 
 /// Answers, but what is slow.

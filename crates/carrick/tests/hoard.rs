@@ -5,12 +5,10 @@ mod common;
 
 use std::alloc::System;
 
-use bytes::Bytes;
 use cap::Cap;
 use carrick::{
     Limit,
     actors::{MailboxOptions, mailbox},
-    codec::{Codec, CodecError, Raw},
     messages::{Inbound, Message, Messages, Switcher},
 };
 use carrick_wire::messages::{Header, Kind, Priority, tag};
@@ -75,37 +73,6 @@ fn unfinished() -> Vec<u8> {
     header.encode(1 << 20, &mut message);
     message.resize(message.len() + (1 << 20) - 1, 7);
     message
-}
-
-#[derive(Clone)]
-struct Word(Vec<u8>);
-
-impl Message for Word {
-    const CODE: u16 = 1;
-    type Reply = Vec<u8>;
-    type Codec = Words;
-}
-
-struct Words;
-
-impl Codec<Word> for Words {
-    fn encode(value: &Word) -> Result<Bytes, CodecError> {
-        Raw::encode(&value.0)
-    }
-
-    fn decode(bytes: Bytes) -> Result<Word, CodecError> {
-        Raw::decode(bytes).map(Word)
-    }
-}
-
-impl Codec<Vec<u8>> for Words {
-    fn encode(value: &Vec<u8>) -> Result<Bytes, CodecError> {
-        Raw::encode(value)
-    }
-
-    fn decode(bytes: Bytes) -> Result<Vec<u8>, CodecError> {
-        Raw::decode(bytes)
-    }
 }
 
 const PROTOCOL: &str = "/words/1";

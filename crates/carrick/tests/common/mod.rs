@@ -14,6 +14,7 @@ use carrick::{
 use tokio::{runtime::Runtime, time::timeout};
 
 pub use spy::Spy;
+pub use word::Word;
 
 pub mod certificates;
 pub mod link;
@@ -23,6 +24,7 @@ pub mod quic;
 pub mod raw;
 mod spy;
 pub mod web;
+mod word;
 
 pub const ECHO: &str = "/echo/1.0.0";
 pub const BOTH: [&str; 2] = ["/memory/0", "/ip4/127.0.0.1/tcp/0"];
