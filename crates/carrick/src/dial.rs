@@ -101,7 +101,7 @@ pub(crate) fn can_dial(node: &Core, address: &Multiaddr) -> bool {
         || missing(address).is_some()
 }
 
-/// What somebody who has come in says first. Nothing is made for him before: he may be one of many who say nothing.
+/// What somebody who has come in says first. Nothing is made for them before: they may be one of many who say nothing.
 pub(crate) struct FirstWords {
     bytes: [u8; FIRST_WORDS_MAX],
     len: usize,

@@ -86,7 +86,10 @@ pub const fn passed(_: Step) {}
 #[cfg(feature = "fault-points")]
 pub fn passed(step: Step) {
     use rustix::process::{Signal, getpid, kill_process};
-    use std::sync::{OnceLock, atomic::AtomicU32, atomic::Ordering::Relaxed};
+    use std::sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    };
 
     static FATE: OnceLock<Option<(String, AtomicU32, Signal)>> = OnceLock::new();
     let fate = FATE.get_or_init(|| {

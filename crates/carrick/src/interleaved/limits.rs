@@ -43,30 +43,32 @@ fn requests_take_turns_and_leave_nothing_behind() {
             let (lanes, quotas) = (Arc::new(Lanes::default()), quotas(|_| {}));
             let running = Arc::new(AtomicUsize::new(0));
             let requests: Vec<_> = (0..4)
-            .map(|request| {
-                let (lanes, quotas, running, key) =
-                    (lanes.clone(), quotas.clone(), running.clone(), key.clone());
-                thread::spawn(move || match request {
-                    // Gives up before it has its turn.
-                    0 => {
-                        let mut turn = pin!(lanes.turn(key, (2, 1), &quotas, pending()));
-                        let _ = turn.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-                    }
-                    // Its peer is gone.
-                    1 => {
-                        let turn = block_on(lanes.turn(key, (2, 1), &quotas, ready(())));
-                        assert!(!matches!(turn, Err(NoTurn::Limit(of)) if of.limit != Limit::RequestsQueuedPerPeer));
-                    }
-                    _ => {
-                        let turn = block_on(lanes.turn(key, (2, 1), &quotas, pending()));
-                        if turn.is_ok() {
-                            assert!(running.fetch_add(1, SeqCst) < 2);
-                            running.fetch_sub(1, SeqCst);
+                .map(|request| {
+                    let (lanes, quotas, running, key) =
+                        (lanes.clone(), quotas.clone(), running.clone(), key.clone());
+                    thread::spawn(move || match request {
+                        // Gives up before it has its turn.
+                        0 => {
+                            let mut turn = pin!(lanes.turn(key, (2, 1), &quotas, pending()));
+                            let _ = turn.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                         }
-                    }
+                        // Its peer is gone.
+                        1 => {
+                            let turn = block_on(lanes.turn(key, (2, 1), &quotas, ready(())));
+                            if let Err(NoTurn::Limit(of)) = turn {
+                                assert_eq!(of.limit, Limit::RequestsQueuedPerPeer);
+                            }
+                        }
+                        _ => {
+                            let turn = block_on(lanes.turn(key, (2, 1), &quotas, pending()));
+                            if turn.is_ok() {
+                                assert!(running.fetch_add(1, SeqCst) < 2);
+                                running.fetch_sub(1, SeqCst);
+                            }
+                        }
+                    })
                 })
-            })
-            .collect();
+                .collect();
             requests
                 .into_iter()
                 .for_each(|request| request.join().expect("nothing panics"));
