@@ -355,6 +355,14 @@ impl Ground {
         if pipe.end(side).is_broken {
             return Got::Broken;
         }
+        let hosts = (pipe.ends[0].host, pipe.ends[1].host);
+        if hosts.0 != hosts.1 && self.is_cut(hosts.0, hosts.1) {
+            // Whoever looks for another reason finds nothing either, until the way is mended.
+            return Got::Nothing;
+        }
+        let Some(pipe) = self.pipes.get_mut(&id) else {
+            return Got::Broken;
+        };
         let Some(first) = pipe.lane_to(side).take(now, READ_MAX) else {
             let lane = pipe.lane_to(side);
             let ended = lane.queue.is_empty() && lane.end_at.is_some_and(|at| at <= now);
