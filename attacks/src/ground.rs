@@ -1,10 +1,11 @@
 //! Two network namespaces and a cable between them: the victim's, and one whose processes may speak from any address of
-//! three large nets. Both are gone when this is dropped.
+//! three large nets. Both are gone when this is dropped, and when this process ends in the middle.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::unix::process::CommandExt as _,
     path::Path,
-    process::Command,
+    process::{Child, Command, Stdio},
 };
 
 use tokio::process::Command as Process;
@@ -13,6 +14,7 @@ use tokio::process::Command as Process;
 pub(crate) struct Ground {
     victim: String,
     outside: String,
+    caretaker: Child,
 }
 
 /// Where a process runs.
@@ -62,9 +64,14 @@ impl Ground {
             }
         }
         let id = std::process::id();
+        let (victim, outside) = (
+            format!("carrick-victim-{id}"),
+            format!("carrick-outside-{id}"),
+        );
         let ground = Self {
-            victim: format!("carrick-victim-{id}"),
-            outside: format!("carrick-outside-{id}"),
+            caretaker: caretaker([&victim, &outside])?,
+            victim,
+            outside,
         };
         let (victim, outside) = (&ground.victim, &ground.outside);
         ip(&format!("netns add {victim}")).map_err(|error| {
@@ -139,12 +146,26 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        for namespace in [&self.victim, &self.outside] {
-            // It may not be there yet, or never.
-            let _ = ip(&format!("netns delete {namespace}"));
-        }
+        drop(self.caretaker.stdin.take());
+        let _ = self.caretaker.wait();
     }
 }
+
+/// A shell that waits for the end of its stdin, which is ours at the latest, however that comes; then it takes the namespaces
+/// away, and who is in them.
+fn caretaker(namespaces: [&str; 2]) -> Result<Child, String> {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", CARETAKER, "caretaker"])
+        .args(namespaces);
+    let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+    // Ctrl-C is not for it.
+    let child = quiet.stdin(Stdio::piped()).process_group(0).spawn();
+    child.map_err(|error| format!("cannot run `sh`: {error}"))
+}
+
+const CARETAKER: &str =
+    r#"read -r _; for n; do kill -KILL $(ip netns pids "$n"); ip netns delete "$n"; done"#;
 
 fn ip(words: &str) -> Result<(), String> {
     let output = Command::new("ip").args(words.split(' ')).output();

@@ -39,7 +39,12 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match &cli.role {
-        Role::Run(args) => runtime.block_on(run::run(args)),
+        Role::Run(args) => runtime.block_on(async {
+            tokio::select! {
+                outcome = run::run(args) => outcome,
+                _ = tokio::signal::ctrl_c() => Err("stopped".to_owned()),
+            }
+        }),
         Role::Victim(args) => runtime.block_on(victim::run(args)),
     };
     // A thread that still reads stdin must not hold us.

@@ -18,10 +18,10 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Victims at each step, on each side and road.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     kills: u32,
     /// So many of them at the same time.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     together: u32,
     /// Freeze instead of killing.
     #[arg(long)]
@@ -65,16 +65,20 @@ pub(crate) async fn run(args: &Args) -> Result<(), String> {
             }
         }
     }
+    if outcome.steps == 0 {
+        return Err(format!("no step has {:?} in its name", args.only));
+    }
     outcome.tell(args)
 }
 
 async fn on(args: &Args, side: Side, road: Road, outcome: &mut Outcome) -> Result<(), String> {
     let folder = format!("carrick-kills-{}-{side:?}-{road:?}", std::process::id());
-    let folder: PathBuf = std::env::temp_dir().join(folder);
+    let folder = Folder(std::env::temp_dir().join(folder));
     if args.close {
-        return close(args, side, road, &folder, outcome).await;
+        close(args, side, road, &folder.0, outcome).await;
+        return Ok(());
     }
-    let homes = (0..args.together.min(args.kills)).map(|home| folder.join(home.to_string()));
+    let homes = (0..args.together.min(args.kills)).map(|home| folder.0.join(home.to_string()));
     let stage = Stage::set(homes.collect(), side, road, deed::config()).await?;
     for (step, passages) in table::steps(side, road) {
         if !format!("{step:?}").contains(&args.only) {
@@ -100,17 +104,20 @@ async fn on(args: &Args, side: Side, road: Road, outcome: &mut Outcome) -> Resul
         outcome.steps += 1;
     }
     drop(stage);
-    std::fs::remove_dir_all(folder).map_err(deed::text)
+    Ok(())
+}
+
+/// What the victims keep; gone when dropped.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// One victim at each step, each beside a survivor of its own, which is closed.
-async fn close(
-    args: &Args,
-    side: Side,
-    road: Road,
-    folder: &Path,
-    outcome: &mut Outcome,
-) -> Result<(), String> {
+async fn close(args: &Args, side: Side, road: Road, folder: &Path, outcome: &mut Outcome) {
     for (step, _) in table::steps(side, road) {
         if !format!("{step:?}").contains(&args.only) {
             continue;
@@ -133,7 +140,6 @@ async fn close(
         outcome.victims += 1;
         outcome.steps += 1;
     }
-    std::fs::remove_dir_all(folder).map_err(deed::text)
 }
 
 /// Some victims, what they leave behind, and their return.
@@ -170,9 +176,9 @@ async fn one(stage: &Stage, fate: Fate, outcome: &mut Outcome) -> Result<(), Str
 impl Outcome {
     fn tell(&self, args: &Args) -> Result<(), String> {
         let bound = (IDLE + Duration::from_secs(1)).as_secs_f64();
-        if args.close {
+        let in_time = if args.close {
             let figure = "closing a node beside a peer frozen at any step and a stream in use";
-            self.line(args, 25, figure, &self.closed, 5.0);
+            self.line(args, 25, figure, &self.closed, 5.0)
         } else {
             let (row, what) = if args.freeze {
                 (3, "frozen")
@@ -180,15 +186,17 @@ impl Outcome {
                 (12, "killed")
             };
             let figure = format!("until nothing is left of a peer {what} at any step");
-            self.line(args, row, &figure, &self.recovered, bound);
+            let gone = self.line(args, row, &figure, &self.recovered, bound);
             let figure = format!("until a peer {what} at any step is back");
-            self.line(args, row, &figure, &self.rejoined, 5.0);
-        }
+            self.line(args, row, &figure, &self.rejoined, 5.0) && gone
+        };
         self.failures
             .iter()
             .for_each(|failure| eprintln!("{failure}"));
-        if self.failures.is_empty() {
-            return Ok(());
+        match (self.failures.is_empty(), in_time) {
+            (true, true) => return Ok(()),
+            (true, false) => return Err("it took longer than it may".to_owned()),
+            (false, _) => {}
         }
         Err(format!(
             "{} of {} failed",
@@ -197,7 +205,8 @@ impl Outcome {
         ))
     }
 
-    fn line(&self, args: &Args, row: u32, figure: &str, all: &[Duration], bound: f64) {
+    /// Prints a figure; whether it holds.
+    fn line(&self, args: &Args, row: u32, figure: &str, all: &[Duration], bound: f64) -> bool {
         let worst = all.iter().max().copied().unwrap_or_default().as_secs_f64();
         let least = all.iter().min().copied().unwrap_or_default().as_secs_f64();
         let pass = worst <= bound && self.failures.is_empty() && self.victims > 0;
@@ -220,5 +229,6 @@ impl Outcome {
                 "{figure}: {worst:.3} s at most (<= {bound}), {victims} victims at {steps} steps"
             );
         }
+        pass
     }
 }

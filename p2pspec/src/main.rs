@@ -89,6 +89,10 @@ async fn main() -> ExitCode {
         },
     };
     let cases: Vec<_> = cases::all().filter(|case| selection.wants(case)).collect();
+    if cases.is_empty() {
+        eprintln!("p2pspec: there is no such case; --list names all");
+        return ExitCode::from(2);
+    }
     if cli.list {
         cases
             .iter()

@@ -1,5 +1,6 @@
 //! `cargo xtask attacks` and `cargo xtask soak`: scripted attackers against the real binary, in network namespaces of their own.
 
+use crate::faults::ground::namespaces_possible;
 use crate::interop::peers::{self, Language, Missing};
 use crate::programs;
 use crate::steps::{Steps, cargo, quiet};
@@ -9,6 +10,9 @@ use std::process::Command;
 /// Builds the binary, the attackers and the other stacks' nodes that are asked for, and lets the attackers loose: `role` is
 /// `run`, for a judgement of each, or `soak`.
 pub(crate) fn run(role: &str, args: &[String]) -> Result<(), String> {
+    if !args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        namespaces_possible()?;
+    }
     let mut steps = Steps::default();
     let build = [
         "build",

@@ -3,7 +3,7 @@
 //! on a ground of its own.
 
 mod goodput;
-mod ground;
+pub(crate) mod ground;
 mod report;
 mod scene;
 mod scenes;

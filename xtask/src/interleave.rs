@@ -80,7 +80,10 @@ fn check(checker: &str, args: &Args, steps: &mut Steps) -> Result<Vec<Tried>, St
             let said =
                 said.map_err(|error| format!("cannot read what `{checker}` says: {error}"))?;
             match figure(&said, checker) {
-                Some(figure) => tried.push(figure),
+                Some(figure) => {
+                    eprintln!("xtask: {}: {} orders", figure.name, figure.orders);
+                    tried.push(figure);
+                }
                 None => eprintln!("{said}"),
             }
         }

@@ -86,7 +86,7 @@ enum Chore {
     Suites,
     /// The reliability scorecard: what is on record, and with `--run` what is measured now.
     Score(score::Args),
-    /// `test`, then `interop --require go,rust,js,py`, then `daemon-clients`, `suites` and `count`.
+    /// `test`, then `interop --require go,rust,js,py`, then `daemon-clients`, `suites`, `p2pspec` and `count`.
     Ci,
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use carrick_sim::{Book, Config, Faults, Law, Outcome, Tally, Trial};
-use clap::Parser;
+use clap::{Parser, builder::RangedU64ValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Runs deterministic worlds of nodes and looks whether their laws hold. Exits with 1 when one was broken, after its
@@ -21,13 +21,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 #[command(version)]
 struct Options {
     /// How many worlds, each of its own seed.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
     /// Most hosts of a world; with --days, or above 100, all of them.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = RangedU64ValueParser::<usize>::new().range(2..))]
     peers: usize,
     /// Most operations of a world: calls and faults.
     #[arg(long, default_value_t = 60)]
@@ -247,7 +247,15 @@ fn report(options: &Options, sum: &Sum, failed: Option<&Outcome>, took: Duration
         && let Some(failure) = &failed.failure
     {
         eprintln!("seed {} failed: {failure}", failed.seed);
-        eprintln!("again: carrick-sim --replay {}", failed.seed);
+        let long = match (options.days, options.seconds) {
+            (Some(days), _) => format!(" --days {days}"),
+            (None, Some(seconds)) => format!(" --seconds {seconds}"),
+            (None, None) => String::new(),
+        };
+        let (seed, peers, ops) = (failed.seed, options.peers, options.ops);
+        eprintln!(
+            "again: cargo run --release -p carrick-sim -- --replay {seed} --peers {peers} --ops {ops}{long}"
+        );
     }
 }
 

@@ -1,9 +1,11 @@
-//! Two network namespaces with a bad road between them. Both, and the program that is the road, are gone when this is dropped.
+//! Two network namespaces with a bad road between them. Both, and the program that is the road, are gone when this is dropped,
+//! and when this process ends in the middle.
 
 use crate::interop::process::{Line, Process};
 use serde_json::Value;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,7 @@ pub(super) struct Ground {
     pub(super) dialer: String,
     pub(super) listener: String,
     road: Option<Process>,
+    caretaker: Child,
 }
 
 /// Where the listener's loopback address is found from the dialer's side.
@@ -28,6 +31,7 @@ impl Ground {
             dialer: name('a'),
             listener: name('b'),
             road: None,
+            caretaker: caretaker([&name('a'), &name('b')])?,
         };
         for namespace in [&ground.dialer, &ground.listener] {
             ip(&["netns", "add", namespace])?;
@@ -52,11 +56,7 @@ impl Ground {
         if !Path::new("/dev/net/tun").exists() {
             return Err("/dev/net/tun is missing: load the kernel's module (modprobe tun), or give it to the container (--device /dev/net/tun)".to_owned());
         }
-        let probe = format!("carrick-faults-{}", std::process::id());
-        ip(&["netns", "add", &probe]).map_err(|error| {
-            format!("{error}\nnetwork namespaces are made by root (CAP_SYS_ADMIN and CAP_NET_ADMIN); a container needs --privileged")
-        })?;
-        ip(&["netns", "delete", &probe])
+        namespaces_possible()
     }
 
     /// A command for the road.
@@ -78,12 +78,35 @@ impl Ground {
 impl Drop for Ground {
     fn drop(&mut self) {
         drop(self.road.take());
-        for namespace in [&self.dialer, &self.listener] {
-            // It may never have been there.
-            let _ = ip(&["netns", "delete", namespace]);
-        }
+        drop(self.caretaker.stdin.take());
+        let _ = self.caretaker.wait();
     }
 }
+
+/// What keeps us from having namespaces, before anything is built.
+pub(crate) fn namespaces_possible() -> Result<(), String> {
+    let probe = format!("carrick-probe-{}", std::process::id());
+    ip(&["netns", "add", &probe]).map_err(|error| {
+        format!("{error}\nnetwork namespaces are made by root (CAP_SYS_ADMIN and CAP_NET_ADMIN); a container needs --privileged")
+    })?;
+    ip(&["netns", "delete", &probe])
+}
+
+/// A shell that waits for the end of its stdin, which is ours at the latest, however that comes; then it takes the namespaces
+/// away, and who is in them.
+fn caretaker(namespaces: [&str; 2]) -> Result<Child, String> {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", CARETAKER, "caretaker"])
+        .args(namespaces);
+    let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+    // Ctrl-C is not for it.
+    let child = quiet.stdin(Stdio::piped()).process_group(0).spawn();
+    child.map_err(|error| crate::steps::cannot_run(&command, &error))
+}
+
+const CARETAKER: &str =
+    r#"read -r _; for n; do kill -KILL $(ip netns pids "$n"); ip netns delete "$n"; done"#;
 
 fn ip(words: &[&str]) -> Result<(), String> {
     let output = Command::new("ip").args(words).output();
