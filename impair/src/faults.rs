@@ -89,7 +89,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "min" => 60.0,
         _ => return Err(format!("`{text}` is no time such as 150ms or 3s")),
     };
-    within(text, number, seconds, 86_400.0).map(Duration::from_secs_f64)
+    within(text, number, seconds, (86_400.0, "a day: 1440min")).map(Duration::from_secs_f64)
 }
 
 /// `5%`, `0.1%`: from 0 to 1.
@@ -97,7 +97,7 @@ fn share(text: &str) -> Result<f64, String> {
     let number = text
         .strip_suffix('%')
         .ok_or_else(|| format!("`{text}` is no share such as 5%"))?;
-    within(text, number, 0.01, 1.0)
+    within(text, number, 0.01, (1.0, "100%"))
 }
 
 /// `100mbit`: bits per second.
@@ -110,7 +110,7 @@ fn rate(text: &str) -> Result<u64, String> {
         "gbit" => 1e9,
         _ => return Err(format!("`{text}` is no rate such as 100mbit")),
     };
-    within(text, number, bits, 1e12).map(|bits| bits as u64)
+    within(text, number, bits, (1e12, "1000gbit")).map(|bits| bits as u64)
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -118,11 +118,13 @@ fn split(text: &str) -> (&str, &str) {
     text.split_at(end.unwrap_or(text.len()))
 }
 
-fn within(text: &str, number: &str, unit: f64, max: f64) -> Result<f64, String> {
+fn within(text: &str, number: &str, unit: f64, (max, most): (f64, &str)) -> Result<f64, String> {
     let value = number.parse::<f64>().map(|value| value * unit);
     match value {
         Ok(value) if (0.0..=max).contains(&value) => Ok(value),
-        _ => Err(format!("`{text}` is no number from 0 to its most")),
+        _ => Err(format!(
+            "`{text}` is too much or no number; the most is {most}"
+        )),
     }
 }
 

@@ -41,17 +41,17 @@ impl Regions {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
-    let tools = Tools::find()?;
     let crates = CRATES
         .iter()
         .filter(|(name, _)| args.only.as_deref().is_none_or(|only| only == *name));
     let crates: Vec<_> = crates.collect();
     if crates.is_empty() {
         return Err(format!(
-            "no such crate here; there are {:?}",
-            CRATES.map(|(name, _)| name)
+            "no such crate here; there are {}",
+            CRATES.map(|(name, _)| name).join(", ")
         ));
     }
+    let tools = Tools::find()?;
     let _ = std::fs::remove_dir_all(PROFILES);
     let names: Vec<_> = crates.iter().map(|(name, _)| *name).collect();
     let tests = build(&names)?;

@@ -39,8 +39,8 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         mutate(args, &base, &output)?;
     }
     let path = output.join("mutants.out/outcomes.json");
-    let text =
-        std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| format!("{}: {error}; nothing was run yet?", path.display()))?;
     let outcomes =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     let (scores, survivors) = judged(&outcomes);

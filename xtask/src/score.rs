@@ -33,6 +33,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), String> {
+    if let Some(number) = args.run.iter().find(|number| !is_row(**number)) {
+        return Err(format!("there is no row {number}; 0 is all of them"));
+    }
     let mut history = History::read()?;
     if let Some(file) = &args.from {
         let text = read(file)?;
@@ -64,6 +67,10 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("red: {}", failed.join("; ")))
+}
+
+fn is_row(number: u8) -> bool {
+    number == 0 || ROWS.iter().any(|row| row.number == number)
 }
 
 fn is_wanted(row: &Row, wanted: &[u8]) -> bool {

@@ -76,9 +76,14 @@ pub(super) fn table(card: &BTreeMap<u8, Vec<Outcome>>) -> String {
         for outcome in outcomes {
             let verdict = if outcome.pass { "ok  " } else { "FAIL" };
             let value = outcome::shown(&outcome.value);
+            let wanted = if outcome.pass || outcome.target.is_empty() {
+                String::new()
+            } else {
+                format!(", wanted {}", outcome.target)
+            };
             let _ = writeln!(
                 text,
-                "      {verdict}  {:<12} {}: {value} {}  {}  ({})",
+                "      {verdict}  {:<12} {}: {value} {}{wanted}  {}  ({})",
                 outcome.stack, outcome.figure, outcome.unit, outcome.detail, outcome.when
             );
         }

@@ -94,13 +94,18 @@ fn spread(value: &Value) -> Option<String> {
     Some(format!("{}–{}{runs}", shown(min), shown(max)))
 }
 
-/// A number with a digit behind its point if it has any, or a text as it is.
+/// A number with a digit behind its point if it has any, up to two where it is small, or a text as it is.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         number => match number.as_f64() {
-            Some(float) if float.fract() != 0.0 => format!("{float:.1}"),
-            _ => number.to_string(),
+            Some(float) if float.fract() == 0.0 => format!("{float:.0}"),
+            Some(float) if float.abs() < 10.0 => {
+                let text = format!("{float:.2}");
+                text.strip_suffix('0').unwrap_or(&text).to_owned()
+            }
+            Some(float) => format!("{float:.1}"),
+            None => number.to_string(),
         },
     }
 }
