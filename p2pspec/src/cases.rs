@@ -17,11 +17,12 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     TABLES.iter().copied().flatten()
 }
 
-const TABLES: [&[Case]; 20] = [
+const TABLES: [&[Case]; 22] = [
     multistream::CASES,
     multistream::WRONG,
     noise::CASES,
     noise::PAYLOAD,
+    noise::IDENTITY,
     noise::MUXERS,
     noise::RECORDS,
     tls::CASES,
@@ -37,5 +38,6 @@ const TABLES: [&[Case]; 20] = [
     websocket::CASES,
     websocket::WRONG,
     quic::CASES,
+    quic::LIMITS,
     tls::QUIC_PAPERS,
 ];

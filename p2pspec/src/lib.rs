@@ -3,6 +3,7 @@
 
 pub mod case;
 pub mod cases;
+pub mod listener;
 pub mod report;
 pub mod run;
 pub mod select;

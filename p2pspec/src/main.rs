@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use p2pspec::{
     case::{Case, Level, Outcome},
     cases,
+    listener::Listener,
     report::{json, junit, text},
     run::{Done, Options, Report, run},
     select::Selection,
@@ -25,8 +26,12 @@ use p2pspec::{
 struct Cli {
     /// The node's addresses, with its peer id: /ip4/…/tcp/…[/ws]/p2p/… or /ip4/…/udp/…/quic-v1/p2p/…. Cases run on the first
     /// that offers what they need.
-    #[arg(value_name = "ADDR", required_unless_present = "list")]
+    #[arg(value_name = "ADDR", required_unless_present_any = ["list", "listener"])]
     addresses: Vec<String>,
+    /// Start the node by this command of the shell, which prints its addresses; and start it anew, and say so, whenever a case
+    /// has ended it. May be repeated.
+    #[arg(long, value_name = "COMMAND")]
+    listener: Vec<String>,
     /// Run only these: ids, with * for anything, or what ids begin with. May be repeated.
     #[arg(long, value_name = "GLOB", value_delimiter = ',')]
     only: Vec<String>,
@@ -36,6 +41,9 @@ struct Cli {
     /// Seconds for one case.
     #[arg(long, default_value_t = 10.0, value_name = "SECONDS")]
     timeout: f64,
+    /// Seconds for the whole run: cases that have not begun by then are not asked, and the exit code is 1.
+    #[arg(long, value_name = "SECONDS")]
+    within: Option<f64>,
     /// Milliseconds between two connections; without it, 250, and none on loopback.
     #[arg(long, value_name = "MILLISECONDS")]
     pace: Option<u64>,
@@ -63,6 +71,7 @@ Examples:
                                                             the same and QUIC's
   p2pspec --only yamux --level must ADDR                    what yamux must do
   p2pspec --only 'noise/*signature*' ADDR                   by id
+  p2pspec --listener 'node listen.mjs /ip4/127.0.0.1/tcp/0'  starts it, and again when a case has ended it
   p2pspec --list --only ping                                what the cases are, and what they stand on
 
 Exit code: 0 when no case of level MUST failed and the node still answers, 1 otherwise, 2 when it could not be reached.";
@@ -115,10 +124,16 @@ async fn test(cli: &Cli, cases: &[&'static Case]) -> Result<bool, String> {
     for address in &cli.addresses {
         places.push(Place::parse(address).await?);
     }
-    let timeout = Duration::try_from_secs_f64(cli.timeout);
+    for command in &cli.listener {
+        places.extend(Listener::start(command).await?.1);
+    }
     let loopback = places.iter().all(|place| place.socket.ip().is_loopback());
     let options = Options {
-        timeout: timeout.map_err(|error| format!("--timeout: {error}"))?,
+        timeout: seconds("--timeout", cli.timeout)?,
+        within: cli
+            .within
+            .map(|within| seconds("--within", within))
+            .transpose()?,
         pace: Duration::from_millis(cli.pace.unwrap_or(if loopback { 0 } else { 250 })),
         jobs: cli.jobs,
         retries: 2,
@@ -143,9 +158,13 @@ async fn test(cli: &Cli, cases: &[&'static Case]) -> Result<bool, String> {
     Ok(passed(&report, cli.strict))
 }
 
+fn seconds(option: &str, number: f64) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(number).map_err(|error| format!("{option}: {error}"))
+}
+
 fn passed(report: &Report, strict: bool) -> bool {
     let counts = |case: &Case| strict || case.rule.level == Level::Must;
-    report.count("fail", counts) == 0 && report.is_alive()
+    report.count("fail", counts) == 0 && report.is_alive() && report.unasked == 0
 }
 
 fn progress(count: usize) -> ProgressBar {

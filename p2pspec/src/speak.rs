@@ -3,7 +3,7 @@
 pub(crate) mod certificate;
 pub(crate) mod channel;
 pub(crate) mod connection;
-mod der;
+pub(crate) mod der;
 mod guest;
 pub(crate) mod mplex;
 pub(crate) mod multistream;

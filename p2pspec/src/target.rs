@@ -1,11 +1,14 @@
 //! The node under test: its addresses, and what each of them offers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use libp2p_identity::PeerId;
 use multiaddr::{Multiaddr, Protocol};
 
-use crate::case::Need;
+use crate::{case::Need, listener::Listener};
 
 /// How an address is dialed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub struct Place {
     pub peer: PeerId,
     /// What was found there.
     pub offers: Offers,
+    /// The program that listens there, and which of its addresses this is, if it was started here.
+    pub listener: Option<(Arc<Listener>, usize)>,
 }
 
 impl Place {
@@ -93,6 +98,21 @@ impl Place {
                 .ok_or_else(|| wrong("the name has no address"))?,
             peer,
             offers: Offers::default(),
+            listener: None,
+        })
+    }
+
+    /// Where it is now: a program that was started here, and anew, has other ports and perhaps another identity.
+    pub(crate) async fn now(&self) -> Result<Self, String> {
+        let Some((listener, index)) = &self.listener else {
+            return Ok(self.clone());
+        };
+        let process = listener.process().await?;
+        let now = process.place(*index).unwrap_or(self);
+        Ok(Self {
+            socket: now.socket,
+            peer: now.peer,
+            ..self.clone()
         })
     }
 
@@ -122,6 +142,18 @@ pub struct Target {
 }
 
 impl Target {
+    /// How often listeners that were started here were started anew.
+    pub(crate) fn restarts(&self) -> usize {
+        let first = self
+            .places
+            .iter()
+            .filter_map(|place| match &place.listener {
+                Some((listener, 0)) => Some(listener.restarts()),
+                _ => None,
+            });
+        first.sum()
+    }
+
     /// The first address that will do, TCP before others.
     pub fn place(&self, need: Need) -> Option<&Place> {
         let order = [Transport::Tcp, Transport::WebSocket, Transport::Quic];

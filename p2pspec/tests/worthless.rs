@@ -60,6 +60,7 @@ async fn passed(handle: fn(TcpStream) -> Option<TcpStream>) -> Vec<&'static str>
         jobs: 32,
         retries: 0,
         again: false,
+        within: None,
     };
     let report = run(&target, &all, &options, |_| {}).await;
     assert!(!report.is_alive());

@@ -1,5 +1,6 @@
 //! `libp2p/specs noise/README.md`: the handshake, what stands in it, and the records behind it.
 
+mod identity;
 mod muxers;
 mod payload;
 mod records;
@@ -14,6 +15,7 @@ use crate::{
     },
 };
 
+pub(super) use identity::CASES as IDENTITY;
 pub(super) use muxers::CASES as MUXERS;
 pub(super) use payload::CASES as PAYLOAD;
 pub(super) use records::CASES as RECORDS;

@@ -140,6 +140,17 @@ pub(super) const CASES: &[Case] = &[
         |bench| Box::pin(half(bench, 16)),
     ),
     case(
+        "ping/33-bytes",
+        "a byte behind a payload, and the end, are not echoed",
+        SPEC.practice("Protocol", "a payload has 32 bytes"),
+        Need::Streams,
+        [
+            "33 bytes and the end",
+            "at most 32 bytes and the end or a reset, and the connection goes on",
+        ],
+        |bench| Box::pin(too_long(bench)),
+    ),
+    case(
         "ping/second-stream",
         "a second stream is served beside the first",
         TWO,
@@ -259,6 +270,19 @@ async fn half(bench: Bench, count: usize) -> Step<String> {
     ensure(rest.is_empty(), || {
         format!("{} bytes were echoed", rest.len())
     })?;
+    ping(&mut connection).await?;
+    Ok(if clean { "ended" } else { "reset" }.to_owned())
+}
+
+/// A reset may overtake the echo.
+async fn too_long(bench: Bench) -> Step<String> {
+    let (mut connection, id) = stream(&bench).await?;
+    let bytes: [u8; 33] = [7; 33];
+    connection.stream(id).send(&bytes).await?;
+    connection.finish(id).await?;
+    bench.stage("waiting for the listener to end its side");
+    let (heard, clean) = connection.read_to_end(id).await?;
+    ensure(heard.len() <= 32, || format!("{} bytes came", heard.len()))?;
     ping(&mut connection).await?;
     Ok(if clean { "ended" } else { "reset" }.to_owned())
 }

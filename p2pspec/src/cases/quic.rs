@@ -1,12 +1,17 @@
 //! QUIC under libp2p: `libp2p/specs quic/README.md`; its certificates are those of TLS, and its streams speak like any others.
 
+mod limits;
+
 use crate::{
     bench::{PING, echo, ping},
     case::{Bench, Case, Document, Need, Rule, Step, case, ensure, fail},
     cases::{identify, multistream as negotiation, ping as pings},
     speak::{certificate, channel::Talk, connection::Connection, multistream, quic::Quic},
 };
+use quinn::VarInt;
 use tokio::net::UdpSocket;
+
+pub(super) use limits::CASES as LIMITS;
 
 const SPEC: Document = Document("libp2p/specs quic/README.md");
 const RFC: Document = Document("RFC 9000");
@@ -372,7 +377,7 @@ async fn stopped(bench: Bench) -> Step<String> {
     multistream::agree(&mut connection.stream(id), PING).await?;
     connection.stream(id).send(&[7; 32]).await?;
     if let Connection::Quic(quic) = &mut connection {
-        quic.stop(id, 0)?;
+        quic.stop(id, VarInt::from_u32(0))?;
     }
     ping(&mut connection).await?;
     Ok("another stream echoes".to_owned())

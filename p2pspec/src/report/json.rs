@@ -25,6 +25,8 @@ pub fn report(report: &Report, agent: Option<&str>) -> Value {
             "practice": level(Level::Practice),
         },
         "alive": alive.collect::<Vec<_>>(),
+        "listener_restarts": report.restarts,
+        "unasked": report.unasked,
         "cases": report.done.iter().map(case).collect::<Vec<_>>(),
     })
 }
@@ -44,5 +46,6 @@ fn case(done: &Done) -> Value {
         "seen": done.outcome.detail(),
         "milliseconds": done.took.as_millis() as u64,
         "address": done.address,
+        "listener_ended": done.ended,
     })
 }

@@ -77,6 +77,22 @@ pub fn summary(report: &Report) -> String {
             of("skip")
         );
     }
+    if report.unasked > 0 {
+        let _ = writeln!(
+            text,
+            "  {} cases were not asked: the time was over",
+            report.unasked
+        );
+    }
+    if report.restarts > 0 {
+        let ended = report.done.iter().filter(|done| done.ended.is_some());
+        let _ = writeln!(
+            text,
+            "  the listener was started anew {} times; {} cases end its process, each by itself",
+            report.restarts,
+            ended.count()
+        );
+    }
     for (address, why) in &report.alive {
         let verdict = why.as_ref().map_or_else(
             || "still answers a ping".to_owned(),

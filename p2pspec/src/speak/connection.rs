@@ -2,6 +2,8 @@
 
 use std::io;
 
+use quinn::VarInt;
+
 use super::{
     channel::Talk,
     mplex::{self, Mplex},
@@ -62,8 +64,8 @@ impl Connection {
                     .await?;
             }
             Self::Quic(quic) => {
-                quic.reset(id, 0)?;
-                quic.stop(id, 0)?;
+                quic.reset(id, VarInt::from_u32(0))?;
+                quic.stop(id, VarInt::from_u32(0))?;
             }
         }
         Ok(())

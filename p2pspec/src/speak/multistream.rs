@@ -1,5 +1,7 @@
 //! multistream-select's messages, and the exchange of them over anything that carries bytes.
 
+use std::io;
+
 use super::{channel::Talk, pb};
 use crate::case::{Step, ensure, fail};
 
@@ -26,17 +28,30 @@ pub(crate) fn propose(protocols: &[&str]) -> Vec<u8> {
 
 /// Reads one message; without its newline.
 pub(crate) async fn read(from: &mut impl Talk) -> Step<String> {
-    let mut prefix = Vec::new();
-    loop {
-        let byte = from.take(1).await?[0];
-        prefix.push(byte);
-        if byte & 0x80 == 0 {
-            break;
-        }
-        ensure(prefix.len() < 9, || {
-            "the length of a multistream message takes more than 9 bytes".to_owned()
-        })?;
+    take(from).await?
+}
+
+/// The same; none when the other side has ended, whatever kind of end that is.
+pub(crate) async fn read_or_end(from: &mut impl Talk) -> Step<Option<String>> {
+    match take(from).await {
+        Ok(said) => said.map(Some),
+        Err(_) => Ok(None),
     }
+}
+
+/// The outer error is the channel's, the inner one that of what was said.
+async fn take(from: &mut impl Talk) -> io::Result<Step<String>> {
+    let mut prefix = from.take(1).await?;
+    while prefix.last().is_some_and(|byte| byte & 0x80 != 0) && prefix.len() < 9 {
+        prefix.extend(from.take(1).await?);
+    }
+    match length(&prefix) {
+        Ok(length) => Ok(text(from.take(length).await?)),
+        Err(wrong) => Ok(Err(wrong)),
+    }
+}
+
+fn length(prefix: &[u8]) -> Step<usize> {
     let length = pb::take_varint(&mut &prefix[..])?;
     ensure(pb::varint(length) == prefix, || {
         format!("the length of a multistream message is not minimal: {prefix:02x?}")
@@ -44,7 +59,10 @@ pub(crate) async fn read(from: &mut impl Talk) -> Step<String> {
     ensure((1..=64 * 1024).contains(&length), || {
         format!("a multistream message of {length} bytes")
     })?;
-    let mut body = from.take(length as usize).await?;
+    Ok(length as usize)
+}
+
+fn text(mut body: Vec<u8>) -> Step<String> {
     ensure(body.pop() == Some(b'\n'), || {
         "a multistream message without a newline at its end".to_owned()
     })?;

@@ -123,14 +123,14 @@ impl Quic {
         self.stream(id)?.sending.finish().map_err(io::Error::other)
     }
 
-    pub(crate) fn reset(&mut self, id: u32, code: u32) -> io::Result<()> {
-        let reset = self.stream(id)?.sending.reset(VarInt::from_u32(code));
+    pub(crate) fn reset(&mut self, id: u32, code: VarInt) -> io::Result<()> {
+        let reset = self.stream(id)?.sending.reset(code);
         reset.map_err(io::Error::other)
     }
 
     /// Says that nothing more will be read.
-    pub(crate) fn stop(&mut self, id: u32, code: u32) -> io::Result<()> {
-        let stopped = self.stream(id)?.receiving.stop(VarInt::from_u32(code));
+    pub(crate) fn stop(&mut self, id: u32, code: VarInt) -> io::Result<()> {
+        let stopped = self.stream(id)?.receiving.stop(code);
         stopped.map_err(io::Error::other)
     }
 

@@ -12,6 +12,7 @@ use crate::case::{Step, ensure, fail};
 /// Opcodes of RFC 6455, section 5.2.
 pub(crate) mod opcode {
     pub(crate) const CONTINUATION: u8 = 0;
+    pub(crate) const TEXT: u8 = 1;
     pub(crate) const BINARY: u8 = 2;
     pub(crate) const CLOSE: u8 = 8;
     pub(crate) const PING: u8 = 9;

@@ -32,6 +32,11 @@ impl Peer {
         Self { program, ..*self }
     }
 
+    /// The same as a line for a shell.
+    pub(crate) fn line(&self) -> String {
+        self.program.join(" ")
+    }
+
     /// A command that starts it; arguments follow.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program[0]);

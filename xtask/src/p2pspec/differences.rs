@@ -23,8 +23,10 @@ pub(super) fn write() -> Result<(), String> {
 fn table(records: &[(&str, Record)]) -> String {
     let mut text = String::from(
         "# Where the stacks differ\n\nWritten by `cargo xtask p2pspec --bless`. Each stack's listener on loopback, every case of `p2pspec`; a case that failed ran \
-         once more before it counted. `–` is a skip: the stack does not offer what the case is about.\n\n\
-         | stack | calls itself | MUST passed / failed / skipped | SHOULD | practice |\n|---|---|---|---|---|\n",
+         once more before it counted. `–` is a skip: the stack does not offer what the case is about. `†` is the number of cases that, \
+         alone with a listener, ended its process: they have failed, whatever else was seen; those of other stacks are counted there and \
+         nowhere else, since their maintainers are to hear of them first.\n\n\
+         | stack | calls itself | MUST passed / failed / skipped | SHOULD | practice | † |\n|---|---|---|---|---|---|\n",
     );
     for (stack, Record(results)) in records {
         let of = |level: &str| {
@@ -34,63 +36,56 @@ fn table(records: &[(&str, Record)]) -> String {
         };
         let _ = writeln!(
             text,
-            "| {stack} | `{}` | {} | {} | {} |",
+            "| {stack} | `{}` | {} | {} | {} | {} |",
             results.agent,
             of("must"),
             of("should"),
-            of("practice")
+            of("practice"),
+            results.ended
         );
     }
-    let Some((_, first)) = records.first() else {
-        return text;
-    };
     for (level, heading) in [
         ("must", "MUST"),
         ("should", "SHOULD"),
         ("practice", "Deployed practice"),
     ] {
-        let ids = first
-            .order()
-            .iter()
-            .filter(|id| first.0.cases[*id].level == level);
-        let ids: Vec<_> = ids
-            .filter(|id| {
-                records
-                    .iter()
-                    .any(|(_, record)| outcome(&record.0, id) == "fail")
-            })
-            .collect();
-        let _ = writeln!(
-            text,
-            "\n## {heading}: {} cases that somebody fails\n",
-            ids.len()
-        );
-        let names: Vec<_> = records.iter().map(|(stack, _)| *stack).collect();
-        let _ = writeln!(
-            text,
-            "| case | {} | seen |\n|---|{}---|",
-            names.join(" | "),
-            "---|".repeat(names.len())
-        );
-        for id in ids {
-            let marks = records
-                .iter()
-                .map(|(_, record)| match outcome(&record.0, id) {
-                    "pass" => "✓",
-                    "fail" => "**✗**",
-                    _ => "–",
-                });
-            let marks: Vec<_> = marks.collect();
-            let title = &first.0.cases[id].title;
-            let _ = writeln!(
-                text,
-                "| `{id}`: {title} | {} | {} |",
-                marks.join(" | "),
-                seen(records, id)
-            );
-        }
+        failures(&mut text, records, level, heading);
     }
     text
+}
+
+/// The cases of a level that somebody fails.
+fn failures(text: &mut String, records: &[(&str, Record)], level: &str, heading: &str) {
+    let Some((_, first)) = records.first() else {
+        return;
+    };
+    let ids = first.order().iter();
+    let ids = ids.filter(|id| first.0.cases[*id].level == level);
+    let fails = |id: &&String| records.iter().any(|(_, r)| outcome(&r.0, id) == "fail");
+    let ids: Vec<_> = ids.filter(fails).collect();
+    let names: Vec<_> = records.iter().map(|(stack, _)| *stack).collect();
+    let _ = writeln!(
+        text,
+        "\n## {heading}: {} cases that somebody fails\n\n| case | {} | seen |\n|---|{}---|",
+        ids.len(),
+        names.join(" | "),
+        "---|".repeat(names.len())
+    );
+    for id in ids {
+        let mark = |(_, record): &(&str, Record)| match outcome(&record.0, id) {
+            "pass" => "✓",
+            "fail" => "**✗**",
+            _ => "–",
+        };
+        let marks: Vec<_> = records.iter().map(mark).collect();
+        let title = &first.0.cases[id].title;
+        let _ = writeln!(
+            text,
+            "| `{id}`: {title} | {} | {} |",
+            marks.join(" | "),
+            seen(records, id)
+        );
+    }
 }
 
 fn outcome<'a>(results: &'a Results, id: &str) -> &'a str {

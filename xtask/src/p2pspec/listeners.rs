@@ -1,5 +1,4 @@
-//! A stack's listeners, one for each combination that a process of it can offer, and the cases run against them. A listener that
-//! a case has killed is started anew, and what could not be asked of it any more is asked again.
+//! A stack's listeners, one for each combination that a process of it can offer, and the cases run against them.
 
 use super::record::Results;
 use crate::interop::peers::Peer;
@@ -64,74 +63,45 @@ impl Stack {
         }
     }
 
-    /// All that start; a combination that the stack does not have ends at once.
-    fn start(&self) -> Result<(Vec<Process>, Vec<String>), String> {
-        let (mut processes, mut addresses) = (Vec::new(), Vec::new());
+    /// Those that start; a combination that the stack does not have ends at once.
+    fn listeners(&self) -> Result<Vec<String>, String> {
+        let mut listeners = Vec::new();
         for words in &self.commands {
-            let process = Process::start(self.peer.command().args(words))?;
-            let expected = words
-                .iter()
-                .filter(|word| word.starts_with('/') && word.contains("/0"))
-                .count();
-            let found = listening(&process, expected.max(1));
-            addresses.extend(found);
-            processes.push(process);
+            let mut process = Process::start(self.peer.command().args(words))?;
+            let listens = listens(&process);
+            process.stop();
+            if listens {
+                listeners.push(format!("{} {}", self.peer.line(), words.join(" ")));
+            }
         }
-        if addresses.is_empty() {
+        if listeners.is_empty() {
             return Err(format!("no listener of {} starts", self.name));
         }
-        Ok((processes, addresses))
+        Ok(listeners)
     }
 }
 
-fn listening(process: &Process, count: usize) -> Vec<String> {
+fn listens(process: &Process) -> bool {
     let deadline = Instant::now() + START_TIMEOUT;
-    let mut found: Vec<String> = Vec::new();
-    while found.len() < count {
-        let Line::Text(line) = process.line(deadline) else {
-            break;
-        };
-        let mut words = line.split([' ', '"']);
-        let address = words.find(|word| word.starts_with('/') && word.contains("/p2p/"));
-        found.extend(address.map(str::to_owned));
-    }
-    found
-}
-
-/// Runs every case; those that met a listener that was gone run again, one after another, so that each verdict is the case's own.
-pub(super) fn test(stack: &Stack) -> Result<Results, String> {
-    let mut results = round(stack, &[], 8)?;
-    for _ in 0..ROUNDS_MAX {
-        let lost = results.lost();
-        if lost.is_empty() {
-            break;
+    while let Line::Text(line) = process.line(deadline) {
+        if line.contains("/p2p/") {
+            return true;
         }
-        eprintln!(
-            "xtask: {}: a listener has died; {} cases run again",
-            stack.name,
-            lost.len()
-        );
-        let again = round(stack, &lost, 1)?;
-        results.take_over(again);
     }
-    results.give_up();
-    Ok(results)
+    false
 }
 
-fn round(stack: &Stack, only: &[String], jobs: usize) -> Result<Results, String> {
-    let (mut processes, addresses) = stack.start()?;
+/// Runs every case, p2pspec starting the listeners, and anew when a case has ended one.
+pub(super) fn test(stack: &Stack) -> Result<Results, String> {
     let mut command = Command::new(programs::release().join("p2pspec"));
-    command
-        .args(["--json", "--jobs", &jobs.to_string()])
-        .args(addresses);
-    if !only.is_empty() {
-        command.args(["--only", &only.join(",")]);
+    command.args(["--json", "--jobs", "8", "--within", WITHIN_S]);
+    for listener in stack.listeners()? {
+        command.args(["--listener", &listener]);
     }
     let output = command
         .stderr(Stdio::null())
         .output()
         .map_err(|error| format!("cannot run p2pspec: {error}"))?;
-    processes.iter_mut().for_each(Process::stop);
     if output.status.code() == Some(2) {
         return Err(format!("p2pspec could not reach {}", stack.name));
     }
@@ -139,5 +109,5 @@ fn round(stack: &Stack, only: &[String], jobs: usize) -> Result<Results, String>
 }
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// Each round settles one case at least.
-const ROUNDS_MAX: usize = 12;
+/// For one stack.
+const WITHIN_S: &str = "600";

@@ -11,12 +11,19 @@ pub(super) struct Verdict {
     pub(super) outcome: String,
     pub(super) seen: String,
     pub(super) title: String,
+    /// How the listener's process ended, if this case ended it.
+    pub(super) ended: Option<String>,
 }
 
 /// All of a stack's.
 pub(super) struct Results {
     pub(super) agent: String,
     pub(super) cases: BTreeMap<String, Verdict>,
+    /// How many cases ended the listener's process. Those of other stacks are on record by their number alone: what brings a
+    /// process down is its maintainers' to hear first.
+    pub(super) ended: usize,
+    /// Cases that there was no time for.
+    pub(super) unasked: u64,
     /// In p2pspec's order.
     order: Vec<String>,
 }
@@ -41,6 +48,8 @@ impl Results {
         let mut results = Self {
             agent: text(&whole, "agent"),
             cases: BTreeMap::new(),
+            ended: whole["ended"].as_u64().unwrap_or_default() as usize,
+            unasked: whole["unasked"].as_u64().unwrap_or_default(),
             order: Vec::new(),
         };
         for case in whole["cases"].as_array().into_iter().flatten() {
@@ -49,7 +58,9 @@ impl Results {
                 outcome: text(case, "outcome"),
                 seen: text(case, "seen"),
                 title: text(case, "title"),
+                ended: case["listener_ended"].as_str().map(str::to_owned),
             };
+            results.ended += usize::from(verdict.ended.is_some());
             results.order.push(text(case, "id"));
             results.cases.insert(text(case, "id"), verdict);
         }
@@ -68,11 +79,12 @@ impl Results {
             format!("{level} {pass} passed, {fail} failed, {skip} skipped")
         };
         format!(
-            "{} cases: {}; {}; {}",
+            "{} cases: {}; {}; {}; {} ended its process",
             self.cases.len(),
             of("must"),
             of("should"),
-            of("practice")
+            of("practice"),
+            self.ended
         )
     }
 
@@ -82,29 +94,6 @@ impl Results {
             .iter()
             .filter(|(_, v)| v.level == "must" && v.outcome == "fail");
         failed.map(|(id, _)| id.clone()).collect()
-    }
-
-    /// Cases that met nobody.
-    pub(super) fn lost(&self) -> Vec<String> {
-        let lost = self
-            .order
-            .iter()
-            .filter(|id| self.cases[*id].seen.starts_with("cannot connect"));
-        lost.cloned().collect()
-    }
-
-    /// What nobody was there for in the end was not asked.
-    pub(super) fn give_up(&mut self) {
-        for id in self.lost() {
-            if let Some(verdict) = self.cases.get_mut(&id) {
-                "skip".clone_into(&mut verdict.outcome);
-                "its listener had died of another case".clone_into(&mut verdict.seen);
-            }
-        }
-    }
-
-    pub(super) fn take_over(&mut self, other: Self) {
-        self.cases.extend(other.cases);
     }
 
     /// Puts them on record. What was seen is kept where it says more than the outcome.
@@ -118,7 +107,9 @@ impl Results {
             };
             json!({ "id": id, "title": verdict.title, "level": verdict.level, "outcome": verdict.outcome, "seen": seen })
         };
-        let whole = json!({ "agent": self.agent, "cases": self.order.iter().map(case).collect::<Vec<_>>() });
+        let told = |id: &&String| stack == "carrick" || self.cases[*id].ended.is_none();
+        let cases: Vec<_> = self.order.iter().filter(told).map(case).collect();
+        let whole = json!({ "agent": self.agent, "ended": self.ended, "cases": cases });
         let path = path(stack);
         fs::create_dir_all(FOLDER)
             .and_then(|()| fs::write(&path, format!("{whole:#}\n")))

@@ -188,6 +188,27 @@ pub(in crate::cases) const CASES: &[Case] = &[
             }))
         },
     ),
+    case(
+        "identify/push/twenty-messages",
+        "twenty messages in one push harm nothing",
+        HARMLESS,
+        Need::Streams,
+        ["a whole Identify message twenty times, then the end", ENDED],
+        |b| Box::pin(harmless(b, |keys| pb::delimited(&whole(keys)).repeat(20))),
+    ),
+    case(
+        "identify/push/megabyte",
+        "a message of 1 MiB harms nothing",
+        HARMLESS,
+        Need::Streams,
+        ["an Identify message of addresses, 1 MiB", ENDED],
+        |b| {
+            Box::pin(harmless(b, |_| {
+                let one = pb::bytes(field::ADDRESS, &ADDRESS);
+                pb::delimited(&one.repeat(1024 * 1024 / one.len()))
+            }))
+        },
+    ),
 ];
 
 /// `/ip4/192.0.2.1/tcp/4001`.

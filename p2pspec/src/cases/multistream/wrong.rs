@@ -350,7 +350,49 @@ pub(in crate::cases) const CASES: &[Case] = &[
         ],
         |bench| Box::pin(refuses(bench, Place::Stream, not_text)),
     ),
+    case(
+        "multistream/connection/message-64-kib",
+        "an id of 64 KiB agrees to nothing",
+        BOUNDED,
+        Need::Pipe,
+        ["the header, then an id of 64 KiB, all of it", REFUSE],
+        |bench| Box::pin(refuses(bench, Place::Connection, |_| message(&endless()))),
+    ),
+    case(
+        "multistream/stream/message-64-kib",
+        "an id of 64 KiB agrees to nothing",
+        BOUNDED,
+        Need::Streams,
+        [
+            "the header, then an id of 64 KiB, all of it",
+            "na, or the stream ended; the connection goes on",
+        ],
+        |bench| Box::pin(refuses(bench, Place::Stream, |_| message(&endless()))),
+    ),
+    case(
+        "multistream/connection/na-proposed",
+        "na is no protocol",
+        SPEC.must("Protocol", "na says that a protocol is not available"),
+        Need::Pipe,
+        ["the header, then na", REFUSE],
+        |bench| Box::pin(refuses(bench, Place::Connection, |_| message("na"))),
+    ),
+    case(
+        "multistream/stream/na-proposed",
+        "na is no protocol",
+        SPEC.must("Protocol", "na says that a protocol is not available"),
+        Need::Streams,
+        [
+            "the header, then na",
+            "na, or the stream ended; the connection goes on",
+        ],
+        |bench| Box::pin(refuses(bench, Place::Stream, |_| message("na"))),
+    ),
 ];
+
+fn endless() -> String {
+    format!("/{}", "x".repeat(64 * 1024))
+}
 
 fn long_length() -> Vec<u8> {
     [&[0x93, 0x00][..], format!("{HEADER}\n").as_bytes()].concat()
@@ -416,18 +458,15 @@ async fn refuses(bench: Bench, place: Place, proposal: fn(&str) -> Vec<u8>) -> S
     let proposal = proposal(line.protocol);
     let _ = line.send(&[message(HEADER), proposal].concat()).await;
     bench.stage("waiting for na or an end");
-    let mut ended = false;
     let said = loop {
-        match multistream::read(&mut line).await {
-            Ok(said) if said == HEADER => {}
-            Ok(said) => break said,
-            Err(_) => {
-                ended = true;
-                break String::new();
-            }
+        match multistream::read_or_end(&mut line).await? {
+            Some(said) if said == HEADER => {}
+            said => break said,
         }
     };
-    ensure(ended || said == "na", || format!("the answer is {said:?}"))?;
+    ensure(said.as_ref().is_none_or(|said| said == "na"), || {
+        format!("the answer is {said:?}")
+    })?;
     line.survived().await?;
-    Ok(if ended { "ended" } else { "na" }.to_owned())
+    Ok(if said.is_none() { "ended" } else { "na" }.to_owned())
 }

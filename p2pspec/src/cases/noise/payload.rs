@@ -2,7 +2,7 @@
 
 use libp2p_identity::Keypair;
 
-use super::{ABORT, AUTHENTICATED, KEYS, SPEC, goes_on, turned_away};
+use super::{ABORT, AUTHENTICATED, KEYS, SPEC, goes_on, identity::with_key, turned_away};
 use crate::{
     case::{Bench, Case, Need, Rule, Step, case},
     speak::{
@@ -334,22 +334,17 @@ pub(in crate::cases) const CASES: &[Case] = &[
     ),
 ];
 
-fn with_key(handshake: &Handshake, keys: &Keypair, key: &[u8]) -> Step<Vec<u8>> {
-    let signature = sign(keys, &to_sign(&handshake.public()))?;
-    Ok(identity(key, &signature))
-}
-
 type Payload = fn(&Handshake, &Keypair) -> Step<Vec<u8>>;
 
 /// Message 2 has shown that the node speaks Noise; message 3 must end the connection.
-async fn rejects(bench: Bench, payload: Payload) -> Step<String> {
+pub(super) async fn rejects(bench: Bench, payload: Payload) -> Step<String> {
     let handshake = bench.handshake().await?;
     let payload = payload(&handshake, &bench.keypair)?;
     let channel = handshake.end(&payload).await?;
     turned_away(&bench, channel).await
 }
 
-async fn accepts(bench: Bench, payload: Payload) -> Step<String> {
+pub(super) async fn accepts(bench: Bench, payload: Payload) -> Step<String> {
     let handshake = bench.handshake().await?;
     let payload = payload(&handshake, &bench.keypair)?;
     let mut channel = handshake.end(&payload).await?;

@@ -46,6 +46,8 @@ const VERIFY: Rule = Document("RFC 8446").must(
     "4.4.3. Certificate Verify",
     "the handshake is signed with the certificate's key, or aborted",
 );
+const TWICE: Rule =
+    Document("RFC 5280").must("4.2. Certificate Extensions", "no extension is there twice");
 const KINDS: Rule = SPEC.practice(
     CERTIFICATE,
     "a key is of a kind that the peer can verify; these are common",
@@ -193,7 +195,7 @@ pub(in crate::cases) const CASES: &[Case] = &[
     case(
         "tls/client/extension-twice",
         "two libp2p extensions are refused",
-        Document("RFC 5280").must("4.2. Certificate Extensions", "no extension is there twice"),
+        TWICE,
         Need::Tls,
         ["the libp2p extension twice", ABORT],
         |b| Box::pin(rejects(b, Some(paper! { twice: true }))),
@@ -318,6 +320,75 @@ pub(in crate::cases) const QUIC: &[Case] = &[
         Need::Quic,
         ["one identity's key with another's signature", ABORT],
         |b| Box::pin(quic_rejects(b, Some(paper! { foreign_identity: true }))),
+    ),
+    case(
+        "quic/client/not-yet-valid",
+        "a certificate of the future is refused",
+        SAME,
+        Need::Quic,
+        ["a certificate that is valid from 3000 on", ABORT],
+        |b| {
+            Box::pin(quic_rejects(
+                b,
+                Some(paper! { not_before: "30000101000000Z" }),
+            ))
+        },
+    ),
+    case(
+        "quic/client/without-prefix",
+        "a signature of the bare key is refused",
+        SAME,
+        Need::Quic,
+        ["a signature without libp2p-tls-handshake:", ABORT],
+        |b| Box::pin(quic_rejects(b, Some(paper! { prefix: b"" }))),
+    ),
+    case(
+        "quic/client/other-prefix",
+        "a signature for another purpose is refused",
+        SAME,
+        Need::Quic,
+        ["a signature with the prefix of libp2p's Noise", ABORT],
+        |b| {
+            Box::pin(quic_rejects(
+                b,
+                Some(paper! { prefix: b"noise-libp2p-static-key:" }),
+            ))
+        },
+    ),
+    case(
+        "quic/client/proof-by-other-key",
+        "a handshake signed by another key is refused",
+        VERIFY,
+        Need::Quic,
+        [
+            "a CertificateVerify by a key that is not the certificate's",
+            ABORT,
+        ],
+        |b| Box::pin(quic_rejects(b, Some(paper! { foreign_proof: true }))),
+    ),
+    case(
+        "quic/client/extension-twice",
+        "two libp2p extensions are refused",
+        TWICE,
+        Need::Quic,
+        ["the libp2p extension twice", ABORT],
+        |b| Box::pin(quic_rejects(b, Some(paper! { twice: true }))),
+    ),
+    case(
+        "quic/client/extension-garbage",
+        "an extension that is not DER is refused",
+        SAME,
+        Need::Quic,
+        ["a libp2p extension of 16 bytes ff", ABORT],
+        |b| Box::pin(quic_rejects(b, Some(paper! { instead: Some(&[0xff; 16]) }))),
+    ),
+    case(
+        "quic/client/extension-empty",
+        "an extension without an identity is refused",
+        SAME,
+        Need::Quic,
+        ["a libp2p extension with an empty sequence", ABORT],
+        |b| Box::pin(quic_rejects(b, Some(paper! { instead: Some(&[0x30, 0]) }))),
     ),
     case(
         "quic/client/unknown-critical",

@@ -1,6 +1,6 @@
 //! Frames that end a connection: RFC 6455.
 
-use super::{FRAGMENTS, RFC, fails, part};
+use super::{FRAGMENTS, RFC, SPEC, fails, part};
 use crate::{
     case::{Case, Need, Rule, case},
     speak::websocket::{Frame, frame, opcode},
@@ -110,6 +110,36 @@ pub(in crate::cases) const CASES: &[Case] = &[
         },
     ),
     case(
+        "websocket/wrong/text",
+        "a message of text fails the connection",
+        SPEC.practice("Encoding", "the byte stream is carried by binary messages"),
+        Need::WebSocket,
+        ["a text message of letters", FAILED],
+        |b| Box::pin(fails(b, frame(opcode::TEXT, b"text"))),
+    ),
+    case(
+        "websocket/wrong/close-one-byte",
+        "a close frame with half a code ends the connection",
+        RFC.must(
+            "5.5.1. Close",
+            "a body begins with a code of two bytes; a close is answered and the connection closed",
+        ),
+        Need::WebSocket,
+        ["a close frame of one byte", FAILED],
+        |b| Box::pin(fails(b, frame(opcode::CLOSE, &[3]))),
+    ),
+    case(
+        "websocket/wrong/length-not-minimal",
+        "a length that takes more bytes than it needs fails the connection",
+        RFC.practice(
+            "5.2. Base Framing Protocol",
+            "lengths are encoded in as few bytes as possible; few receivers look",
+        ),
+        Need::WebSocket,
+        ["a ping whose length of 4 is written in two bytes", FAILED],
+        |b| Box::pin(fails(b, not_minimal())),
+    ),
+    case(
         "websocket/wrong/huge",
         "a message of 2^62 bytes is refused before its bytes come",
         RFC.practice(
@@ -124,6 +154,11 @@ pub(in crate::cases) const CASES: &[Case] = &[
         |b| Box::pin(fails(b, huge())),
     ),
 ];
+
+/// Control frames have no longer form of length at all.
+fn not_minimal() -> Vec<u8> {
+    [&[0x89, 0xfe, 0, 4][..], &[0; 4], b"ping"].concat()
+}
 
 fn huge() -> Vec<u8> {
     [

@@ -31,6 +31,7 @@ const BOUND: Rule = SPEC.practice(
 const OVER: &str = "go-away with an error, or the connection closed";
 const ON: &str = "the session goes on: a stream is served afterwards";
 
+const EITHER: &str = "a stream is served afterwards, or the session is ended and a new one serves";
 /// An id of ours that was never used.
 const NOBODY: u32 = 777;
 
@@ -240,6 +241,52 @@ pub(in crate::cases) const CASES: &[Case] = &[
         },
     ),
     case(
+        "yamux/frames/one-byte-bodies",
+        "data may come in frames of one byte",
+        FRAMING,
+        Need::Yamux,
+        [
+            "4 KiB for ping, a frame for each byte",
+            "4 KiB of echo, in order",
+        ],
+        |b| Box::pin(tiny(b)),
+    ),
+    case(
+        "yamux/frames/opened-and-acknowledged",
+        "a stream that is opened and acknowledged by one frame is one, or ends the session",
+        SPEC.practice("Flag Field", "ACK answers a SYN of the other side"),
+        Need::Yamux,
+        ["SYN and ACK on one frame", EITHER],
+        |b| Box::pin(answered(b, head(WINDOW, SYN | ACK, 101, 0))),
+    ),
+    case(
+        "yamux/frames/unknown-flags",
+        "flags that do not exist mean nothing, or end the session",
+        SPEC.practice("Flag Field", "there are four flags"),
+        Need::Yamux,
+        ["a window update with SYN and all unknown flags", EITHER],
+        |b| Box::pin(answered(b, head(WINDOW, 0xfff0 | SYN, 101, 0))),
+    ),
+    case(
+        "yamux/frames/ping-without-flags",
+        "a ping that neither asks nor answers is passed over, or ends the session",
+        SPEC.practice("Type Field", "a ping asks by SYN and answers by ACK"),
+        Need::Yamux,
+        ["a ping without flags", EITHER],
+        |b| Box::pin(answered(b, head(PING, 0, 0, 7))),
+    ),
+    case(
+        "yamux/frames/ping-of-stream",
+        "a ping with a stream's id is answered, passed over, or ends the session",
+        SPEC.practice(
+            "StreamID Field",
+            "pings and go-aways belong to the session, id 0",
+        ),
+        Need::Yamux,
+        ["a ping with id 101", EITHER],
+        |b| Box::pin(answered(b, head(PING, SYN, 101, 7))),
+    ),
+    case(
         "yamux/frames/data-after-end",
         "data behind an end is not delivered",
         SPEC.must(
@@ -298,6 +345,29 @@ async fn after_end(bench: Bench) -> Step<String> {
         .map_or(0, |inbox| inbox.input.len());
     ensure(echoed == 0, || format!("{echoed} bytes were echoed"))?;
     Ok(if on { "dropped" } else { "the session ended" }.to_owned())
+}
+
+async fn tiny(bench: Bench) -> Step<String> {
+    let (mut session, id) = stream(&bench).await?;
+    let payload: Vec<u8> = (0..4096).map(|_| rand::random()).collect();
+    let frames: Vec<_> = payload.iter().map(|byte| data(0, id, &[*byte])).collect();
+    session.send_frames(&frames).await?;
+    let echo = session.stream(id).take(payload.len()).await?;
+    ensure(echo == payload, || "the echo differs".to_owned())?;
+    Ok("echoed".to_owned())
+}
+
+/// Whatever the node makes of this frame, it does not hang, and a new session finds it well.
+async fn answered(bench: Bench, frame: Frame) -> Step<String> {
+    let mut session = bench.yamux().await?;
+    still(&mut session).await?;
+    session.send_frame(&frame).await?;
+    if still(&mut session).await.is_ok() {
+        return Ok("the session goes on".to_owned());
+    }
+    let how = session.over().await?;
+    still(&mut bench.yamux().await?).await?;
+    Ok(how)
 }
 
 async fn empty(bench: Bench) -> Step<String> {
