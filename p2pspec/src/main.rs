@@ -74,7 +74,7 @@ Examples:
   p2pspec --listener 'node listen.mjs /ip4/127.0.0.1/tcp/0'  starts it, and again when a case has ended it
   p2pspec --list --only ping                                what the cases are, and what they stand on
 
-Exit code: 0 when no case of level MUST failed and the node still answers, 1 otherwise, 2 when it could not be reached.";
+Exit code: 0 when no case of level MUST failed and the node still answers, 1 otherwise, 2 when it could not be reached\nor no case was asked for that exists.";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Wanted {
@@ -98,6 +98,10 @@ async fn main() -> ExitCode {
         },
     };
     let cases: Vec<_> = cases::all().filter(|case| selection.wants(case)).collect();
+    if let Some(unknown) = selection.unknown() {
+        eprintln!("p2pspec: no case is called {unknown}; --list names all");
+        return ExitCode::from(2);
+    }
     if cases.is_empty() {
         eprintln!("p2pspec: there is no such case; --list names all");
         return ExitCode::from(2);

@@ -1,6 +1,9 @@
 //! Which cases run: patterns over ids, and levels.
 
-use crate::case::{Case, Level};
+use crate::{
+    case::{Case, Level},
+    cases,
+};
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -14,13 +17,21 @@ pub struct Selection {
 impl Selection {
     /// Whether this case is wanted.
     pub fn wants(&self, case: &Case) -> bool {
-        let named = |pattern: &String| {
-            let whole = pattern.contains('*');
-            let prefix = || case.id.strip_prefix(pattern.trim_end_matches('/'));
-            matches(pattern, case.id) || !whole && prefix().is_some_and(|r| r.starts_with('/'))
-        };
-        case.rule.level <= self.level && (self.only.is_empty() || self.only.iter().any(named))
+        let mut only = self.only.iter();
+        case.rule.level <= self.level && (self.only.is_empty() || only.any(|p| names(p, case.id)))
     }
+
+    /// A pattern that is no case's.
+    pub fn unknown(&self) -> Option<&str> {
+        let unknown = |pattern: &&String| !cases::all().any(|case| names(pattern, case.id));
+        self.only.iter().find(unknown).map(String::as_str)
+    }
+}
+
+/// Whether the pattern is this id's, or without a star that of a group that it is in.
+fn names(pattern: &str, id: &str) -> bool {
+    let rest = || id.strip_prefix(pattern.trim_end_matches('/'));
+    matches(pattern, id) || !pattern.contains('*') && rest().is_some_and(|r| r.starts_with('/'))
 }
 
 /// Whether `text` is what `pattern` says, `*` being anything.
@@ -40,6 +51,18 @@ fn matches(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_that_is_no_case_s_is_found() {
+        let unknown = |only: &[&str]| {
+            let only = only.iter().map(|only| (*only).to_owned()).collect();
+            let level = Level::Must;
+            let selection = Selection { only, level };
+            selection.unknown().map(str::to_owned)
+        };
+        assert_eq!(unknown(&["ping", "*signature*", "yamux/frames/"]), None);
+        assert_eq!(unknown(&["ping", "pong"]), Some("pong".to_owned()));
+    }
 
     #[test]
     fn a_star_stands_for_anything() {

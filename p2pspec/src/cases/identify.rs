@@ -375,13 +375,17 @@ async fn talkative(bench: Bench) -> Step<String> {
     Ok("a message".to_owned())
 }
 
-async fn ended(bench: Bench) -> Step<String> {
+/// A stream on which identify was proposed, and nobody has read the answer.
+async fn proposed(bench: &Bench) -> Step<(Connection, u32)> {
     let mut connection = bench.connection().await?;
     let id = connection.open().await?;
-    connection
-        .stream(id)
-        .send(&multistream::propose(&[ID]))
-        .await?;
+    let proposal = multistream::propose(&[ID]);
+    connection.stream(id).send(&proposal).await?;
+    Ok((connection, id))
+}
+
+async fn ended(bench: Bench) -> Step<String> {
+    let (mut connection, id) = proposed(&bench).await?;
     connection.finish(id).await?;
     let mut stream = connection.stream(id);
     multistream::read_header(&mut stream).await?;
@@ -392,12 +396,7 @@ async fn ended(bench: Bench) -> Step<String> {
 }
 
 async fn reset(bench: Bench) -> Step<String> {
-    let mut connection = bench.connection().await?;
-    let id = connection.open().await?;
-    connection
-        .stream(id)
-        .send(&multistream::propose(&[ID]))
-        .await?;
+    let (mut connection, id) = proposed(&bench).await?;
     connection.reset(id).await?;
     ping(&mut connection).await?;
     Ok("another stream echoes".to_owned())

@@ -191,7 +191,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// A connection with a stream on which ping was agreed.
-async fn stream(bench: &Bench) -> Step<(Connection, u32)> {
+pub(super) async fn stream(bench: &Bench) -> Step<(Connection, u32)> {
     let mut connection = bench.connection().await?;
     let id = connection.open().await?;
     multistream::agree(&mut connection.stream(id), PING).await?;

@@ -3,7 +3,7 @@
 mod limits;
 
 use crate::{
-    bench::{PING, echo, ping},
+    bench::{echo, ping},
     case::{Bench, Case, Document, Need, Rule, Step, case, ensure, fail},
     cases::{identify, multistream as negotiation, ping as pings},
     speak::{certificate, channel::Talk, connection::Connection, multistream, quic::Quic},
@@ -372,9 +372,7 @@ async fn peer(bench: Bench, look: fn(&Quic) -> Step<()>) -> Step<String> {
 }
 
 async fn stopped(bench: Bench) -> Step<String> {
-    let mut connection = bench.connection().await?;
-    let id = connection.open().await?;
-    multistream::agree(&mut connection.stream(id), PING).await?;
+    let (mut connection, id) = pings::stream(&bench).await?;
     connection.stream(id).send(&[7; 32]).await?;
     if let Connection::Quic(quic) = &mut connection {
         quic.stop(id, VarInt::from_u32(0))?;
@@ -431,9 +429,7 @@ async fn datagrams(bench: &Bench) -> Step<UdpSocket> {
 }
 
 async fn garbage(bench: Bench) -> Step<String> {
-    let mut connection = bench.connection().await?;
-    let id = connection.open().await?;
-    multistream::agree(&mut connection.stream(id), PING).await?;
+    let (mut connection, id) = pings::stream(&bench).await?;
     let socket = datagrams(&bench).await?;
     for length in 0..100 {
         let bytes: Vec<u8> = (0..length * 12 + 1).map(|_| rand::random()).collect();

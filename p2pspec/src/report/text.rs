@@ -96,7 +96,12 @@ pub fn summary(report: &Report) -> String {
     for (address, why) in &report.alive {
         let verdict = why.as_ref().map_or_else(
             || "still answers a ping".to_owned(),
-            |why| format!("NO LONGER ANSWERS: {why}"),
+            |why| {
+                format!(
+                    "NO LONGER ANSWERS: {why}; cases that it did not take a connection for have failed \
+                     for that alone (--listener would start it anew)"
+                )
+            },
         );
         let _ = writeln!(text, "  {address} {verdict}");
     }

@@ -7,9 +7,10 @@ use tokio::time::timeout;
 
 use super::{ABRUPT, RFC, datagrams};
 use crate::{
-    bench::{PING, echo, ping},
+    bench::{echo, ping},
     case::{Bench, Case, Document, Need, Step, case, ensure},
-    speak::{channel::Talk, connection::Connection, multistream},
+    cases::ping as pings,
+    speak::{channel::Talk, connection::Connection},
 };
 
 const ECHO: &str = "the ping's echo";
@@ -106,15 +107,8 @@ pub(in crate::cases) const CASES: &[Case] = &[
     ),
 ];
 
-async fn agreed(bench: &Bench) -> Step<(Connection, u32)> {
-    let mut connection = bench.connection().await?;
-    let id = connection.open().await?;
-    multistream::agree(&mut connection.stream(id), PING).await?;
-    Ok((connection, id))
-}
-
 async fn limited(bench: Bench) -> Step<String> {
-    let (mut connection, id) = agreed(&bench).await?;
+    let (mut connection, id) = pings::stream(&bench).await?;
     let mut kept = Vec::new();
     if let Connection::Quic(quic) = &connection {
         // Credit that is there is taken at once.
@@ -144,7 +138,7 @@ async fn empty(bench: Bench) -> Step<String> {
 }
 
 async fn reset_answered(bench: Bench) -> Step<String> {
-    let (mut connection, id) = agreed(&bench).await?;
+    let (mut connection, id) = pings::stream(&bench).await?;
     connection.stream(id).send(&[7; 16]).await?;
     if let Connection::Quic(quic) = &mut connection {
         quic.reset(id, VarInt::from_u32(7))?;
@@ -156,7 +150,7 @@ async fn reset_answered(bench: Bench) -> Step<String> {
 }
 
 async fn largest_code(bench: Bench) -> Step<String> {
-    let (mut connection, id) = agreed(&bench).await?;
+    let (mut connection, id) = pings::stream(&bench).await?;
     connection.stream(id).send(&[7; 16]).await?;
     if let Connection::Quic(quic) = &mut connection {
         quic.reset(id, VarInt::MAX)?;
