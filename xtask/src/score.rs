@@ -12,7 +12,7 @@ use rows::{ROWS, Row, Source};
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-/// Run what the scorecard is made of, or take what has been run, and print it.
+/// Run what the scorecard is made of, or take what has been run, and print it. Exits 1 while a row is red.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Run these rows' commands now; without it nothing runs, and the table shows what is on record.

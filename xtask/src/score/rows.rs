@@ -139,7 +139,7 @@ pub(super) const ROWS: &[Row] = &[
         number: 14,
         promise: "seeds of simulated networks",
         target: "2,000 at each change, all laws hold",
-        quick: Some("cargo run --release --package carrick-sim -- --seeds 200 --json"),
+        quick: Some("cargo run --release --package carrick-sim -- --seeds 2000 --json"),
         full: Some("cargo run --release --package carrick-sim -- --seeds 2000 --json"),
         source: Source::Json,
     },

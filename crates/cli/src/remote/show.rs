@@ -35,7 +35,7 @@ pub(crate) const LIMITS: [Column; 6] = [
     Column("LEVEL", |row| text(&row["level"])),
     Column("USED", |row| text(&row["used"])),
     Column("PEAK", |row| text(&row["peak"])),
-    Column("MAX", |row| text(&row["max"])),
+    Column("MAX", |row| most(&row["max"])),
     Column("REFUSED", |row| text(&row["refused"])),
 ];
 
@@ -98,6 +98,14 @@ pub(crate) fn lines(rows: &[Value], columns: &[Column]) -> Vec<String> {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     cells.iter().map(line).collect()
+}
+
+/// The number of a limit; one that nothing reaches is none.
+fn most(value: &Value) -> String {
+    if value.as_u64() == Some(u64::MAX) {
+        return "none".to_owned();
+    }
+    text(value)
 }
 
 /// A value as people read it; `-` for nothing.
