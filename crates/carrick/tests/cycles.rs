@@ -54,8 +54,9 @@ fn any_number_of_cycles_ends_where_it_began() {
     eprintln!("growth of the heap, part by part: {growth:?}");
     growth.sort_unstable();
     let steady = growth[growth.len() / 2];
+    let pass = steady <= STEADY_MAX && cycles >= 1_000_000;
     println!(
-        "{{\"row\": 20, \"figure\": \"live heap after {cycles} cycles\", \"value\": {grown}, \"unit\": \"B\", \"target\": \"<= {GROWN_MAX}\", \"pass\": true, \"stack\": \"carrick\", \"detail\": \"{fresh:?} before and after, {took:.1?}, by outcome {:?}, {steady} B in the middle one of {PARTS} parts\"}}",
+        "{{\"row\": 20, \"figure\": \"heap grown by cycles\", \"value\": {grown}, \"unit\": \"B\", \"target\": \"<= {GROWN_MAX}, after 1,000,000\", \"pass\": {pass}, \"stack\": \"carrick\", \"detail\": \"{cycles} cycles; {fresh:?} before and after, {took:.1?}, by outcome {:?}, {steady} B in the middle one of {PARTS} parts\"}}",
         ground.outcomes
     );
     assert!(
