@@ -99,11 +99,22 @@ struct Turn {
     is_dense: bool,
 }
 
+impl Turn {
+    /// So much was in a read. Short reads go on until one has larger frames, also if all was read meanwhile: what piles up
+    /// while it is others' turn would be a long one again.
+    fn took(&mut self, frames: u64, bytes: usize) {
+        let small = usize::try_from(frames).is_ok_and(|frames| frames > bytes / SMALL_FRAME);
+        self.is_dense = frames > DENSE_FRAMES || (self.is_dense && small);
+    }
+}
+
 /// Bytes after which others come first: they wait for all connections that have much to say.
 const TURN: usize = 512 << 10;
 /// From so many frames in a read on the next one is short, and others come before it.
 const DENSE_FRAMES: u64 = 1024;
 const DENSE_READ: usize = 16 << 10;
+/// Bytes of a frame, its header among them, that cost less than the frame.
+const SMALL_FRAME: usize = 32;
 
 /// Why the reader woke.
 enum Next {
@@ -173,6 +184,7 @@ impl Input {
             return ended;
         }
         let plain = &mut self.plain;
+        let bytes = plain.iter().map(Bytes::len).sum();
         let recv = |state: &mut State| {
             let mut plain = plain.drain(..);
             let received = plain.try_for_each(|bytes| state.mux.recv(now, bytes));
@@ -182,7 +194,7 @@ impl Input {
         for _ in 0..refused {
             self.shared.refuse_stream();
         }
-        self.turn.is_dense = frames > DENSE_FRAMES;
+        self.turn.took(frames, bytes);
         received?;
         ended
     }
@@ -209,7 +221,7 @@ impl Input {
             Poll::Ready(Ok(_)) => Poll::Ready(Next::Bytes),
             Poll::Ready(Err(error)) => Poll::Ready(Next::Over(error.into())),
             Poll::Pending => {
-                self.turn = Turn::default();
+                self.turn.bytes = 0;
                 self.blocks.rest();
                 Poll::Pending
             }
@@ -327,3 +339,6 @@ impl Alarm {
         self.timer.poll(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;
