@@ -50,11 +50,12 @@ impl<T: Send + 'static> Places<T> {
     }
 
     /// What has come of one; of one that had to make room, an error. `None`: there is none. Cancel-safe.
+    #[cfg(any(test, feature = "websocket"))]
     pub(super) async fn join_next(&mut self) -> Option<Result<T, JoinError>> {
         self.tasks.join_next().await
     }
 
-    /// As [`join_next`](Self::join_next), without waiting.
+    /// What has come of one, if one is over.
     pub(super) fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
         self.tasks.try_join_next()
     }
