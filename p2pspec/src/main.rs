@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{IsTerminal, stderr},
+    io::{IsTerminal, Write, stderr, stdout},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -109,8 +109,8 @@ async fn main() -> ExitCode {
     if cli.list {
         cases
             .iter()
-            .for_each(|case| print!("{}", text::describe(case)));
-        println!("{} cases", cases.len());
+            .for_each(|case| say(text::describe(case).trim_end()));
+        say(&format!("{} cases", cases.len()));
         return ExitCode::SUCCESS;
     }
     match test(&cli, &cases).await {
@@ -145,7 +145,7 @@ async fn test(cli: &Cli, cases: &[&'static Case]) -> Result<bool, String> {
     };
     let (target, agent) = Target { places }.probe(&options).await?;
     for place in &target.places {
-        eprintln!("p2pspec: {} {:?}", place.text, place.offers);
+        eprintln!("p2pspec: {}: {}", place.text, place.offers);
     }
     let bar = progress(cases.len());
     let report = run(&target, cases, &options, |done| tell(cli, &bar, done)).await;
@@ -155,11 +155,16 @@ async fn test(cli: &Cli, cases: &[&'static Case]) -> Result<bool, String> {
         written.map_err(|error| format!("{}: {error}", path.display()))?;
     }
     if cli.json {
-        println!("{:#}", json::report(&report, agent.as_deref()));
+        say(&format!("{:#}", json::report(&report, agent.as_deref())));
     } else {
-        println!("{}", text::summary(&report));
+        say(&text::summary(&report));
     }
     Ok(passed(&report, cli.strict))
+}
+
+/// A line of the result. Who reads it may have gone; the exit code says how it went all the same.
+fn say(line: &str) {
+    let _ = writeln!(stdout(), "{line}");
 }
 
 fn seconds(option: &str, number: f64) -> Result<Duration, String> {
@@ -192,7 +197,7 @@ fn tell(cli: &Cli, bar: &ProgressBar, done: &Done) {
             if cli.json {
                 eprintln!("{line}");
             } else {
-                println!("{line}");
+                say(&line);
             }
         });
     }

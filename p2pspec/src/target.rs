@@ -1,6 +1,7 @@
 //! The node under test: its addresses, and what each of them offers.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -42,6 +43,20 @@ impl Offers {
         yamux: true,
         mplex: true,
     };
+}
+
+impl fmt::Display for Offers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [
+            (self.noise, "noise"),
+            (self.tls, "tls"),
+            (self.yamux, "yamux"),
+            (self.mplex, "mplex"),
+        ];
+        let offered = all.iter().filter(|(is_offered, _)| *is_offered);
+        let names: Vec<_> = offered.map(|(_, name)| *name).collect();
+        f.write_str(&names.join(", "))
+    }
 }
 
 /// One address.
