@@ -90,7 +90,7 @@ fn check(checker: &str, args: &Args, steps: &mut Steps) -> Result<Vec<Tried>, St
         let status = child.wait().map_err(|error| cannot_run(&command, &error))?;
         if !status.success() {
             return Err(format!(
-                "{checker} found an order that fails. Again: {}",
+                "{checker} found an order that fails, or did not get to its end. Again: {}",
                 line(&command)
             ));
         }
